@@ -1,0 +1,121 @@
+//! Every bound, with its unit and its reason. Configurable ones are defaults here; `config` holds their range.
+
+use std::time::Duration;
+
+use super::size::{KIB, MIB};
+
+/// Bytes of a request or response head, first line to blank line. nginx allows 32 KiB in all.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a request target. RFC 9112 §3 asks for 8,000 octets at least.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Fields of one head. HAProxy and Apache allow 100 as well.
+pub const HEAD_FIELDS_MAX: usize = 100;
+/// One small buffer. A head must fit, so that parsing never copies.
+pub const SMALL_BUFFER_BYTES: usize = 16 * 1024;
+/// One large buffer, for bodies. Larger reads cost less per byte, until they leave the cache.
+pub const LARGE_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes of one trailer section.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a chunk-size line with its extensions (RFC 9112 §7.1.1 asks recipients to bound them).
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Bytes of one JSON body that becomes a unary call. gRPC's own default for a message is 4 MiB.
+pub const JSON_BODY_BYTES_MAX: u64 = 4 * MIB;
+/// Bytes of one gRPC message that a service may answer with.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Payload bytes of one upload message (SPEC 6.1: at most 65,536).
+pub const UPLOAD_CHUNK_BYTES: usize = 64 * 1024;
+/// Memory that one upload may hold, buffers and framing together.
+pub const UPLOAD_MEMORY_BYTES: u64 = MIB;
+/// Files of one multipart upload.
+pub const UPLOAD_FILES_MAX: u32 = 1024;
+/// Bytes of the head of one multipart part.
+pub const PART_HEAD_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a multipart boundary (RFC 2046 §5.1.1).
+pub const BOUNDARY_BYTES_MAX: usize = 70;
+/// Bytes of a file name that is passed on.
+pub const FILENAME_BYTES_MAX: usize = 255;
+/// Levels of nesting that a JSON text may have.
+pub const JSON_DEPTH_MAX: u32 = 128;
+/// Connections that one shard accepts.
+pub const CONNECTIONS_MAX: u32 = 16_384;
+/// Small buffers kept for reuse by one shard.
+pub const SMALL_BUFFERS_KEPT: usize = 256;
+/// Large buffers kept for reuse by one shard.
+pub const LARGE_BUFFERS_KEPT: usize = 8;
+/// Log records waiting to be written, for each shard.
+pub const LOG_RECORDS_MAX: usize = 8192;
+/// Letters waiting in a shard's mailbox.
+pub const LETTERS_MAX: usize = 64;
+
+/// From the first byte of a head to its end.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two requests of a connection.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two reads of a body that is expected.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A response that the client does not take makes no progress for this long.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A body must bring so many bytes ...
+pub const BODY_RATE_BYTES: u64 = KIB;
+/// ... in each such time. No body has a total timeout.
+pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(8);
+/// After an early answer, the rest of the request is read and thrown away for so long ...
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// ... or for so many bytes, so that the answer is not lost to a reset.
+pub const LINGER_BYTES_MAX: u64 = 64 * MIB;
+
+const _: () = {
+    assert!(HEAD_BYTES_MAX <= SMALL_BUFFER_BYTES);
+    assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+    assert!(2 * (LARGE_BUFFER_BYTES as u64) + (SMALL_BUFFER_BYTES as u64) <= UPLOAD_MEMORY_BYTES);
+    assert!(SMALL_BUFFER_BYTES.is_power_of_two() && LARGE_BUFFER_BYTES.is_power_of_two());
+};
+
+/// From the first SIGTERM until exchanges are cut off.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+/// The same for uploads in flight.
+pub const UPLOAD_GRACE: Duration = Duration::from_mins(10);
+/// From the start of a connection to an endpoint until it can carry calls (SPEC 4.7).
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the start of a unary call to its answer (SPEC 4.7).
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Without progress of a stream to a service (SPEC 4.7).
+pub const STREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(2);
+/// Connections of one shard to one endpoint.
+pub const POOL_CONNECTIONS_MAX: u32 = 4;
+/// Streams of one connection to an endpoint.
+pub const POOL_STREAMS_MAX: u32 = 100;
+/// A connection to an endpoint without streams is closed after so long (SPEC 4.7).
+pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+/// Between two PINGs to an endpoint (SPEC 4.7).
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// From a PING to its answer (SPEC 4.7).
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts of one call, the first included (SPEC 4.7).
+pub const RETRY_ATTEMPTS_MAX: u32 = 4;
+/// Retries for each call that needed none.
+pub const RETRY_BUDGET_RATIO: f32 = 0.2;
+/// Before the second attempt (SPEC 4.7).
+pub const RETRY_BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// At most so long before any attempt (SPEC 4.7).
+pub const RETRY_BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Unsent bytes that the kernel holds for an endpoint, so that control frames do not queue long.
+pub const UPSTREAM_NOT_SENT_LOWAT: u32 = 128 * 1024;
+/// Bytes of a settings file or `.env`.
+pub const CONFIG_BYTES_MAX: u64 = 4 * MIB;
+/// Members of a JSON body that become arguments of a call. Bounds the list, not the text.
+pub const JSON_MEMBERS_MAX: usize = 4096;
+/// Values in what a service answers, all messages of a stream together.
+pub const REPLY_ENTRIES_MAX: usize = 65_536;
+/// Parts of one multipart body, files and other fields together.
+pub const PARTS_MAX: u32 = 2048;
+/// Bytes before the first delimiter of a multipart body. Nobody sends any on purpose.
+pub const PREAMBLE_BYTES_MAX: usize = 4 * 1024;
+/// Bytes after the last delimiter of a multipart body.
+pub const EPILOGUE_BYTES_MAX: usize = 4 * 1024;
+/// Routes, and upstreams, that have a label of their own in metrics; those beyond share one.
+pub const LABELS_MAX: usize = 256;
+/// Latency histograms of one sort that a shard holds; one takes up to 94 KiB.
+pub const LATENCY_SERIES_MAX: usize = 128;
+/// Notices to the operator that wait to be written. More at once is a storm; the rest is counted.
+pub const NOTICES_MAX: usize = 256;

@@ -1,0 +1,10 @@
+//! Words for all modules: time, sizes, limits, chance, and what to do when our own facts turn out wrong.
+//!
+//! Knows nothing of the network or of HTTP. Start with [`time`] and [`limits`].
+
+pub mod bug;
+pub mod limits;
+pub mod prng;
+pub mod size;
+pub mod text;
+pub mod time;

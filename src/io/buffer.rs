@@ -1,0 +1,370 @@
+//! Memory that is lent to the kernel: pooled buffers, and what a write is made of.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::base::limits;
+
+/// A piece of pooled memory: `filled` bytes wait to be used, behind them is room for more.
+///
+/// Goes home to its pool when dropped.
+pub struct Buffer {
+    storage: Vec<u8>,
+    start: usize,
+    end: usize,
+    home: Rc<RefCell<Pools>>,
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Buffer({}..{} of {})", self.start, self.end, self.storage.len())
+    }
+}
+
+impl Buffer {
+    /// Bytes that came and were not consumed yet.
+    #[must_use]
+    pub fn filled(&self) -> &[u8] {
+        self.storage.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// How many bytes are filled.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is filled.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Where the filled bytes stand in the whole buffer; ranges given to a [`Gather`] count from the same origin.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.start
+    }
+
+    /// The bytes of a range that counts from the start of the whole buffer.
+    #[must_use]
+    pub fn range(&self, range: Range<usize>) -> &[u8] {
+        self.storage.get(range).unwrap_or_default()
+    }
+
+    /// Room behind the filled bytes.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.storage.len() - self.end
+    }
+
+    /// The room itself.
+    pub fn room_mut(&mut self) -> &mut [u8] {
+        let end = self.end;
+        self.storage.get_mut(end..).unwrap_or_default()
+    }
+
+    /// The first `len` bytes of the room are filled now; no more than there is room.
+    pub fn fill(&mut self, len: usize) {
+        assert!(len <= self.room(), "more bytes than there was room for");
+        self.end += len;
+    }
+
+    /// The first `len` filled bytes were used; no more than there are.
+    pub fn consume(&mut self, len: usize) {
+        self.start += len.min(self.len());
+    }
+
+    /// Forgets all bytes.
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Moves the filled bytes to the front, so that the room is as large as it can be.
+    pub fn compact(&mut self) {
+        if self.start > 0 {
+            self.storage.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+
+    /// Appends bytes; returns how many there was room for.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let len = bytes.len().min(self.room());
+        if let (Some(to), Some(from)) = (self.room_mut().get_mut(..len), bytes.get(..len)) {
+            to.copy_from_slice(from);
+            self.end += len;
+        }
+        len
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let storage = std::mem::take(&mut self.storage);
+        self.home.borrow_mut().take_home(storage);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pools {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+    large_bytes: usize,
+    out: usize,
+}
+
+impl Pools {
+    fn take_home(&mut self, storage: Vec<u8>) {
+        self.out = self.out.saturating_sub(1);
+        if storage.len() == limits::SMALL_BUFFER_BYTES {
+            if self.small.len() < limits::SMALL_BUFFERS_KEPT {
+                self.small.push(storage);
+            }
+        } else if storage.len() == self.large_bytes && self.large.len() < limits::LARGE_BUFFERS_KEPT
+        {
+            self.large.push(storage);
+        }
+    }
+}
+
+/// A shard's buffers. The one that came home last goes out first, while it is still in the cache.
+#[derive(Clone, Debug)]
+pub struct BufferPool {
+    pools: Rc<RefCell<Pools>>,
+}
+
+impl Default for BufferPool {
+    fn default() -> Self {
+        BufferPool::new(limits::LARGE_BUFFER_BYTES)
+    }
+}
+
+impl BufferPool {
+    /// A pool whose large buffers have `large_bytes` bytes.
+    #[must_use]
+    pub fn new(large_bytes: usize) -> Self {
+        let pools = Pools { large_bytes, ..Pools::default() };
+        BufferPool { pools: Rc::new(RefCell::new(pools)) }
+    }
+
+    /// A buffer for heads and control frames.
+    #[must_use]
+    pub fn small(&self) -> Buffer {
+        let kept = self.pools.borrow_mut().small.pop();
+        self.lend(kept.unwrap_or_else(|| vec![0; limits::SMALL_BUFFER_BYTES]))
+    }
+
+    /// A buffer for bodies.
+    #[must_use]
+    pub fn large(&self) -> Buffer {
+        let (kept, bytes) = {
+            let mut pools = self.pools.borrow_mut();
+            (pools.large.pop(), pools.large_bytes)
+        };
+        self.lend(kept.unwrap_or_else(|| vec![0; bytes]))
+    }
+
+    /// How many buffers are out. None are when all connections are closed.
+    #[must_use]
+    pub fn out(&self) -> usize {
+        self.pools.borrow().out
+    }
+
+    fn lend(&self, storage: Vec<u8>) -> Buffer {
+        self.pools.borrow_mut().out += 1;
+        Buffer { storage, start: 0, end: 0, home: Rc::clone(&self.pools) }
+    }
+}
+
+/// What one write is made of, in order: small bytes of its own (heads, frame headers) and ranges of one
+/// payload buffer, which are sent from where they were received.
+#[derive(Debug, Default)]
+pub struct Gather {
+    own: Vec<u8>,
+    parts: Vec<Part>,
+    payload: Option<Buffer>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    Own { start: usize, len: usize },
+    Payload { start: usize, len: usize },
+}
+
+/// Slices that one system call takes. The kernel allows 1,024 (`UIO_MAXIOV`).
+pub const SLICES_MAX: usize = 64;
+
+impl Gather {
+    /// Nothing to write.
+    #[must_use]
+    pub fn new() -> Self {
+        Gather::default()
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends bytes by copying them: for what is small.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.push_with(|own| own.extend_from_slice(bytes));
+    }
+
+    /// Appends what `write` appends to the vector it is given.
+    pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.own.len();
+        write(&mut self.own);
+        let len = self.own.len().saturating_sub(start);
+        if len == 0 {
+            return;
+        }
+        self.len += len;
+        if let Some(Part::Own { start: last, len: last_len }) = self.parts.last_mut()
+            && *last + *last_len == start
+        {
+            *last_len += len;
+        } else {
+            self.parts.push(Part::Own { start, len });
+        }
+    }
+
+    /// Lends the buffer whose ranges follow. One at a time; `take_payload` gives it back.
+    pub fn set_payload(&mut self, buffer: Buffer) {
+        debug_assert!(self.payload.is_none(), "one payload buffer at a time");
+        self.payload = Some(buffer);
+    }
+
+    /// Appends a range of the payload buffer, counted from the start of the whole buffer.
+    pub fn push_payload(&mut self, range: Range<usize>) {
+        let len = range.end.saturating_sub(range.start);
+        if len > 0 {
+            self.len += len;
+            self.parts.push(Part::Payload { start: range.start, len });
+        }
+    }
+
+    /// The payload buffer, if one was lent.
+    #[must_use]
+    pub fn payload(&self) -> Option<&Buffer> {
+        self.payload.as_ref()
+    }
+
+    /// Gives the payload buffer back; its ranges are no longer part of the write.
+    pub fn take_payload(&mut self) -> Option<Buffer> {
+        self.payload.take()
+    }
+
+    /// Forgets all parts; keeps memory and payload buffer.
+    pub fn clear(&mut self) {
+        self.own.clear();
+        self.parts.clear();
+        self.len = 0;
+    }
+
+    /// How many parts there are. Callers that build long writes stop near [`SLICES_MAX`].
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Slices of what is left after the first `skip` bytes, as many as `out` holds; returns how many.
+    pub fn slices<'a>(&'a self, mut skip: usize, out: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        let mut count = 0;
+        for part in &self.parts {
+            let bytes = self.bytes(*part);
+            if skip >= bytes.len() {
+                skip -= bytes.len();
+                continue;
+            }
+            let Some(slot) = out.get_mut(count) else { break };
+            *slot = IoSlice::new(bytes.get(skip..).unwrap_or_default());
+            skip = 0;
+            count += 1;
+        }
+        count
+    }
+
+    fn bytes(&self, part: Part) -> &[u8] {
+        match part {
+            Part::Own { start, len } => self.own.get(start..start + len).unwrap_or_default(),
+            Part::Payload { start, len } => {
+                self.payload.as_ref().map(|p| p.range(start..start + len)).unwrap_or_default()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_goes_home_and_comes_out_again_first() {
+        let pool = BufferPool::default();
+        let (mut a, b) = (pool.small(), pool.small());
+        assert_eq!(a.append(b"abc"), 3);
+        assert_eq!(pool.out(), 2);
+        drop(b);
+        drop(a);
+        assert_eq!(pool.out(), 0);
+        let again = pool.small();
+        assert!(again.is_empty());
+        assert_eq!(again.range(0..3), b"abc", "the one that came home last");
+    }
+
+    #[test]
+    fn consumed_bytes_make_room_after_compacting() {
+        let pool = BufferPool::default();
+        let mut buffer = pool.small();
+        let full = buffer.room();
+        buffer.append(b"hello world");
+        buffer.consume(6);
+        assert_eq!((buffer.filled(), buffer.position()), (&b"world"[..], 6));
+        buffer.compact();
+        assert_eq!((buffer.filled(), buffer.room()), (&b"world"[..], full - 5));
+        buffer.consume(100);
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn a_gather_is_written_in_order_from_any_offset() {
+        let pool = BufferPool::default();
+        let mut payload = pool.large();
+        payload.append(b"0123456789");
+        let mut gather = Gather::new();
+        gather.push(b"he");
+        gather.push(b"ad");
+        gather.set_payload(payload);
+        gather.push_payload(0..4);
+        gather.push(b"|");
+        gather.push_payload(4..10);
+        assert_eq!((gather.len(), gather.parts()), (15, 4));
+        for skip in 0..=15 {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = gather.slices(skip, &mut slices);
+            let all: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+            assert_eq!(all, b"head0123|456789"[skip..]);
+        }
+        assert!(gather.take_payload().is_some());
+    }
+
+    #[test]
+    #[should_panic(expected = "more bytes than there was room for")]
+    fn more_bytes_than_room_are_refused() {
+        BufferPool::default().small().fill(usize::MAX);
+    }
+}

@@ -1,0 +1,74 @@
+//! Signals as values: blocked in all threads, waited for in one.
+
+#![expect(unsafe_code, reason = "signal sets are C structures that only libc fills")]
+
+use std::mem::MaybeUninit;
+
+/// What an operator asks of the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// SIGHUP: read the configuration again.
+    Reload,
+    /// SIGTERM or SIGINT: finish and stop.
+    Stop,
+}
+
+/// The signals that are waited for.
+#[derive(Clone, Copy)]
+pub struct Signals {
+    set: libc::sigset_t,
+}
+
+impl Signals {
+    /// Blocks them in this thread and in all that it starts from now on.
+    #[must_use]
+    pub fn block() -> Self {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `sigemptyset` initialises the whole set that the pointer is valid for.
+        let mut set = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            set.assume_init()
+        };
+        for signal in [libc::SIGHUP, libc::SIGTERM, libc::SIGINT] {
+            // SAFETY: the set is initialised, the numbers are valid signals.
+            unsafe {
+                libc::sigaddset(&raw mut set, signal);
+            }
+        }
+        // SAFETY: the set is initialised; no old set is asked for.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        }
+        Signals { set }
+    }
+
+    /// Waits for the next one.
+    #[must_use]
+    pub fn wait(&self) -> Signal {
+        loop {
+            let mut signal = 0;
+            // SAFETY: set and number are valid places; the call waits and writes the number.
+            let failed = unsafe { libc::sigwait(&raw const self.set, &raw mut signal) };
+            match signal {
+                libc::SIGHUP if failed == 0 => return Signal::Reload,
+                libc::SIGTERM | libc::SIGINT if failed == 0 => return Signal::Stop,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Raises the limit of open files to what the system allows; returns the limit in force.
+#[must_use]
+pub fn raise_open_files() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place to write to and, then, to read from.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        }
+    }
+    limit.rlim_cur
+}

@@ -1,0 +1,253 @@
+//! A TCP connection on the ring.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::io::{ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use monoio::net::TcpStream;
+use socket2::SockRef;
+
+use crate::base::time::Instant;
+use crate::io::buffer::{Buffer, Gather, SLICES_MAX};
+use crate::io::wheel::Key;
+use crate::io::{IoError, Socket, SocketOptions};
+
+use super::{Driver, Shared, borrow, io_error, options};
+
+/// Implements [`Socket`]. Clones share one connection.
+#[derive(Clone, Debug)]
+pub struct RingSocket {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    stream: TcpStream,
+    shared: Rc<Shared>,
+    read: Key,
+    write: Key,
+    cancelled: Cell<bool>,
+    /// The kernel tells of a reset once and then reads zero bytes, which would look like an orderly end.
+    reset: Cell<bool>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RingSocket({})", self.stream.as_raw_fd())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let mut wheel = self.shared.wheel.borrow_mut();
+        wheel.remove(self.read);
+        wheel.remove(self.write);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Read,
+    Write,
+}
+
+impl RingSocket {
+    pub(super) fn new(shared: &Rc<Shared>, stream: TcpStream) -> Self {
+        let (read, write) = {
+            let mut wheel = shared.wheel.borrow_mut();
+            (wheel.insert(), wheel.insert())
+        };
+        let shared = Rc::clone(shared);
+        RingSocket {
+            inner: Rc::new(Inner { stream, shared, read, write, cancelled: Cell::new(false), reset: Cell::new(false) }),
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        borrow(&self.inner.stream)
+    }
+
+    /// Waits until the side is ready, the deadline passes or the connection is cancelled.
+    async fn ready(&self, side: Side, deadline: Instant) -> Result<(), IoError> {
+        let inner = &*self.inner;
+        let key = match side {
+            Side::Read => inner.read,
+            Side::Write => inner.write,
+        };
+        inner.shared.with_wheel(deadline, |wheel| wheel.set(key, deadline));
+        let result = match side {
+            Side::Read => self.ready_or_expired(key, pin!(inner.stream.readable(false))).await,
+            Side::Write => self.ready_or_expired(key, pin!(inner.stream.writable(false))).await,
+        };
+        inner.shared.wheel.borrow_mut().clear(key);
+        result
+    }
+
+    async fn ready_or_expired(
+        &self,
+        key: Key,
+        mut wait: std::pin::Pin<&mut impl Future<Output = std::io::Result<()>>>,
+    ) -> Result<(), IoError> {
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = wait.as_mut().poll(cx) {
+                if self.inner.cancelled.get() {
+                    return Poll::Ready(Err(IoError::Cancelled));
+                }
+                return Poll::Ready(result.map_err(|error| io_error(&error)));
+            }
+            if self.inner.shared.wheel.borrow_mut().poll(key, cx.waker()) {
+                return Poll::Ready(Err(IoError::TimedOut));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn failed(&self, error: &std::io::Error) -> IoError {
+        let error = io_error(error);
+        if matches!(error, IoError::Reset | IoError::Closed) {
+            self.inner.reset.set(true);
+        }
+        error
+    }
+
+    /// One non-blocking read; `None`: nothing is there.
+    fn receive(&self, buffer: &mut Buffer) -> Option<Result<usize, IoError>> {
+        let room = buffer.room_mut();
+        debug_assert!(!room.is_empty(), "a read needs room");
+        #[expect(unsafe_code, reason = "recv into the room of a buffer that is initialised memory")]
+        // SAFETY: `room` is a live, exclusively borrowed slice and its true length is passed; the
+        // descriptor is open as long as `inner.stream` lives.
+        let got = unsafe {
+            libc::recv(
+                self.fd().as_raw_fd(),
+                room.as_mut_ptr().cast(),
+                room.len(),
+                libc::MSG_DONTWAIT,
+            )
+        };
+        if got == 0 && self.inner.reset.get() {
+            return Some(Err(IoError::Reset));
+        }
+        if let Ok(len) = usize::try_from(got) {
+            buffer.fill(len);
+            return Some(Ok(len));
+        }
+        let error = std::io::Error::last_os_error();
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::Interrupted => None,
+            _ => Some(Err(self.failed(&error))),
+        }
+    }
+}
+
+impl Socket for RingSocket {
+    async fn readable(&self, deadline: Instant) -> Result<(), IoError> {
+        self.ready(Side::Read, deadline).await
+    }
+
+    async fn read(
+        &self,
+        mut buffer: Buffer,
+        deadline: Instant,
+    ) -> (Result<usize, IoError>, Buffer) {
+        loop {
+            if self.inner.cancelled.get() {
+                return (Err(IoError::Cancelled), buffer);
+            }
+            if let Some(result) = self.receive(&mut buffer) {
+                return (result, buffer);
+            }
+            if let Err(error) = self.ready(Side::Read, deadline).await {
+                return (Err(error), buffer);
+            }
+        }
+    }
+
+    async fn write(&self, out: Gather, deadline: Instant) -> (Result<(), IoError>, Gather) {
+        let mut written = 0;
+        while written < out.len() {
+            if self.inner.cancelled.get() {
+                return (Err(IoError::Cancelled), out);
+            }
+            let sent = {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = out.slices(written, &mut slices);
+                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+                SockRef::from(&self.fd())
+                    .send_vectored_with_flags(slices.get(..count).unwrap_or_default(), flags)
+            };
+            match sent {
+                Ok(len) => written += len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if let Err(error) = self.ready(Side::Write, deadline).await {
+                        return (Err(error), out);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return (Err(self.failed(&error)), out),
+            }
+        }
+        (Ok(()), out)
+    }
+
+    fn cancel(&self) {
+        self.inner.cancelled.set(true);
+        // Ends pending polls of both directions.
+        let _ = SockRef::from(&self.fd()).shutdown(std::net::Shutdown::Both);
+    }
+
+    fn shutdown_write(&self) {
+        let _ = SockRef::from(&self.fd()).shutdown(std::net::Shutdown::Write);
+    }
+
+    fn is_peer_gone(&self) -> bool {
+        options::is_peer_gone(self.fd())
+    }
+
+    fn reset_on_close(&self) {
+        let _ = SockRef::from(&self.fd()).set_linger(Some(Duration::ZERO));
+    }
+
+    fn set_options(&self, options: SocketOptions) {
+        options::apply(self.fd(), options);
+    }
+}
+
+/// Opens a connection: a non-blocking connect, and a wait until it can be written to.
+pub(super) async fn connect(
+    shared: &Rc<Shared>,
+    address: SocketAddr,
+    options: SocketOptions,
+    deadline: Instant,
+) -> Result<RingSocket, IoError> {
+    use socket2::{Domain, Protocol, Type};
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))
+        .map_err(|error| io_error(&error))?;
+    options::apply(socket.as_fd(), options);
+    let pending = match socket.connect(&address.into()) {
+        Ok(()) => false,
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => true,
+        Err(error) => return Err(io_error(&error)),
+    };
+    let stream = TcpStream::from_std(socket.into()).map_err(|error| io_error(&error))?;
+    let socket = RingSocket::new(shared, stream);
+    if pending {
+        socket.ready(Side::Write, deadline).await?;
+        let error = SockRef::from(&socket.fd()).take_error().map_err(|error| io_error(&error))?;
+        if let Some(error) = error {
+            return Err(io_error(&error));
+        }
+    }
+    if shared.driver == Driver::IoUring {
+        // A ring waits by itself; only epoll needs the flag.
+        let _ = SockRef::from(&socket.fd()).set_nonblocking(false);
+    }
+    Ok(socket)
+}
