@@ -1,0 +1,215 @@
+//! Fields about one connection only: what `connection` says, and what is never passed on
+//! (RFC 9110 §7.6.1).
+
+use super::head::Field;
+use super::known::Known;
+use super::token;
+
+/// Options that the `connection` fields of one head may list together. Real ones list three; each
+/// is compared with each field name, so the product must stay small.
+pub const CONNECTION_OPTIONS_MAX: u8 = 16;
+
+/// Why the `connection` fields of a head are refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConnectionError {
+    /// An element of the list is not a token.
+    NotAToken,
+    /// More than [`CONNECTION_OPTIONS_MAX`] elements, empty ones included.
+    TooMany,
+}
+
+/// What the `connection` fields of one head say, gathered field by field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ConnectionOptions {
+    /// `close` is listed; it beats `keep-alive` (RFC 9112 §9.3).
+    pub close: bool,
+    /// `keep-alive` is listed.
+    pub keep_alive: bool,
+    /// `upgrade` is listed.
+    pub upgrade: bool,
+    count: u8,
+}
+
+impl ConnectionOptions {
+    /// Takes the value of a `connection` field.
+    pub fn add(&mut self, value: &[u8]) -> Result<(), ConnectionError> {
+        for element in value.split(|byte| *byte == b',').map(token::trim) {
+            if self.count == CONNECTION_OPTIONS_MAX {
+                return Err(ConnectionError::TooMany);
+            }
+            self.count += 1;
+            if element.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if element.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if element.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else if !element.is_empty() && !token::is_token(element) {
+                return Err(ConnectionError::NotAToken);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A set of fields of one head, by their position. Positions from 128 on are never in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FieldSet(u128);
+
+impl FieldSet {
+    /// Adds the field at `index`.
+    pub fn insert(&mut self, index: usize) {
+        self.0 |= bit(index);
+    }
+
+    /// Whether the field at `index` is in the set.
+    #[must_use]
+    pub fn contains(self, index: usize) -> bool {
+        self.0 & bit(index) != 0
+    }
+}
+
+fn bit(index: usize) -> u128 {
+    u32::try_from(index).ok().and_then(|index| 1_u128.checked_shl(index)).unwrap_or(0)
+}
+
+const _: () = assert!(crate::base::limits::HEAD_FIELDS_MAX <= 128);
+
+/// The fields of a head that end at this hop: those that always do, and those that `connection`
+/// names.
+///
+/// A name in `connection` counts only if it [may be nominated](Known::may_be_nominated): nobody can
+/// have the host, the length, credentials or forwarding fields stripped.
+#[must_use]
+pub fn hop_by_hop(fields: &[Field], bytes: &[u8]) -> FieldSet {
+    let mut set = FieldSet::default();
+    for (index, field) in fields.iter().enumerate() {
+        if field.known.is_hop_by_hop() {
+            set.insert(index);
+        }
+        if field.known == Known::Connection {
+            for name in token::list(field.value.of(bytes)) {
+                nominate(fields, bytes, name, &mut set);
+            }
+        }
+    }
+    set
+}
+
+fn nominate(fields: &[Field], bytes: &[u8], name: &[u8], set: &mut FieldSet) {
+    // Known names are either stripped already or may not be nominated.
+    if Known::of(name) != Known::Other {
+        return;
+    }
+    for (index, field) in fields.iter().enumerate() {
+        if field.known == Known::Other && field.name.of(bytes).eq_ignore_ascii_case(name) {
+            set.insert(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::head::Span;
+
+    #[test]
+    fn options_are_read_in_any_case_from_any_number_of_fields() {
+        let read = |values: &[&str]| {
+            let mut options = ConnectionOptions::default();
+            for value in values {
+                options.add(value.as_bytes()).unwrap();
+            }
+            (options.close, options.keep_alive, options.upgrade)
+        };
+        assert_eq!(read(&[]), (false, false, false));
+        assert_eq!(read(&["Keep-Alive"]), (false, true, false));
+        assert_eq!(read(&["CLOSE"]), (true, false, false));
+        assert_eq!(read(&["keep-alive, Upgrade, HTTP2-Settings"]), (false, true, true));
+        assert_eq!(read(&["close", "keep-alive"]), (true, true, false));
+        assert_eq!(read(&[",\t, close ,"]), (true, false, false));
+        assert_eq!(read(&["closed, xclose"]), (false, false, false));
+        assert_eq!(read(&[""]), (false, false, false));
+    }
+
+    #[test]
+    fn options_that_are_no_tokens_are_refused() {
+        for value in ["keep alive", "\"close\"", "close;a", "a/b", "cl\u{f6}se", "close, b c"] {
+            let mut options = ConnectionOptions::default();
+            assert_eq!(options.add(value.as_bytes()), Err(ConnectionError::NotAToken), "{value}");
+        }
+    }
+
+    #[test]
+    fn options_are_few() {
+        let mut options = ConnectionOptions::default();
+        assert_eq!(options.add(b",,,,,,,,,,,,,,,"), Ok(()));
+        assert_eq!(options.add(b"a"), Err(ConnectionError::TooMany));
+    }
+
+    #[test]
+    fn connection_fields_and_those_they_name_end_here() {
+        stripped(
+            &[
+                ("Host", "h"),
+                ("Connection", "x-a, close"),
+                ("X-A", "1"),
+                ("X-B", "2"),
+                ("x-a", "3"),
+            ],
+            &["Connection", "X-A", "x-a"],
+        );
+        stripped(
+            &[("TE", "trailers"), ("Keep-Alive", "timeout=5"), ("Proxy-Connection", "close")],
+            &["TE", "Keep-Alive", "Proxy-Connection"],
+        );
+        stripped(&[("X-A", "1"), ("Connection", "X-a")], &["X-A", "Connection"]);
+    }
+
+    #[test]
+    fn nobody_can_have_identity_framing_or_forwarding_stripped() {
+        let names = "host, content-length, authorization, x-forwarded-for, cookie, traceparent";
+        stripped(
+            &[
+                ("Connection", names),
+                ("Host", "h"),
+                ("Content-Length", "1"),
+                ("Authorization", "x"),
+                ("X-Forwarded-For", "y"),
+                ("Cookie", "z"),
+                ("traceparent", "t"),
+            ],
+            &["Connection"],
+        );
+    }
+
+    #[test]
+    fn a_set_holds_128_positions() {
+        let mut set = FieldSet::default();
+        for index in [0, 127, 128, usize::MAX] {
+            set.insert(index);
+        }
+        assert!(set.contains(0) && set.contains(127));
+        assert!(!set.contains(1) && !set.contains(128) && !set.contains(usize::MAX));
+    }
+
+    #[track_caller]
+    fn stripped(lines: &[(&str, &str)], want: &[&str]) {
+        let mut bytes = Vec::new();
+        let mut fields = Vec::new();
+        for (name, value) in lines {
+            let start = bytes.len();
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(value.as_bytes());
+            fields.push(Field {
+                name: Span::between(start, start + name.len()),
+                value: Span::between(start + name.len(), bytes.len()),
+                known: Known::of(name.as_bytes()),
+            });
+        }
+        let set = hop_by_hop(&fields, &bytes);
+        let got: Vec<&str> =
+            (0..lines.len()).filter(|i| set.contains(*i)).map(|i| lines[i].0).collect();
+        assert_eq!(got, want);
+    }
+}

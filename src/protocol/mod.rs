@@ -1,0 +1,6 @@
+//! Codecs: bytes in, events out. Nothing here waits, reads a clock or knows a socket.
+
+pub mod grpc;
+pub mod h1;
+pub mod h2;
+pub mod multipart;
