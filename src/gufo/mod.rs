@@ -1,0 +1,20 @@
+//! The Gufo surface: what a REST call means to a service that speaks the Reverse protocol.
+//!
+//! Pure. Knows nothing of HTTP/2, sockets or clocks; messages leave and come as gRPC messages.
+//! Start with [`request`] for the way out, [`upload`] for files, [`reply`] and [`envelope`] for the
+//! way back.
+
+pub mod arguments;
+pub mod dialect;
+pub mod download;
+pub mod envelope;
+pub mod fault;
+pub mod filename;
+pub mod json;
+pub mod path;
+pub mod reply;
+pub mod request;
+pub mod upload;
+pub mod wire;
+
+mod values;

@@ -1,0 +1,172 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use prost::Message;
+
+use super::*;
+use crate::base::prng::Prng;
+use crate::proto::reverse::{InternalRequest, Request};
+
+#[test]
+fn a_call_is_what_a_generated_decoder_reads() {
+    let mut prng = Prng::new(7);
+    for _ in 0..2000 {
+        let texts: Vec<String> = (0..24).map(|_| text(&mut prng)).collect();
+        let args = arguments(&mut prng);
+        let call = random_call(&mut prng, &texts, &args);
+        let mut out = vec![0xee; 3];
+        call.encode(Dialect::B, &mut out).unwrap();
+        let message = &out[3 + frame::PREFIX_BYTES..];
+        assert_eq!(message.len(), call.encoded_len(Dialect::B));
+        assert_eq!(out[..3], [0xee; 3]);
+        let len = u32::try_from(message.len()).unwrap();
+        assert_eq!(out[3..3 + frame::PREFIX_BYTES], frame::prefix(len));
+        assert_eq!(Request::decode(message).unwrap(), expected(&call));
+    }
+}
+
+#[test]
+fn four_fields_are_sent_even_if_empty() {
+    let mut out = Vec::new();
+    Call::default().encode(Dialect::B, &mut out).unwrap();
+    let request = Request::decode(&out[frame::PREFIX_BYTES..]).unwrap();
+    let empty = Some(String::new());
+    let sent = [&request.module, &request.param, &request.sign, &request.method];
+    assert_eq!(sent, [&empty, &empty, &empty, &empty]);
+    assert_eq!((request.param_id, request.time_stamp, request.ir), (None, None, None));
+}
+
+#[test]
+fn encoding_does_not_grow_a_buffer_that_is_large_enough() {
+    let args = [Argument {
+        name: Cow::Borrowed("a"),
+        value: ArgumentValue::Text(Cow::Borrowed("\u{1}\"")),
+    }];
+    let call = Call { module: "m", args: &args, ..Call::default() };
+    let len = frame::PREFIX_BYTES + call.encoded_len(Dialect::B);
+    let mut out = Vec::with_capacity(len);
+    let before = out.capacity();
+    call.encode(Dialect::B, &mut out).unwrap();
+    assert_eq!((out.len(), out.capacity()), (len, before));
+}
+
+fn random_call<'a>(prng: &mut Prng, texts: &'a [String], args: &'a [Argument<'a>]) -> Call<'a> {
+    let mut at = 0;
+    let mut next = || {
+        at += 1;
+        texts[at - 1].as_str()
+    };
+    let mut some = |prng: &mut Prng| {
+        let text = next();
+        (!prng.one_in(3)).then_some(text)
+    };
+    let number = |prng: &mut Prng| {
+        let bits = prng.next_u64() >> prng.below(64);
+        (!prng.one_in(3)).then_some(crate::gufo::wire::to_int32(bits))
+    };
+    Call {
+        module: some(prng).unwrap_or("m"),
+        param: some(prng).unwrap_or_default(),
+        param_id: some(prng),
+        param_idd: some(prng),
+        path: some(prng),
+        method: some(prng).unwrap_or_default(),
+        sign: some(prng).unwrap_or_default(),
+        ip: some(prng),
+        user_agent: some(prng),
+        api_version: some(prng),
+        language: some(prng),
+        time_stamp: number(prng),
+        sid: some(prng),
+        token: some(prng),
+        token_type: some(prng),
+        uid: some(prng),
+        is_admin: number(prng),
+        session_end: number(prng),
+        completed: number(prng),
+        readonly: number(prng),
+        internal_param: some(prng),
+        args,
+    }
+}
+
+/// Mostly short; sometimes around the lengths where a varint grows.
+fn text(prng: &mut Prng) -> String {
+    let len = match prng.below(10) {
+        0 => 0,
+        1 => 120 + prng.below(16),
+        2 => 16_370 + prng.below(20),
+        _ => prng.below(40),
+    };
+    let alphabet = ['a', '/', '"', '\\', '\n', '\u{1}', '\u{7f}', 'ä', '€', '😀', ' '];
+    let pick = |prng: &mut Prng| alphabet[usize::try_from(prng.below(11)).unwrap()];
+    (0..len).map(|_| pick(prng)).collect()
+}
+
+fn arguments(prng: &mut Prng) -> Vec<Argument<'static>> {
+    let count = prng.below(5);
+    (0..count)
+        .map(|n| {
+            let name = format!("{n}{}", text(prng));
+            let value = if prng.one_in(2) {
+                ArgumentValue::Json("{\"a\": 12345678901234567890}")
+            } else {
+                ArgumentValue::Text(Cow::Owned(text(prng)))
+            };
+            Argument { name: Cow::Owned(name), value }
+        })
+        .collect()
+}
+
+fn expected(call: &Call<'_>) -> Request {
+    let owned = |text: Option<&str>| text.map(String::from);
+    let args: BTreeMap<_, _> =
+        call.args.iter().map(|a| (a.name.to_string(), any(&a.value))).collect();
+    let internal =
+        |param: &str| InternalRequest { param: Some(param.into()), ..InternalRequest::default() };
+    Request {
+        module: owned(Some(call.module)),
+        param: owned(Some(call.param)),
+        param_id: owned(call.param_id),
+        param_idd: owned(call.param_idd),
+        args,
+        path: owned(call.path),
+        token: owned(call.token),
+        sign: owned(Some(call.sign)),
+        sid: owned(call.sid),
+        ip: owned(call.ip),
+        user_agent: owned(call.user_agent),
+        token_type: owned(call.token_type),
+        time_stamp: call.time_stamp,
+        language: owned(call.language),
+        api_version: owned(call.api_version),
+        method: owned(Some(call.method)),
+        uid: owned(call.uid),
+        is_admin: call.is_admin,
+        session_end: call.session_end,
+        completed: call.completed,
+        readonly: call.readonly,
+        ir: call.internal_param.map(internal),
+        ..Request::default()
+    }
+}
+
+/// The text within a string is compared by what it means, through our own decoder of strings.
+fn any(value: &ArgumentValue<'_>) -> prost_types::Any {
+    let json = match value {
+        ArgumentValue::Json(text) => (*text).to_string(),
+        ArgumentValue::Text(text) => {
+            let mut out = Vec::new();
+            json::put_string(&mut out, text);
+            assert_eq!(out.len(), json::string_len(text));
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(json::value(out.as_bytes()), Ok(out.as_str()));
+            assert_eq!(json::string(&out), Some(text.clone()));
+            out
+        }
+    };
+    prost_types::Any {
+        type_url: BYTES_VALUE_URL.to_string(),
+        value: json.into_bytes().encode_to_vec(),
+    }
+}

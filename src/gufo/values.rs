@@ -1,0 +1,277 @@
+//! What an `Any` within `Data` holds, as JSON text (SPEC 4.4).
+
+use super::json;
+use super::wire::{Reader, Value, WireError};
+use crate::base::limits;
+
+/// Types of the package `google.protobuf` that can be a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Bytes,
+    String,
+    Value,
+    Struct,
+    List,
+}
+
+/// Appends the value that `any` holds as JSON. False, with nothing appended, if it is of a type
+/// that is no value: such entries are skipped, not refused.
+///
+/// A `BytesValue` is JSON text and is appended byte for byte; text that is not JSON becomes a JSON
+/// string, so that one service's fault cannot break the envelope around it.
+///
+/// # Errors
+/// See [`WireError`]. Something may have been appended then.
+pub(super) fn put_any(out: &mut Vec<u8>, any: &[u8]) -> Result<bool, WireError> {
+    let mut url: &[u8] = &[];
+    let mut content: &[u8] = &[];
+    let mut reader = Reader::new(any);
+    while let Some((number, value)) = reader.next_field()? {
+        match (number, value) {
+            (1, Value::Bytes(bytes)) => url = bytes,
+            (2, Value::Bytes(bytes)) => content = bytes,
+            _ => {}
+        }
+    }
+    let start = memchr::memrchr(b'/', url).map_or(0, |at| at + 1);
+    let kind = match url.get(start..).unwrap_or_default() {
+        b"google.protobuf.BytesValue" => Kind::Bytes,
+        b"google.protobuf.StringValue" => Kind::String,
+        b"google.protobuf.Value" => Kind::Value,
+        b"google.protobuf.Struct" => Kind::Struct,
+        b"google.protobuf.ListValue" => Kind::List,
+        _ => return Ok(false),
+    };
+    match kind {
+        Kind::Bytes => put_json(out, wrapped(content)?),
+        Kind::String => json::put_string(out, text(wrapped(content)?)?),
+        Kind::Value => put_value(out, content, 0)?,
+        Kind::Struct => put_struct(out, content, 0)?,
+        Kind::List => put_list(out, content, 0)?,
+    }
+    Ok(true)
+}
+
+/// The one field of a wrapper; empty if it is left out.
+fn wrapped(content: &[u8]) -> Result<&[u8], WireError> {
+    let mut found: &[u8] = &[];
+    let mut reader = Reader::new(content);
+    while let Some((number, value)) = reader.next_field()? {
+        if let (1, Value::Bytes(bytes)) = (number, value) {
+            found = bytes;
+        }
+    }
+    Ok(found)
+}
+
+fn put_json(out: &mut Vec<u8>, bytes: &[u8]) {
+    match json::value(bytes) {
+        Ok(text) => out.extend_from_slice(text.as_bytes()),
+        Err(_) => json::put_string(out, &String::from_utf8_lossy(bytes)),
+    }
+}
+
+pub(super) fn text(bytes: &[u8]) -> Result<&str, WireError> {
+    str::from_utf8(bytes).map_err(|_| WireError::NotUtf8)
+}
+
+fn deeper(depth: u32) -> Result<u32, WireError> {
+    if depth < limits::JSON_DEPTH_MAX { Ok(depth + 1) } else { Err(WireError::TooDeep) }
+}
+
+/// `google.protobuf.Value`: null, number, string, bool, struct or list in the fields 1 to 6. Of
+/// several the last counts.
+fn put_value(out: &mut Vec<u8>, content: &[u8], depth: u32) -> Result<(), WireError> {
+    let mut last = None;
+    let mut reader = Reader::new(content);
+    while let Some(field) = reader.next_field()? {
+        if (1..=6).contains(&field.0) {
+            last = Some(field);
+        }
+    }
+    match last {
+        Some((2, Value::Fixed64(bytes))) => put_double(out, f64::from_le_bytes(bytes)),
+        Some((3, Value::Bytes(bytes))) => json::put_string(out, text(bytes)?),
+        Some((4, Value::Varint(0))) => out.extend_from_slice(b"false"),
+        Some((4, Value::Varint(_))) => out.extend_from_slice(b"true"),
+        Some((5, Value::Bytes(bytes))) => put_struct(out, bytes, depth)?,
+        Some((6, Value::Bytes(bytes))) => put_list(out, bytes, depth)?,
+        _ => out.extend_from_slice(b"null"),
+    }
+    Ok(())
+}
+
+/// `google.protobuf.Struct`: a map in field 1. Keys in their order, the last of equal ones counts.
+fn put_struct(out: &mut Vec<u8>, content: &[u8], depth: u32) -> Result<(), WireError> {
+    let depth = deeper(depth)?;
+    let mut entries = Vec::new();
+    let mut reader = Reader::new(content);
+    while let Some((number, value)) = reader.next_field()? {
+        if let (1, Value::Bytes(bytes)) = (number, value) {
+            entries.push(entry(bytes)?);
+        }
+    }
+    entries.sort_by_key(|(key, _)| *key);
+    out.push(b'{');
+    let mut is_first = true;
+    for group in entries.chunk_by(|(a, _), (b, _)| a == b) {
+        let Some((key, value)) = group.last() else { continue };
+        if !std::mem::take(&mut is_first) {
+            out.push(b',');
+        }
+        json::put_string(out, key);
+        out.push(b':');
+        put_value(out, value, depth)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Key and value of an entry of a map from text to a message.
+pub(super) fn entry(content: &[u8]) -> Result<(&str, &[u8]), WireError> {
+    let (mut key, mut content_of): (&[u8], &[u8]) = (&[], &[]);
+    let mut reader = Reader::new(content);
+    while let Some((number, value)) = reader.next_field()? {
+        match (number, value) {
+            (1, Value::Bytes(bytes)) => key = bytes,
+            (2, Value::Bytes(bytes)) => content_of = bytes,
+            _ => {}
+        }
+    }
+    Ok((text(key)?, content_of))
+}
+
+fn put_list(out: &mut Vec<u8>, content: &[u8], depth: u32) -> Result<(), WireError> {
+    let depth = deeper(depth)?;
+    out.push(b'[');
+    let mut is_first = true;
+    let mut reader = Reader::new(content);
+    while let Some((number, value)) = reader.next_field()? {
+        if let (1, Value::Bytes(bytes)) = (number, value) {
+            if !std::mem::take(&mut is_first) {
+                out.push(b',');
+            }
+            put_value(out, bytes, depth)?;
+        }
+    }
+    out.push(b']');
+    Ok(())
+}
+
+/// The shortest text that gives the same double. What JSON has no number for is null.
+fn put_double(out: &mut Vec<u8>, number: f64) {
+    if number.is_finite() {
+        let plain = number == 0.0 || (1e-5..1e17).contains(&number.abs());
+        let text = if plain { format!("{number}") } else { format!("{number:e}") };
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use prost_types::value::Kind as K;
+    use prost_types::{Any, ListValue, Struct, Value as V};
+
+    use super::*;
+
+    fn value(kind: K) -> V {
+        V { kind: Some(kind) }
+    }
+
+    fn number(number: f64) -> V {
+        value(K::NumberValue(number))
+    }
+
+    #[test]
+    fn bytes_are_json_and_kept_as_they_are() {
+        for (bytes, want) in [
+            ("{\"id\":12345678901234567890}", "{\"id\":12345678901234567890}"),
+            (" 1.10 ", "1.10"),
+            ("", "\"\""),
+            ("not json", "\"not json\""),
+            ("1}, \"x\":{", "\"1}, \\\"x\\\":{\""),
+        ] {
+            check("google.protobuf.BytesValue", &bytes.as_bytes().to_vec().encode_to_vec(), want);
+        }
+        check("google.protobuf.BytesValue", b"\x0a\x01\xff", "\"\u{fffd}\"");
+    }
+
+    #[test]
+    fn well_known_values_become_json() {
+        check("google.protobuf.StringValue", &"a\"b".to_string().encode_to_vec(), "\"a\\\"b\"");
+        check("google.protobuf.Value", &number(1.5).encode_to_vec(), "1.5");
+        check("google.protobuf.Value", b"", "null");
+        let list = ListValue {
+            values: vec![
+                number(0.0),
+                number(-3.0),
+                number(1e300),
+                number(1e-7),
+                number(9_007_199_254_740_993.0),
+                number(f64::NAN),
+                value(K::NullValue(0)),
+                value(K::BoolValue(true)),
+                value(K::BoolValue(false)),
+                value(K::StringValue("x".into())),
+            ],
+        };
+        let want = "[0,-3,1e300,1e-7,9007199254740992,null,null,true,false,\"x\"]";
+        check("google.protobuf.ListValue", &list.encode_to_vec(), want);
+        let fields = [("b", value(K::ListValue(list))), ("a", number(1.0))];
+        let fields = fields.map(|(key, value)| (key.to_string(), value)).into();
+        let all = Struct { fields }.encode_to_vec();
+        check("google.protobuf.Struct", &all, &format!("{{\"a\":1,\"b\":{want}}}"));
+    }
+
+    #[test]
+    fn the_last_of_equal_keys_counts() {
+        let entry = b"\x0a\x0d\x0a\x01a\x12\x08\x1a\x06";
+        let twice = [entry.as_slice(), b"first_", entry, b"second"].concat();
+        check("google.protobuf.Struct", &twice, "{\"a\":\"second\"}");
+    }
+
+    #[test]
+    fn other_types_are_skipped() {
+        for name in ["FileChunk", "google.protobuf.Int32Value", "", "x/google.protobuf.bytesvalue"]
+        {
+            let mut out = Vec::new();
+            let any = Any { type_url: format!("type.googleapis.com/{name}"), value: vec![1] };
+            assert_eq!(put_any(&mut out, &any.encode_to_vec()), Ok(false), "{name}");
+            assert!(out.is_empty());
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let mut nested = number(1.0);
+        for _ in 0..limits::JSON_DEPTH_MAX {
+            nested = value(K::ListValue(ListValue { values: vec![nested] }));
+        }
+        let fits = put_value(&mut Vec::new(), &nested.encode_to_vec(), 0);
+        assert_eq!(fits, Ok(()));
+        let too_deep = ListValue { values: vec![nested] }.encode_to_vec();
+        assert_eq!(put_list(&mut Vec::new(), &too_deep, 0), Err(WireError::TooDeep));
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_refused() {
+        let any = Any {
+            type_url: "x/google.protobuf.StringValue".into(),
+            value: b"\x0a\x01\xff".to_vec(),
+        };
+        let got = put_any(&mut Vec::new(), &any.encode_to_vec());
+        assert_eq!(got, Err(WireError::NotUtf8));
+    }
+
+    #[track_caller]
+    fn check(name: &str, content: &[u8], want: &str) {
+        let any = Any { type_url: format!("type.googleapis.com/{name}"), value: content.to_vec() };
+        let mut out = Vec::new();
+        assert_eq!(put_any(&mut out, &any.encode_to_vec()), Ok(true));
+        assert_eq!(String::from_utf8(out.clone()).unwrap(), want);
+        assert!(json::value(&out).is_ok(), "{want}");
+    }
+}
