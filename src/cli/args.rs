@@ -1,0 +1,102 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Otus, an API gateway and upload ingress.
+#[derive(Parser, Clone, PartialEq, Eq, Debug)]
+#[command(name = "otus", version, about, arg_required_else_help = false)]
+pub struct Args {
+    /// What to do; `start` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Start the gateway; write a settings file first if there is none.
+    Start(StartArgs),
+    /// Start the gateway on loopback, with services of its own that store uploads in ./.otus/demo.
+    Demo(DemoArgs),
+    /// Tell every fault of a configuration, and change nothing.
+    Check(CheckArgs),
+    /// Run one of the demo's services alone, for tests.
+    #[command(hide = true)]
+    Service(ServiceArgs),
+}
+
+/// `otus start`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
+pub struct StartArgs {
+    /// The settings file [default: config/settings.toml, then settings.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `otus demo`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug)]
+pub struct DemoArgs {
+    /// Where clients connect to.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8090")]
+    pub listen: SocketAddr,
+    /// Where metrics and readiness are served.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9100")]
+    pub admin: SocketAddr,
+    /// Where uploads are stored.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".otus/demo")]
+    pub directory: PathBuf,
+}
+
+/// `otus check`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
+pub struct CheckArgs {
+    /// The settings file [default: config/settings.toml, then settings.toml]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// `otus service`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug)]
+pub struct ServiceArgs {
+    /// Which service; only `demo` exists.
+    #[arg(value_parser = ["demo"])]
+    pub name: String,
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4802")]
+    pub listen: SocketAddr,
+    /// Where uploads are stored.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".otus/demo")]
+    pub directory: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &[&str]) -> Option<Args> {
+        Args::try_parse_from(std::iter::once(&"otus").chain(line)).ok()
+    }
+
+    #[test]
+    fn commands_are_read_and_start_is_the_default() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+        assert_eq!(parse(&[]), Some(Args { command: None }));
+        let file = Some(PathBuf::from("a.toml"));
+        let start = Command::Start(StartArgs { config: file.clone() });
+        assert_eq!(parse(&["start", "--config", "a.toml"]), Some(Args { command: Some(start) }));
+        let check = Command::Check(CheckArgs { file });
+        assert_eq!(parse(&["check", "a.toml"]), Some(Args { command: Some(check) }));
+        assert!(matches!(parse(&["demo"]), Some(Args { command: Some(Command::Demo(_)) })));
+        assert!(matches!(
+            parse(&["service", "demo", "--listen", "127.0.0.1:0"]),
+            Some(Args { command: Some(Command::Service(_)) })
+        ));
+        for line in [&["strat"][..], &["start", "a.toml"], &["demo", "--listen", "x"]] {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+    }
+}

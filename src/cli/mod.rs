@@ -1,0 +1,24 @@
+//! Commands: what `otus` does when it is called.
+//!
+//! Knows how to read the command line and where to print; what is done is in `config` and
+//! `control`. Start with [`run`].
+
+pub mod args;
+pub mod check;
+pub mod demo;
+pub mod start;
+
+use std::process::ExitCode;
+
+use args::{Args, Command, StartArgs};
+use clap::Parser;
+
+/// Reads the command line and does what it says; gives the status to end with.
+pub fn run() -> ExitCode {
+    match Args::parse().command.unwrap_or(Command::Start(StartArgs::default())) {
+        Command::Start(args) => start::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Check(args) => check::run(&args, &mut std::io::stdout()),
+        Command::Service(args) => demo::run_service(&args),
+    }
+}

@@ -1,0 +1,297 @@
+//! What must hold between values, so that a configuration can be compiled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fault::{Code, Finding};
+use super::schema;
+use super::schema::key::Reload;
+use super::values::Config;
+use crate::base::limits::SMALL_BUFFER_BYTES;
+
+/// Names of paths that the gateway answers itself (SPEC 5.1).
+const RESERVED: [&str; 5] = ["health", "info", "heartbeat", "entrypoint", "exit"];
+/// Below so many characters, a shared secret can be guessed.
+const SIGN_CHARACTERS_MIN: usize = 16;
+
+/// Adds what does not hold to `findings`. Keys in `broken` have been complained about; nothing is
+/// said to be missing unless the file is `whole`.
+pub(super) fn check(
+    config: &Config,
+    broken: &BTreeSet<String>,
+    whole: bool,
+    findings: &mut Vec<Finding>,
+) {
+    let mut checker = Checker { config, broken, whole, findings };
+    checker.security();
+    checker.server();
+    checker.limits();
+    checker.microservices();
+    checker.routes();
+    checker.not_built();
+}
+
+struct Checker<'a> {
+    config: &'a Config,
+    broken: &'a BTreeSet<String>,
+    whole: bool,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Checker<'_> {
+    fn find(&mut self, code: Code, path: &str, message: &str, way_out: &str) {
+        self.findings.push(self.config.finding(code, path, message, way_out));
+    }
+
+    /// Whether a value was left out, and not only written wrongly.
+    fn lacks(&self, path: &str) -> bool {
+        self.whole && !self.config.is_given(path) && !self.broken.contains(path)
+    }
+
+    fn security(&mut self) {
+        if self.lacks("security.mode") {
+            let way_out = "write mode = \"sign\" in [security], or set SECURITY_MODE";
+            self.find(Code::Missing, "security.mode", "`security.mode` is not set", way_out);
+        }
+        if self.lacks("server.sign") {
+            let way_out = "write sign = \"...\" in [server], or set GUFO_SIGN; \
+                           `openssl rand -hex 32` makes one";
+            self.find(Code::Missing, "server.sign", "`server.sign` is not set", way_out);
+        }
+        match self.config.text("security.mode").as_deref() {
+            None | Some("sign") => {}
+            Some(mode) => {
+                let message = format!("security mode \"{mode}\" comes later");
+                self.find(Code::ComesLater, "security.mode", &message, "write \"sign\" for now");
+            }
+        }
+        match self.config.text("security.rest_mode").as_deref() {
+            None | Some("none") => {}
+            Some(mode) => {
+                let message =
+                    format!("rest mode \"{mode}\" comes later; clients would not be checked");
+                let way_out = "write \"none\" for now, and check clients before the gateway";
+                self.find(Code::ComesLater, "security.rest_mode", &message, way_out);
+            }
+        }
+        for path in ["server.grpc_tls_enabled", "server.grpc_mtls_enabled"] {
+            if self.config.boolean(path) == Some(true) {
+                let message = "TLS towards services comes later; calls would go in clear text";
+                self.find(Code::ComesLater, path, message, "write false for now");
+            }
+        }
+        let sign = self.config.secret("server.sign");
+        if sign.is_some_and(|sign| sign.expose().chars().count() < SIGN_CHARACTERS_MIN) {
+            let way_out = "write 16 characters or more; `openssl rand -hex 32` makes 64";
+            self.find(Code::Risky, "server.sign", "`sign` is short enough to be guessed", way_out);
+        }
+        let token = self.config.secret("server.metrics_token");
+        if token.is_some_and(|token| token.matches(b"gufo-metrics")) {
+            let way_out = "write one of your own; `openssl rand -hex 32` makes one";
+            let message = "`metrics_token` is the one of the published example";
+            self.find(Code::Risky, "server.metrics_token", message, way_out);
+        }
+    }
+
+    fn server(&mut self) {
+        let bases = self.config.paths("server.api_bases");
+        let unique: BTreeSet<_> = bases.iter().collect();
+        if bases.is_empty() || unique.len() != bases.len() || bases.iter().any(|base| base == "/") {
+            let message = "`api_bases` is empty, holds \"/\", or holds a path twice";
+            let way_out = "write [\"/api/v3\", \"/api/v1\"]";
+            self.find(Code::Contradiction, "server.api_bases", message, way_out);
+        }
+        if let (Some(admin), Some(ip)) =
+            (self.config.address("server.admin"), self.config.ip("server.ip"))
+        {
+            let port = self.config.integer("server.port");
+            let overlap = ip.is_unspecified() || admin.ip().is_unspecified() || ip == admin.ip();
+            if overlap && admin.port() != 0 && port == Some(u64::from(admin.port())) {
+                let way_out = "write another port";
+                let message = "`server.admin` has the address of `server.port`";
+                self.find(Code::Contradiction, "server.admin", message, way_out);
+            }
+            let open = !admin.ip().is_loopback();
+            if open && self.lacks("server.metrics_token") {
+                let message = "other hosts reach `server.admin`, and there is no `metrics_token`";
+                let way_out =
+                    "write metrics_token = \"...\", or an address such as \"127.0.0.1:9100\"";
+                self.find(Code::Risky, "server.admin", message, way_out);
+            }
+        }
+    }
+
+    fn limits(&mut self) {
+        let bytes = |path: &str| self.config.bytes(path);
+        let (head, target) = (bytes("limits.head"), bytes("limits.target"));
+        let (buffer, memory) = (bytes("limits.read_buffer"), bytes("limits.upload_memory"));
+        let small = u64::try_from(SMALL_BUFFER_BYTES).unwrap_or(u64::MAX);
+        if target >= head {
+            let message = "`limits.target` leaves no room in `limits.head`";
+            let way_out = "write less for the target, or more for the head";
+            self.find(
+                Code::Contradiction,
+                self.given("limits.target", "limits.head"),
+                message,
+                way_out,
+            );
+        }
+        if !buffer.is_power_of_two() {
+            let way_out = "write \"64KiB\", \"128KiB\", \"256KiB\", \"512KiB\" or \"1MiB\"";
+            let message = "`limits.read_buffer` is no power of two";
+            self.find(Code::Contradiction, "limits.read_buffer", message, way_out);
+        }
+        if buffer.saturating_mul(2).saturating_add(small) > memory {
+            let path = self.given("limits.upload_memory", "limits.read_buffer");
+            let message = "two of `limits.read_buffer` do not fit into `limits.upload_memory`";
+            self.find(Code::Contradiction, path, message, "write more memory, or a smaller buffer");
+        }
+    }
+
+    /// The one of two keys that somebody wrote.
+    fn given<'k>(&self, first: &'k str, second: &'k str) -> &'k str {
+        if self.config.is_given(first) { first } else { second }
+    }
+
+    fn microservices(&mut self) {
+        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        for name in self.config.names("microservices") {
+            let key = |key: &str| format!("microservices.{name}.{key}");
+            let any = self.first_key_of(&name);
+            if RESERVED.contains(&name.as_str()) {
+                let message = format!("the gateway answers paths named \"{name}\" itself");
+                self.find(
+                    Code::Contradiction,
+                    &any,
+                    &message,
+                    "give the microservice another name",
+                );
+            }
+            if let Some(other) = seen.insert(name.replace('-', "_"), name.clone()) {
+                let message = format!("\"{name}\" and \"{other}\" are the same name");
+                self.find(
+                    Code::Contradiction,
+                    &any,
+                    &message,
+                    "- and _ are not told apart; rename one",
+                );
+            }
+            let (host, port) = (key("host"), key("port"));
+            match (self.lacks(&host), self.lacks(&port)) {
+                (true, true) => {
+                    let message =
+                        format!("microservice \"{name}\" has no host and port; it is not served");
+                    let way_out = "write both; finding services by the masterservice comes later";
+                    self.find(Code::NoEffect, &any, &message, way_out);
+                }
+                (false, true) => {
+                    let message = format!("microservice \"{name}\" has a host and no port");
+                    self.find(Code::Missing, &host, &message, "write its gRPC port");
+                }
+                (true, false) => {
+                    let message = format!("microservice \"{name}\" has a port and no host");
+                    self.find(Code::Missing, &port, &message, "write its host");
+                }
+                (false, false) => {}
+            }
+            if let Some(dialect) = self.config.text(&key("dialect")).filter(|d| d != "b") {
+                let message = format!("dialect \"{dialect}\" comes later");
+                self.find(Code::ComesLater, &key("dialect"), &message, "only \"b\" is spoken yet");
+            }
+            let (first, most) = (key("retry.backoff"), key("retry.backoff_max"));
+            if self.config.duration(&first) > self.config.duration(&most) {
+                let message = "`backoff` is longer than `backoff_max`";
+                let path = self.given(&first, &most);
+                self.find(Code::Contradiction, path, message, "write a shorter backoff");
+            }
+        }
+    }
+
+    /// A key of a microservice that somebody wrote: the place to complain at.
+    fn first_key_of(&self, name: &str) -> String {
+        let prefix = format!("microservices.{name}.");
+        let keys = self.config.values.keys();
+        keys.filter(|path| path.starts_with(&prefix))
+            .min_by_key(|path| match self.config.origin(path) {
+                super::place::Origin::Settings(span) => span.start,
+                _ => usize::MAX,
+            })
+            .cloned()
+            .unwrap_or(prefix)
+    }
+
+    fn routes(&mut self) {
+        let (mut ids, mut paths) = (BTreeSet::new(), BTreeSet::new());
+        for number in self.config.names("route") {
+            let key = |key: &str| format!("route.{number}.{key}");
+            let (id, path, module) = (key("id"), key("path"), key("module"));
+            let any = self.given(&id, self.given(&module, &path)).to_owned();
+            for (path, name) in [(&id, "id"), (&module, "module")] {
+                if self.lacks(path) {
+                    let way_out = format!("write {name} = \"...\"");
+                    self.find(Code::Missing, &any, &format!("a route has no `{name}`"), &way_out);
+                }
+            }
+            if self.config.text(&id).is_some_and(|id| !ids.insert(id)) {
+                let way_out = "give each route an id of its own";
+                self.find(Code::Contradiction, &id, "two routes have this id", way_out);
+            }
+            if self.config.text(&path).is_some_and(|path| !paths.insert(path)) {
+                let way_out = "leave one of them out";
+                self.find(
+                    Code::Contradiction,
+                    self.given(&path, &any),
+                    "two routes have this path",
+                    way_out,
+                );
+            }
+            if let Some(name) = self.config.text(&module) {
+                let names = self.config.names("microservices");
+                let port = format!("microservices.{name}.port");
+                if !names.contains(&name) || self.lacks(&port) && self.whole {
+                    let message = format!("there is no microservice \"{name}\" with host and port");
+                    self.find(
+                        Code::Dangling,
+                        &module,
+                        &message,
+                        &format!("write [microservices.{name}]"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Says once what is accepted and not built, and apart from it what a reader might rely on.
+    fn not_built(&mut self) {
+        if self.whole && self.config.boolean("server.session") != Some(false) {
+            let message = "sessions are not checked yet: every call goes on without a user";
+            let way_out = "write session = false in [server] to say that this is known";
+            self.find(Code::NoEffect, "server.session", message, way_out);
+        }
+        let master = self.config.boolean("server.masterservice") == Some(true)
+            || self.config.text("server.registry_mode").as_deref() == Some("master");
+        if master {
+            let path = self.given("server.masterservice", "server.registry_mode");
+            let message = "services are not found through the masterservice yet";
+            let way_out = "write host and port of each in [microservices.<name>]";
+            self.find(Code::NoEffect, path, message, way_out);
+            let host = "microservices.masterservice.host";
+            if self.lacks(host) && self.lacks("microservices.masterservice.port") {
+                let way_out = "write [microservices.masterservice], or masterservice = false";
+                let message = "the masterservice is on, and has no host and port";
+                self.find(Code::Missing, path, message, way_out);
+            }
+        }
+        let told = ["server.session", "server.masterservice", "server.registry_mode"];
+        let is_idle = |path: &&String| {
+            let idle = schema::find(path).is_some_and(|key| key.reload == Reload::NotYet);
+            idle && !told.contains(&path.as_str()) && path.as_str() != "config_version"
+        };
+        let idle: Vec<&str> =
+            self.config.values.keys().filter(is_idle).map(String::as_str).collect();
+        if !idle.is_empty() {
+            let message = format!("accepted, without effect yet: {}", idle.join(", "));
+            let way_out = "nothing has to be done; docs/config.md says what comes later";
+            self.find(Code::NoEffect, "", &message, way_out);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What operators write: settings file, `.env` and environment, made into a `Snapshot`.
+//!
+//! Knows nothing of shards or sockets; names are resolved by a function that the caller passes.
+//! Text → [`Config`](values::Config), every value with its origin → `Snapshot`. All faults are
+//! found in one go. Start with [`load::load`]; the keys are in [`schema`].
+
+pub mod compile;
+pub mod default_file;
+pub mod fault;
+pub mod load;
+pub mod place;
+pub mod reference;
+pub mod schema;
+pub mod source;
+pub mod values;
+
+mod check;
+mod document;
+mod dotenv;
+mod suggest;
+mod value;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! Every key there is: its kind, default, range and meaning. The one place where that is written.
+//!
+//! The loader, the file written at the first start, and `docs/config.md` are all made from it.
+//! Start with [`Key`]; the rows are in [`otus`] and [`gufo`].
+
+pub mod gufo;
+pub mod key;
+pub mod otus;
+
+use key::Key;
+
+/// Every key, in the order in which they are documented.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    otus::SERVER
+        .iter()
+        .chain(otus::SECURITY)
+        .chain(otus::LISTENER)
+        .chain(otus::TIMEOUTS)
+        .chain(otus::LIMITS)
+        .chain(otus::MICROSERVICES)
+        .chain(otus::ROUTE)
+        .chain(otus::SETTINGS)
+        .chain(gufo::KEYS)
+}
+
+/// The key with this path. `microservices.storage.port` finds `microservices.*.port`.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Key> {
+    keys().find(|key| matches(key.path, path))
+}
+
+/// Whether keys lie below this path.
+#[must_use]
+pub fn is_table(path: &str) -> bool {
+    keys().any(|key| {
+        let mut own = key.path.split('.');
+        path.split('.').all(|name| own.next().is_some_and(|part| part == "*" || part == name))
+            && own.next().is_some()
+    })
+}
+
+/// Tables that are written as a list: `[[route]]`.
+pub const LISTS: &[&str] = &["route"];
+
+/// Keys that older files write elsewhere: (as written, as documented).
+pub const FORMER: &[(&str, &str)] = &[("security.sign", "server.sign")];
+
+/// Variables whose names do not follow from a key: (variable, key). SPEC 16.1.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("GUFO_SIGN", "server.sign"),
+    ("GUFO_ENV", "server.env"),
+    ("GUFO_LOG_TO_FILE", "server.log_to_file"),
+    ("GUFO_SENTRY_ENABLED", "server.sentry"),
+    ("GUFO_SENTRY_TRACE", "sentry.trace"),
+    ("GUFO_JWT_SECRET", "security.jwt_secret"),
+    ("GUFO_AES_KEY", "security.aes_key"),
+    ("GUFO_RATE_LIMIT_RPS", "gufo.rate_limit_rps"),
+    ("GUFO_RATE_LIMIT_BURST", "gufo.rate_limit_burst"),
+    ("GUFO_DB_HOST", "database.host"),
+    ("GUFO_DB_PORT", "database.port"),
+    ("GUFO_DB_USER", "database.user"),
+    ("GUFO_DB_NAME", "database.dbname"),
+    ("GUFO_DB_TYPE", "database.type"),
+    ("GUFO_DB_PASS", "database.password"),
+    ("GUFO_EMAIL_PASS", "email.password"),
+    ("GUFO_REDIS_URL", "redis.host"),
+    ("SERVER_SIGN", "server.sign"),
+    ("SERVER_MASTERSERVICE", "server.masterservice"),
+    ("SECURITY_MODE", "security.mode"),
+    ("MICROSERVICES_MASTERSERVICE_HOST", "microservices.masterservice.host"),
+    ("MICROSERVICES_MASTERSERVICE_PORT", "microservices.masterservice.port"),
+];
+
+/// Whether a path is one of a pattern, part by part.
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut parts = path.split('.');
+    pattern.split('.').all(|own| parts.next().is_some_and(|part| own == "*" || own == part))
+        && parts.next().is_none()
+}
+
+/// The variable that a key without a `*` is set by: `GUFO_SERVER_PORT`.
+#[must_use]
+pub fn variable(path: &str) -> String {
+    format!("GUFO_{}", path.replace('.', "_").to_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::value::{Raw, read};
+
+    #[test]
+    fn every_default_can_be_read_as_its_key() {
+        for key in keys() {
+            if let Some(text) = key.default {
+                let value = read(&key.kind, &Raw::Untyped(text));
+                assert!(value.is_ok(), "{} = {text}: {value:?}", key.path);
+            }
+        }
+    }
+
+    #[test]
+    fn no_key_is_listed_twice_and_no_table_is_a_key() {
+        let mut seen = std::collections::BTreeSet::new();
+        for key in keys() {
+            assert!(seen.insert(key.path), "{} twice", key.path);
+            assert!(!is_table(key.path), "{} is a table as well", key.path);
+            assert!(!key.help.is_empty() && !key.help.ends_with('.'), "{}", key.path);
+        }
+    }
+
+    #[test]
+    fn variables_and_former_names_lead_to_keys() {
+        for (variable, path) in VARIABLES {
+            assert!(find(path).is_some(), "{variable}");
+        }
+        for (former, path) in FORMER {
+            assert!(find(path).is_some() && find(former).is_none(), "{former}");
+        }
+        assert_eq!(variable("server.grpc_timeout"), "GUFO_SERVER_GRPC_TIMEOUT");
+    }
+
+    #[test]
+    fn names_stand_for_a_star_and_nothing_else_does() {
+        assert_eq!(find("microservices.storage.port").unwrap().path, "microservices.*.port");
+        assert!(find("microservices.port").is_none());
+        assert!(find("microservices.storage.x.port").is_none());
+        assert!(find("serverx.port").is_none());
+        assert!(is_table("microservices") && is_table("microservices.storage"));
+        assert!(is_table("microservices.storage.pool") && is_table("server"));
+        assert!(!is_table("server.port") && !is_table("servers"));
+    }
+}

@@ -1,0 +1,275 @@
+//! The keys that have an effect. Those of Gufo keep their names and defaults (SPEC 16.1).
+
+use super::key::{Key, Kind, between, between_or_off, live, not_yet, open, restart, seconds};
+use crate::base::size::{GIB, KIB, MIB};
+
+const SYSTEM_SIZE: Kind = Kind::Size { min: 4 * KIB, max: GIB, none: Some("system") };
+const DAY: u64 = 86_400;
+
+/// `[server]`
+pub const SERVER: &[Key] = &[
+    restart(
+        "server.ip",
+        Kind::Ip,
+        "0.0.0.0",
+        "address that clients connect to; `::` takes IPv4 too",
+    ),
+    restart("server.port", Kind::Port { zero: true }, "8090", "port that clients connect to"),
+    restart(
+        "server.workers",
+        Kind::Workers,
+        "auto",
+        "shards: `auto`, a number, or a list of cores",
+    ),
+    restart(
+        "server.io",
+        Kind::Choice(&["auto", "io_uring", "epoll"]),
+        "auto",
+        "driver of the shards",
+    ),
+    restart(
+        "server.admin",
+        Kind::AddressOrOff,
+        "127.0.0.1:9100",
+        "where metrics and readiness are served",
+    ),
+    open("server.metrics_token", Kind::Secret, "what `X-Metrics-Token` must carry"),
+    open("server.sign", Kind::Secret, "shared secret of the gateway and its services; required"),
+    live(
+        "server.shutdown_grace",
+        between(0, DAY),
+        "30s",
+        "from SIGTERM until exchanges are cut off",
+    ),
+    live("server.upload_grace", between(0, DAY), "10m", "the same for uploads in flight"),
+    live("server.trusted_peers", Kind::Cidrs, "", "peers whose forwarding fields are believed"),
+    restart("server.access_log", Kind::Log, "stdout", "where the access log goes"),
+    live(
+        "server.api_bases",
+        Kind::Paths,
+        "/api/v3, /api/v1",
+        "prefixes of modules; the last part of each is its API version",
+    ),
+    live(
+        "server.default_headers",
+        Kind::Bool,
+        "true",
+        "put Gufo's CORS and `Server` fields on answers",
+    ),
+    live("server.lang", Kind::Text, "english", "language of calls that name none"),
+    live(
+        "server.grpc_timeout",
+        seconds(1, DAY),
+        "5s",
+        "from the start of a call to its answer, unless the module says otherwise",
+    ),
+    not_yet("server.session", Kind::Bool, "check sessions; comes later"),
+    not_yet("server.masterservice", Kind::Bool, "ask the masterservice for services; comes later"),
+    live("server.debug", Kind::Bool, "false", "serve `/exit`, which drains the gateway"),
+];
+
+/// `[security]`
+pub const SECURITY: &[Key] = &[
+    open(
+        "security.mode",
+        Kind::Choice(&["sign", "hmac", "mtls"]),
+        "how services know the gateway; required; only `sign` is served yet",
+    ),
+    live(
+        "security.rest_mode",
+        Kind::Choice(&["none", "sign", "hmac", "mtls"]),
+        "none",
+        "what clients must show; only `none` is served yet",
+    ),
+];
+
+/// `[listener]`
+pub const LISTENER: &[Key] = &[
+    restart(
+        "listener.transport.congestion",
+        Kind::Congestion,
+        "system",
+        "congestion control towards clients",
+    ),
+    restart(
+        "listener.transport.not_sent_lowat",
+        SYSTEM_SIZE,
+        "system",
+        "unsent bytes that the kernel holds for a client",
+    ),
+    restart("listener.transport.receive_buffer", SYSTEM_SIZE, "system", "`SO_RCVBUF` of clients"),
+    restart("listener.transport.send_buffer", SYSTEM_SIZE, "system", "`SO_SNDBUF` of clients"),
+    restart(
+        "listener.transport.nodelay",
+        Kind::Bool,
+        "true",
+        "small writes to clients leave at once",
+    ),
+];
+
+/// `[timeouts]`
+pub const TIMEOUTS: &[Key] = &[
+    live("timeouts.head", between(10, 3600), "5s", "from the first byte of a head to its end"),
+    live("timeouts.idle", between(10, DAY), "60s", "between two requests of a connection"),
+    live("timeouts.body_idle", between(10, DAY), "10s", "between two reads of a body"),
+    live("timeouts.write", between(10, DAY), "10s", "without progress of an answer"),
+    live(
+        "timeouts.body_rate",
+        Kind::Size { min: 0, max: GIB, none: None },
+        "1KiB",
+        "what a body must bring in each `body_rate_window`; `0B`: nothing",
+    ),
+    live("timeouts.body_rate_window", between(100, 3600), "8s", "how long `body_rate` is measured"),
+    live("timeouts.linger", between(0, 60), "2s", "reading on after an early answer"),
+];
+
+/// `[limits]`
+pub const LIMITS: &[Key] = &[
+    live(
+        "limits.head",
+        Kind::Size { min: KIB, max: 16 * KIB, none: None },
+        "16KiB",
+        "a request head",
+    ),
+    live("limits.head_fields", Kind::Integer(1, 1000), "100", "fields of a request head"),
+    live(
+        "limits.target",
+        Kind::Size { min: 128, max: 16 * KIB - 1, none: None },
+        "8KiB",
+        "a request target",
+    ),
+    live(
+        "limits.json_body",
+        Kind::Size { min: 0, max: 64 * MIB, none: None },
+        "4MiB",
+        "a JSON body",
+    ),
+    live(
+        "limits.upload",
+        Kind::Size { min: 0, max: u64::MAX, none: Some("unlimited") },
+        "unlimited",
+        "the body of an upload",
+    ),
+    live(
+        "limits.upload_memory",
+        Kind::Size { min: 144 * KIB, max: GIB, none: None },
+        "1MiB",
+        "memory held by one upload; two read buffers and 16KiB must fit",
+    ),
+    live("limits.upload_files", Kind::Integer(1, 1_000_000), "1024", "files of a multipart upload"),
+    live("limits.connections", Kind::Integer(1, 1_000_000), "16384", "connections of one shard"),
+    restart(
+        "limits.read_buffer",
+        Kind::Size { min: 64 * KIB, max: 4 * MIB, none: None },
+        "256KiB",
+        "one buffer that bodies are read into; a power of two",
+    ),
+];
+
+/// `[microservices.<name>]`
+pub const MICROSERVICES: &[Key] = &[
+    open("microservices.*.host", Kind::Host, "name or address of the service"),
+    open("microservices.*.port", Kind::Port { zero: false }, "gRPC port of the service"),
+    live(
+        "microservices.*.type",
+        Kind::Choice(&["server", "external", "internal"]),
+        "server",
+        "`internal`: only for requests whose `X-Sign` is right",
+    ),
+    live("microservices.*.dialect", Kind::Choice(&["a", "b", "c"]), "b", "only `b` is served yet"),
+    open("microservices.*.timeout", seconds(1, DAY), "as `server.grpc_timeout`, which it replaces"),
+    live(
+        "microservices.*.stream_timeout",
+        seconds(1, DAY),
+        "2m",
+        "without progress of a stream; there is no total timeout",
+    ),
+    live(
+        "microservices.*.chunk",
+        Kind::Size { min: 1024, max: 64 * KIB, none: None },
+        "64KiB",
+        "payload of one upload message",
+    ),
+    live(
+        "microservices.*.end_marker",
+        Kind::Choice(&["meta", "empty_chunk", "both"]),
+        "both",
+        "how the end of a file is told",
+    ),
+    open(
+        "microservices.*.max_size",
+        Kind::Size { min: 0, max: u64::MAX, none: Some("unlimited") },
+        "body of an upload; replaces `limits.upload`",
+    ),
+    open(
+        "microservices.*.min_rate",
+        Kind::Size { min: 0, max: GIB, none: None },
+        "what an upload must bring in each `min_rate_window`; replaces `timeouts.body_rate`",
+    ),
+    live(
+        "microservices.*.min_rate_window",
+        between(100, 3600),
+        "30s",
+        "how long `min_rate` is measured",
+    ),
+    live(
+        "microservices.*.connect_timeout",
+        between(1, 300),
+        "5s",
+        "until a connection carries calls",
+    ),
+    live(
+        "microservices.*.pool.connections",
+        Kind::Integer(1, 1024),
+        "4",
+        "connections of one shard",
+    ),
+    live(
+        "microservices.*.pool.streams",
+        Kind::Integer(1, 10_000),
+        "100",
+        "streams of one connection",
+    ),
+    live("microservices.*.pool.keep_alive", between_or_off(1000, DAY), "30s", "between two PINGs"),
+    live(
+        "microservices.*.pool.keep_alive_timeout",
+        between(100, 300),
+        "10s",
+        "from PING to answer",
+    ),
+    live("microservices.*.pool.idle", between(100, DAY), "5m", "an unused connection is closed"),
+    live(
+        "microservices.*.retry.attempts",
+        Kind::Integer(1, 10),
+        "4",
+        "attempts, the first included",
+    ),
+    live("microservices.*.retry.budget", Kind::Float(0.0, 1.0), "0.2", "retries for each call"),
+    live("microservices.*.retry.backoff", between(1, 60), "200ms", "before the second attempt"),
+    live("microservices.*.retry.backoff_max", between(1, 600), "2s", "before any attempt, at most"),
+    live("microservices.*.transport.congestion", Kind::Congestion, "system", "congestion control"),
+    live(
+        "microservices.*.transport.not_sent_lowat",
+        SYSTEM_SIZE,
+        "128KiB",
+        "unsent bytes that the kernel holds",
+    ),
+    live("microservices.*.transport.receive_buffer", SYSTEM_SIZE, "system", "`SO_RCVBUF`"),
+    live("microservices.*.transport.send_buffer", SYSTEM_SIZE, "system", "`SO_SNDBUF`"),
+    live("microservices.*.transport.nodelay", Kind::Bool, "true", "small writes leave at once"),
+    not_yet("microservices.*.entrypointversion", Kind::Text, "version of the entry point"),
+    not_yet("microservices.*.cron", Kind::Bool, "whether the service runs scheduled work"),
+    not_yet("microservices.*.sign_version", Kind::Integer(1, 2), "form of the signature"),
+];
+
+/// `[[route]]`
+pub const ROUTE: &[Key] = &[
+    open("route.*.id", Kind::Text, "name in logs and metrics; required"),
+    live("route.*.path", Kind::Path, "/", "this path and all below it are uploads, in any method"),
+    open("route.*.module", Kind::Text, "the microservice that takes them; required"),
+    live("route.*.param", Kind::Text, "upload", "the `Param` of the call"),
+];
+
+/// `[settings]`
+pub const SETTINGS: &[Key] =
+    &[live("settings.registration", Kind::Bool, "false", "what `info` says of registration")];

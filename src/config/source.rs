@@ -1,0 +1,199 @@
+//! Where a configuration is read from. The one file of this module that touches the system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::default_file;
+use super::fault::{Code, Faults, Finding};
+use super::place::Place;
+use crate::base::limits::CONFIG_BYTES_MAX;
+
+/// The texts that a configuration is read from.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Source {
+    /// The settings file as it is named to the operator.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// The `.env` file, if there is one.
+    pub dotenv: Option<DotEnv>,
+    /// The environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// The text of a `.env` file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DotEnv {
+    /// The file as it is named to the operator.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl Source {
+    /// Reads this settings file, `.env` in the working directory, and the environment.
+    pub fn read(path: &Path) -> Result<Source, Faults> {
+        let text = read_text(path)?;
+        let dotenv_path = Path::new(".env");
+        let dotenv = match dotenv_path.try_exists() {
+            Ok(false) => None,
+            _ => Some(DotEnv { path: ".env".to_owned(), text: read_text(dotenv_path)? }),
+        };
+        Ok(Source { path: path.display().to_string(), text, dotenv, env: environment() })
+    }
+}
+
+/// The variables of this process whose names and values are UTF-8.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Where the settings file is looked for, in this order (SPEC 16.1).
+pub const PATHS: [&str; 2] = ["config/settings.toml", "settings.toml"];
+
+/// The settings file that is there.
+#[must_use]
+pub fn find() -> Option<PathBuf> {
+    PATHS.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// Where a settings file is written when there is none.
+#[must_use]
+pub fn default_path() -> PathBuf {
+    let [in_config, here] = PATHS;
+    PathBuf::from(if Path::new("config").is_dir() { in_config } else { here })
+}
+
+/// Writes a settings file with every default and secrets from `random`, readable by its owner
+/// alone. Appears whole or not at all; an existing file is never replaced.
+pub fn write_default(path: &Path, random: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
+    let mut untouched = false;
+    let text = default_file::render(&mut |bytes: &mut [u8]| {
+        random(bytes);
+        untouched |= bytes.iter().all(|byte| *byte == 0);
+    });
+    if untouched {
+        return Err(io::Error::other("there are no random bytes for its secrets"));
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = write_new(&temporary, &text).and_then(|()| fs::hard_link(&temporary, path));
+    let removed = fs::remove_file(&temporary);
+    written.and(removed)?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The addresses that the system knows for a name. Waits for the network.
+pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().map(Iterator::collect)
+}
+
+fn read_text(path: &Path) -> Result<String, Faults> {
+    let refuse = |message: String, way_out: &str| {
+        let place = Place::File(path.display().to_string());
+        let way_out = way_out.to_owned();
+        Faults::one(Finding { code: Code::Unreadable, place, message, way_out })
+    };
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too long, even if it has no known length.
+    File::open(path)
+        .and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| refuse(format!("cannot be read: {error}"), "check its path and rights"))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > CONFIG_BYTES_MAX {
+        return Err(refuse("is longer than 4 MiB".to_owned(), "is this the right file?"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
+        refuse(format!("is not UTF-8 in line {line}"), "save it as UTF-8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::config::load::load;
+
+    /// A directory of its own for one test, removed at the end.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("otus-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Directory(path)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_written_file_is_private_whole_and_loads() {
+        let directory = Directory::new("written");
+        let path = directory.0.join("settings.toml");
+        write_default(&path, &mut |bytes| bytes.fill(7)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+        let source = Source { env: Vec::new(), dotenv: None, ..Source::read(&path).unwrap() };
+        let (_, notes) = load(source).unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
+    }
+
+    #[test]
+    fn an_existing_file_is_not_replaced() {
+        let directory = Directory::new("existing");
+        let path = directory.0.join("settings.toml");
+        fs::write(&path, "mine").unwrap();
+        let error = write_default(&path, &mut |bytes| bytes.fill(7)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn no_file_is_written_without_random_bytes() {
+        let directory = Directory::new("random");
+        assert!(write_default(&directory.0.join("settings.toml"), &mut |_| {}).is_err());
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_refused_with_its_line() {
+        let directory = Directory::new("text");
+        let path = directory.0.join("settings.toml");
+        fs::write(&path, b"# a\n# b \xff\n").unwrap();
+        check(&path, "is not UTF-8 in line 2");
+        fs::write(&path, vec![b'#'; usize::try_from(CONFIG_BYTES_MAX).unwrap() + 1]).unwrap();
+        check(&path, "is longer than 4 MiB");
+        check(&directory.0.join("none.toml"), "cannot be read: No such file");
+        check(&directory.0, "cannot be read: Is a directory");
+    }
+
+    #[track_caller]
+    fn check(path: &Path, want: &str) {
+        let faults = Source::read(path).unwrap_err();
+        assert!(faults.list()[0].message.starts_with(want), "{faults}");
+        assert_eq!(faults.list()[0].code, Code::Unreadable);
+    }
+}

@@ -1,0 +1,205 @@
+//! A configuration that was read: every value with its origin.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::fault::{Code, Finding};
+use super::place::{Files, Origin};
+use super::schema;
+use super::value::{Raw, Value, read};
+use crate::base::text::Text;
+use crate::snapshot::cidr::Cidr;
+use crate::snapshot::observe::LogTarget;
+use crate::snapshot::secret::Secret;
+use crate::snapshot::server::Workers;
+
+/// Every value that was written, and where. What nobody wrote has its default.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Config {
+    pub(super) files: Files,
+    pub(super) values: BTreeMap<String, Entry>,
+}
+
+/// A value that was written.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Entry {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+}
+
+impl Config {
+    /// Where the value of this key came from.
+    #[must_use]
+    pub fn origin(&self, path: &str) -> Origin {
+        self.values.get(path).map_or(Origin::Default, |entry| entry.origin.clone())
+    }
+
+    /// The settings file as it is named to the operator.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.files.settings.name
+    }
+
+    /// Whether somebody wrote a value.
+    pub(super) fn is_given(&self, path: &str) -> bool {
+        self.values.contains_key(path)
+    }
+
+    /// The names that stand for the `*` after `table`: of microservices, or of places in a list.
+    pub(super) fn names(&self, table: &str) -> Vec<String> {
+        let parts = self.values.keys().filter_map(|path| {
+            path.strip_prefix(table)?.strip_prefix('.')?.split_once('.').map(|(name, _)| name)
+        });
+        let mut names: Vec<String> = parts.map(str::to_owned).collect();
+        names.dedup(); // The keys are sorted, and so names stand together.
+        names
+    }
+
+    /// Something about the value of this key.
+    pub(super) fn finding(&self, code: Code, path: &str, message: &str, way_out: &str) -> Finding {
+        Finding {
+            code,
+            place: self.files.place(&self.origin(path)),
+            message: message.to_owned(),
+            way_out: way_out.to_owned(),
+        }
+    }
+
+    fn value(&self, path: &str) -> Option<Value> {
+        if let Some(entry) = self.values.get(path) {
+            return Some(entry.value.clone());
+        }
+        let Some(key) = schema::find(path) else {
+            let _ = crate::bug!("a key is read that the schema does not have");
+            return None;
+        };
+        key.default.and_then(|text| read(&key.kind, &Raw::Untyped(text)).ok())
+    }
+
+    pub(super) fn secret(&self, path: &str) -> Option<Secret> {
+        match self.value(path) {
+            Some(Value::Secret(secret)) => Some(secret),
+            None => None,
+            Some(_) => mistaken(),
+        }
+    }
+
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        match self.value(path) {
+            Some(Value::Text(text)) => Some(text),
+            None => None,
+            Some(_) => mistaken(),
+        }
+    }
+
+    /// A size, or `None` for the word that says so. Must be given or have a default.
+    pub(super) fn size(&self, path: &str) -> Option<u64> {
+        match self.value(path) {
+            Some(Value::Size(size)) => size,
+            _ => mistaken(),
+        }
+    }
+
+    /// A size that cannot be left out.
+    pub(super) fn bytes(&self, path: &str) -> u64 {
+        self.size(path).unwrap_or_else(mistaken)
+    }
+
+    pub(super) fn integer(&self, path: &str) -> Option<u64> {
+        match self.value(path) {
+            Some(Value::Integer(number)) => Some(number),
+            None => None,
+            Some(_) => mistaken(),
+        }
+    }
+
+    /// A number that cannot be left out and that its range keeps small.
+    pub(super) fn small<T: TryFrom<u64> + Default>(&self, path: &str) -> T {
+        let number = self.integer(path).and_then(|number| T::try_from(number).ok());
+        number.unwrap_or_else(mistaken)
+    }
+
+    pub(super) fn float(&self, path: &str) -> f64 {
+        match self.value(path) {
+            Some(Value::Float(number)) => number,
+            _ => mistaken(),
+        }
+    }
+
+    /// A length of time, or `None` for `off`. Must be given or have a default.
+    pub(super) fn optional_duration(&self, path: &str) -> Option<Duration> {
+        match self.value(path) {
+            Some(Value::Duration(duration)) => duration,
+            _ => mistaken(),
+        }
+    }
+
+    pub(super) fn duration(&self, path: &str) -> Duration {
+        self.optional_duration(path).unwrap_or_else(mistaken)
+    }
+
+    pub(super) fn boolean(&self, path: &str) -> Option<bool> {
+        match self.value(path) {
+            Some(Value::Bool(value)) => Some(value),
+            None => None,
+            Some(_) => mistaken(),
+        }
+    }
+
+    pub(super) fn ip(&self, path: &str) -> Option<IpAddr> {
+        match self.value(path) {
+            Some(Value::Ip(ip)) => Some(ip),
+            _ => mistaken(),
+        }
+    }
+
+    pub(super) fn address(&self, path: &str) -> Option<SocketAddr> {
+        match self.value(path) {
+            Some(Value::Address(address)) => address,
+            _ => mistaken(),
+        }
+    }
+
+    pub(super) fn workers(&self, path: &str) -> Workers {
+        match self.value(path) {
+            Some(Value::Workers(workers)) => workers,
+            _ => mistaken(),
+        }
+    }
+
+    pub(super) fn cidrs(&self, path: &str) -> Vec<Cidr> {
+        match self.value(path) {
+            Some(Value::Cidrs(list)) => list,
+            _ => mistaken(),
+        }
+    }
+
+    pub(super) fn paths(&self, path: &str) -> Vec<String> {
+        match self.value(path) {
+            Some(Value::Paths(list)) => list,
+            _ => mistaken(),
+        }
+    }
+
+    pub(super) fn log(&self, path: &str) -> Option<LogTarget> {
+        match self.value(path) {
+            Some(Value::Log(target)) => target,
+            _ => mistaken(),
+        }
+    }
+
+    pub(super) fn congestion(&self, path: &str) -> Option<Text<15>> {
+        match self.value(path) {
+            Some(Value::Congestion(name)) => name,
+            _ => mistaken(),
+        }
+    }
+}
+
+/// A key is read as another kind than the schema says, or one that must have a value has none.
+#[cold]
+fn mistaken<T: Default>() -> T {
+    let _ = crate::bug!("a key is read as another kind than the schema says");
+    T::default()
+}

@@ -1,0 +1,30 @@
+//! What differs between two snapshots, as far as it matters to a reload.
+
+use std::net::SocketAddr;
+
+use super::Snapshot;
+
+/// The keys that differ and take effect only when the process starts again.
+///
+/// A reload keeps their old values in force and says so.
+#[must_use]
+pub fn restart_keys(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
+    let addresses = |snapshot: &Snapshot| -> Vec<SocketAddr> {
+        snapshot.server.listeners.iter().map(|listener| listener.address).collect()
+    };
+    let transports = |snapshot: &Snapshot| -> Vec<_> {
+        snapshot.server.listeners.iter().map(|listener| listener.transport).collect()
+    };
+    [
+        ("server.ip, server.port", addresses(old) != addresses(new)),
+        ("listener.transport", transports(old) != transports(new)),
+        ("server.admin", old.server.admin != new.server.admin),
+        ("server.workers", old.server.workers != new.server.workers),
+        ("server.io", old.server.io != new.server.io),
+        ("server.access_log", old.observe.access_log != new.observe.access_log),
+        ("limits.read_buffer", old.limits.read_buffer_bytes != new.limits.read_buffer_bytes),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}

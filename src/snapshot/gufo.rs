@@ -1,0 +1,250 @@
+//! The Gufo surface: base paths, trust, and the modules that requests name.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use super::secret::Secret;
+use super::upstream::UpstreamId;
+use crate::base::limits;
+use crate::gufo::dialect::{Dialect, EndMarker};
+
+/// The Gufo surface.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Gufo {
+    /// The prefixes under which modules are reached. Both stay served (SPEC 8.3, 20 item 1).
+    pub bases: Vec<ApiBase>,
+    /// What `Request.Sign` carries, and what an `X-Sign` must equal.
+    pub sign: Secret,
+    /// How services know that a call comes from this gateway.
+    pub security_mode: SecurityMode,
+    /// The language of calls that name none: `english`.
+    pub language: String,
+    /// Whether faults have the statuses of the original, such as 400 for a service that is down
+    /// (SPEC 5.3); else those that they have elsewhere.
+    pub legacy_status: bool,
+    /// Fields put on every answer of the surface (SPEC 2.6). Empty when switched off.
+    pub default_headers: Vec<(String, String)>,
+    /// What `info` answers as version: `0.1.0  (commit, date)`.
+    pub version_text: String,
+    /// What `info` answers as registration.
+    pub registration: bool,
+    /// Paths outside the bases that are uploads to a module, longest first.
+    pub upload_routes: Vec<UploadRoute>,
+    /// Sorted by name, `-` read as `_`. The index is the module's dense id.
+    modules: Vec<Module>,
+}
+
+/// A prefix under which modules are reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApiBase {
+    /// With a leading and without a trailing slash: `/api/v3`.
+    pub prefix: String,
+    /// The `APIVersion` of calls below it: `v3`.
+    pub version: String,
+}
+
+/// How services know that a call comes from this gateway (SPEC part 7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SecurityMode {
+    /// `Request.Sign` carries the shared secret.
+    #[default]
+    Sign,
+}
+
+/// A path whose requests with a body, of any method, are uploads to a module.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UploadRoute {
+    /// Its name in logs and metrics; unique.
+    pub id: String,
+    /// Every path that is this one or lies below it: `/` is all.
+    pub path: String,
+    /// The name of the module.
+    pub module: String,
+    /// The `Param` of the call.
+    pub param: String,
+}
+
+/// A service and how calls to it are made.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Module {
+    /// Its name in paths; unique, `-` and `_` being the same.
+    pub name: String,
+    /// Where it runs.
+    pub upstream: UpstreamId,
+    /// The form of the protocol that it speaks.
+    pub dialect: Dialect,
+    /// Whether only requests whose `X-Sign` is the shared secret may reach it (SPEC 7.1).
+    pub internal: bool,
+    /// From the start of a unary call to its answer.
+    pub timeout: Duration,
+    /// Without progress of a stream. There is no total timeout.
+    pub stream_timeout: Duration,
+    /// How files are sent to it.
+    pub upload: Upload,
+}
+
+/// How files are sent to a module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Upload {
+    /// Payload bytes of one message, at most (SPEC 6.1: 65,536).
+    pub chunk_bytes: u32,
+    /// How the end of a file is told.
+    pub end_marker: EndMarker,
+    /// Bytes of the body; `None`: what `limits.upload_bytes` says.
+    pub max_bytes: Option<u64>,
+    /// What the client must bring; `None`: what `timeouts.body_rate_*` say.
+    pub min_rate: Option<Rate>,
+}
+
+/// So many bytes in each such time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// So many bytes ...
+    pub bytes: u64,
+    /// ... in each such time.
+    pub window: Duration,
+}
+
+impl Gufo {
+    /// The module that a path element names; `-` and `_` are the same (SPEC 8.2).
+    #[must_use]
+    pub fn module(&self, name: &[u8]) -> Option<&Module> {
+        self.find(name).map(|(_, module)| module)
+    }
+
+    /// As [`Gufo::module`], with the module's dense id: its place in [`Gufo::modules`].
+    #[must_use]
+    pub fn find(&self, name: &[u8]) -> Option<(usize, &Module)> {
+        let index =
+            self.modules.binary_search_by(|m| compare_names(m.name.as_bytes(), name)).ok()?;
+        self.modules.get(index).map(|module| (index, module))
+    }
+
+    /// All modules, in the order of their dense ids.
+    #[must_use]
+    pub fn modules(&self) -> &[Module] {
+        &self.modules
+    }
+
+    /// The same, to be changed in place. Names must not change: they are the order.
+    pub fn modules_mut(&mut self) -> &mut [Module] {
+        &mut self.modules
+    }
+
+    /// Adds a module, or replaces the one of that name.
+    pub fn insert(&mut self, module: Module) {
+        let name = module.name.as_bytes();
+        match self.modules.binary_search_by(|m| compare_names(m.name.as_bytes(), name)) {
+            Ok(index) => {
+                if let Some(old) = self.modules.get_mut(index) {
+                    *old = module;
+                }
+            }
+            Err(index) => self.modules.insert(index, module),
+        }
+    }
+
+    /// The upload route that a path falls under; the longest wins.
+    #[must_use]
+    pub fn upload_route(&self, path: &[u8]) -> Option<&UploadRoute> {
+        self.upload_routes.iter().find(|route| {
+            let prefix = route.path.trim_end_matches('/').as_bytes();
+            path.strip_prefix(prefix).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        })
+    }
+}
+
+/// Orders names of modules; `-` and `_` are the same.
+fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
+    let fold = |byte: &u8| if *byte == b'-' { b'_' } else { *byte };
+    a.iter().map(fold).cmp(b.iter().map(fold))
+}
+
+impl Module {
+    /// A module with every default.
+    #[must_use]
+    pub fn new(name: &str, upstream: UpstreamId) -> Self {
+        Module {
+            name: name.to_owned(),
+            upstream,
+            dialect: Dialect::B,
+            internal: false,
+            timeout: limits::CALL_TIMEOUT,
+            stream_timeout: limits::STREAM_IDLE_TIMEOUT,
+            upload: Upload::default(),
+        }
+    }
+}
+
+impl Default for Upload {
+    fn default() -> Self {
+        Upload {
+            chunk_bytes: u32::try_from(limits::UPLOAD_CHUNK_BYTES).unwrap_or(u32::MAX),
+            end_marker: EndMarker::Both,
+            max_bytes: None,
+            min_rate: None,
+        }
+    }
+}
+
+impl Default for Gufo {
+    /// Both bases, no modules, and a sign that matches nothing.
+    fn default() -> Self {
+        Gufo {
+            bases: ["v3", "v1"].map(ApiBase::of_version).to_vec(),
+            sign: Secret::default(),
+            security_mode: SecurityMode::Sign,
+            language: "english".to_owned(),
+            legacy_status: true,
+            default_headers: default_headers(),
+            version_text: version_text(),
+            registration: false,
+            upload_routes: Vec::new(),
+            modules: Vec::new(),
+        }
+    }
+}
+
+impl ApiBase {
+    /// `/api/` and the version.
+    #[must_use]
+    pub fn of_version(version: &str) -> Self {
+        ApiBase { prefix: format!("/api/{version}"), version: version.to_owned() }
+    }
+}
+
+/// The fields of SPEC 2.6 that Gufo's clients expect on every answer. The content type is not
+/// among them, as files keep their own.
+#[must_use]
+pub fn default_headers() -> Vec<(String, String)> {
+    [
+        ("Access-Control-Allow-Origin", "*"),
+        ("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE, TRACE, PATCH, HEAD"),
+        ("Access-Control-Allow-Headers", "Authorization, Content-Type"),
+        ("Server", "Gufo"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// The dialect with this name in a configuration; the default if there is none.
+#[must_use]
+pub fn dialect(name: &str) -> Dialect {
+    Dialect::from_name(name).unwrap_or_default()
+}
+
+/// The end marker with this name in a configuration; the default if there is none.
+#[must_use]
+pub fn end_marker(name: &str) -> EndMarker {
+    EndMarker::from_name(name).unwrap_or_default()
+}
+
+/// Version, commit and date of this build: `0.1.0  (commit, date)` as Gufo writes it.
+///
+/// The build sets `OTUS_COMMIT` and `OTUS_BUILD_DATE`.
+#[must_use]
+pub fn version_text() -> String {
+    let commit = option_env!("OTUS_COMMIT").unwrap_or("no commit");
+    let date = option_env!("OTUS_BUILD_DATE").unwrap_or("no date");
+    format!("{}  ({commit}, {date})", env!("CARGO_PKG_VERSION"))
+}

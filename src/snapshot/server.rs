@@ -1,0 +1,98 @@
+//! Listeners, shards and the life of the process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::cidr::Cidr;
+use super::secret::Secret;
+use super::transport::Transport;
+use crate::base::limits;
+
+/// What the process does as a whole.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Server {
+    /// The addresses that clients connect to. Every shard accepts on each of them.
+    pub listeners: Vec<Listener>,
+    /// Where metrics and readiness are served; `None`: nowhere.
+    pub admin: Option<SocketAddr>,
+    /// How many shards run, and where.
+    pub workers: Workers,
+    /// Which driver the shards use.
+    pub io: IoDriver,
+    /// From the first SIGTERM until exchanges are cut off.
+    pub shutdown_grace: Duration,
+    /// The same for uploads in flight.
+    pub upload_grace: Duration,
+    /// Whether debugging aids are on (Gufo's `/exit`).
+    pub debug: bool,
+    /// What a reader of the metrics must show in `X-Metrics-Token`; `None`: no token was set.
+    pub metrics_token: Option<Secret>,
+    /// Peers whose forwarding fields are believed. Empty: nobody's.
+    pub trusted_peers: Vec<Cidr>,
+}
+
+/// An address that clients connect to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Listener {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// Where it is bound. Port 0 takes any free port.
+    pub address: SocketAddr,
+    /// Socket options of the connections it accepts.
+    pub transport: Transport,
+}
+
+/// How many shards run, and where.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Workers {
+    /// One on each core that the process may use.
+    #[default]
+    Auto,
+    /// So many, on the first cores that the process may use.
+    Count(usize),
+    /// One on each of these cores.
+    Cores(Vec<usize>),
+}
+
+/// Which driver the shards use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum IoDriver {
+    /// `io_uring`, or epoll with a line in the log where `io_uring` is denied.
+    #[default]
+    Auto,
+    /// `io_uring`, or the process does not start.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+impl IoDriver {
+    /// The name that a configuration uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            IoDriver::Auto => "auto",
+            IoDriver::IoUring => "io_uring",
+            IoDriver::Epoll => "epoll",
+        }
+    }
+}
+
+impl Default for Server {
+    /// Loopback at any free port. What an operator starts without a word is in `config`.
+    fn default() -> Self {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let transport = Transport::listener();
+        Server {
+            listeners: vec![Listener { name: "main".to_owned(), address: any_port, transport }],
+            admin: Some(any_port),
+            workers: Workers::Auto,
+            io: IoDriver::Auto,
+            shutdown_grace: limits::SHUTDOWN_GRACE,
+            upload_grace: limits::UPLOAD_GRACE,
+            debug: false,
+            metrics_token: None,
+            trusted_peers: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Where requests go: groups of endpoints that serve the same.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::transport::Transport;
+use crate::base::limits;
+
+/// The place of an [`Upstream`] in its snapshot. Means nothing in another snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct UpstreamId(pub u32);
+
+impl UpstreamId {
+    /// The id of the upstream at this index.
+    #[must_use]
+    pub fn at(index: usize) -> Self {
+        UpstreamId(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    /// The index in `Snapshot::upstreams`.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// Endpoints that serve the same, and how to speak with them.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Upstream {
+    /// Its name in logs and metrics; unique.
+    pub name: String,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Its addresses. Empty while its name does not resolve: calls are answered as unavailable.
+    pub endpoints: Vec<Endpoint>,
+    /// From the start of a connection until it can carry calls.
+    pub connect_timeout: Duration,
+    /// Socket options of its connections.
+    pub transport: Transport,
+    /// How many connections are kept, and for how long.
+    pub pool: Pool,
+    /// When a call is tried again.
+    pub retry: Retry,
+}
+
+impl Upstream {
+    /// One gRPC endpoint with every default.
+    #[must_use]
+    pub fn grpc(name: &str, address: SocketAddr) -> Self {
+        let endpoint = Endpoint { host: address.ip().to_string(), address };
+        Upstream {
+            name: name.to_owned(),
+            protocol: Protocol::Grpc,
+            endpoints: vec![endpoint],
+            connect_timeout: limits::CONNECT_TIMEOUT,
+            transport: Transport::upstream(),
+            pool: Pool::default(),
+            retry: Retry::default(),
+        }
+    }
+}
+
+/// What is spoken with an upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// gRPC over HTTP/2 with prior knowledge.
+    Grpc,
+}
+
+/// One address of an upstream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// The host as it was written: a name, or an address without brackets.
+    pub host: String,
+    /// Where to connect.
+    pub address: SocketAddr,
+}
+
+impl Endpoint {
+    /// The `:authority` of calls to it: `host:port`, IPv6 addresses in brackets.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let port = self.address.port();
+        if self.host.contains(':') {
+            format!("[{}]:{port}", self.host)
+        } else {
+            format!("{}:{port}", self.host)
+        }
+    }
+}
+
+/// How many connections one shard keeps to one endpoint, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pool {
+    /// Connections of one shard.
+    pub connections_max: u32,
+    /// Streams open on one connection. The endpoint may allow fewer.
+    pub streams_per_connection_max: u32,
+    /// Between two PINGs on a connection; `None`: no PINGs.
+    pub keep_alive_interval: Option<Duration>,
+    /// A connection whose PING is not answered for so long is dead.
+    pub keep_alive_timeout: Duration,
+    /// A connection without streams is closed after so long.
+    pub idle: Duration,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool {
+            connections_max: limits::POOL_CONNECTIONS_MAX,
+            streams_per_connection_max: limits::POOL_STREAMS_MAX,
+            keep_alive_interval: Some(limits::KEEP_ALIVE_INTERVAL),
+            keep_alive_timeout: limits::KEEP_ALIVE_TIMEOUT,
+            idle: limits::POOL_IDLE_TIMEOUT,
+        }
+    }
+}
+
+/// When a call is tried again: while nothing was sent, or when an idempotent call was answered
+/// UNAVAILABLE; within a budget (SPEC 4.7).
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Retry {
+    /// Attempts of one call, the first included. One: no retries.
+    pub attempts_max: u32,
+    /// Retries for each call that needed none. 0.2: one in five.
+    pub budget_ratio: f32,
+    /// Before the second attempt.
+    pub backoff_min: Duration,
+    /// At most so long before any attempt.
+    pub backoff_max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            attempts_max: limits::RETRY_ATTEMPTS_MAX,
+            budget_ratio: limits::RETRY_BUDGET_RATIO,
+            backoff_min: limits::RETRY_BACKOFF_MIN,
+            backoff_max: limits::RETRY_BACKOFF_MAX,
+        }
+    }
+}
