@@ -1,0 +1,410 @@
+//! The metrics page: Prometheus' text format, version 0.0.4.
+//!
+//! Names follow OpenTelemetry where it has one, else `otus_<noun>_<unit>[_total]`. Every label
+//! value comes from the configuration or from a closed list, so that no client can make a series.
+//! What is known beforehand is there from the start with zero, so that a rate has a first value.
+
+mod page;
+
+use std::collections::BTreeMap;
+
+use self::page::Page;
+use super::counters::{Counter, CountersReader, GRPC_STATUSES, Gauge, REASONS_MAX, Sizes};
+use super::labels::{Label, Method, Names};
+use super::latency::{Kind, Totals};
+use super::log_writer::LogStats;
+use super::notice::Notices;
+use super::process::ProcessStats;
+use crate::base::bug;
+use crate::base::time::UnixTime;
+
+/// The content type of the page.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Everything that the page shows.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// A reader for each shard, in the order of their numbers.
+    pub shards: &'a [CountersReader],
+    /// Latencies that the shards gave away.
+    pub latency: &'a Totals,
+    /// Names of the routes.
+    pub routes: &'a Names,
+    /// Names of the upstreams.
+    pub upstreams: &'a Names,
+    /// Labels of the reasons for our own answers, by place. An empty one is left out.
+    pub reasons: &'a [&'a str],
+    /// The log thread, if there is one.
+    pub log: Option<&'a LogStats>,
+    /// The operator's notices.
+    pub notices: &'a Notices,
+    /// What the kernel says of us, if it does.
+    pub process: Option<&'a ProcessStats>,
+    /// What runs.
+    pub running: Running<'a>,
+}
+
+/// What runs: the program and its configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Running<'a> {
+    /// The program's version.
+    pub version: &'a str,
+    /// `io_uring` or `epoll`.
+    pub io_driver: &'a str,
+    /// The generation that was last published.
+    pub generation: u64,
+    /// Whether the last attempt to load a configuration took effect.
+    pub reload_successful: bool,
+    /// When the running configuration was loaded.
+    pub reload_time: UnixTime,
+}
+
+/// Appends the page.
+pub fn render(out: &mut String, view: &View<'_>) {
+    let mut page = Page::new(out);
+    running(&mut page, &view.running);
+    requests(&mut page, view);
+    durations(&mut page, view);
+    sizes(&mut page, view.shards);
+    for (counter, name, help) in COUNTERS {
+        page.head(name, "counter", help);
+        page.sample(name, &[], sum(view.shards, |shard| shard.get(counter)));
+    }
+    for (begun, ended, name, help) in OPEN {
+        page.head(name, "gauge", help);
+        page.sample(name, &[], open(view.shards, begun, ended));
+    }
+    per_shard(&mut page, view.shards);
+    faults(&mut page, view);
+    if let Some(process) = view.process {
+        process_stats(&mut page, process);
+    }
+}
+
+/// Counters that are shown as the sum over all shards.
+const COUNTERS: [(Counter, &str, &str); 22] = [
+    (
+        Counter::ConnectionsRefused,
+        "otus_connections_refused_total",
+        "Connections closed at once because the shard held its maximum.",
+    ),
+    (
+        Counter::DownstreamReceivedBytes,
+        "otus_downstream_received_bytes_total",
+        "Bytes read from clients.",
+    ),
+    (Counter::DownstreamSentBytes, "otus_downstream_sent_bytes_total", "Bytes written to clients."),
+    (
+        Counter::UpstreamReceivedBytes,
+        "otus_upstream_received_bytes_total",
+        "Bytes read from endpoints.",
+    ),
+    (Counter::UpstreamSentBytes, "otus_upstream_sent_bytes_total", "Bytes written to endpoints."),
+    (
+        Counter::DownstreamTimeouts,
+        "otus_downstream_timeouts_total",
+        "Deadlines that passed while waiting for a client.",
+    ),
+    (
+        Counter::UpstreamTimeouts,
+        "otus_upstream_timeouts_total",
+        "Deadlines that passed while waiting for an endpoint.",
+    ),
+    (
+        Counter::ClientsLeft,
+        "otus_clients_left_total",
+        "Requests whose client left before the answer was out.",
+    ),
+    (Counter::UploadsStarted, "otus_uploads_started_total", "Uploads begun towards a service."),
+    (Counter::UploadsEnded, "otus_uploads_ended_total", "Uploads that ended, whole or not."),
+    (
+        Counter::UploadsFailed,
+        "otus_uploads_failed_total",
+        "Uploads that ended before the service had answered for all of it.",
+    ),
+    (Counter::UploadBytes, "otus_upload_bytes_total", "Bytes of files handed to services."),
+    (Counter::UploadFiles, "otus_upload_files_total", "Files handed to services, each to its end."),
+    (
+        Counter::UpstreamConnectionsOpened,
+        "otus_upstream_connections_opened_total",
+        "Connections opened to endpoints.",
+    ),
+    (
+        Counter::UpstreamConnectFailures,
+        "otus_upstream_connect_failures_total",
+        "Attempts to connect to an endpoint that failed.",
+    ),
+    (
+        Counter::UpstreamStreamsOpened,
+        "otus_upstream_streams_opened_total",
+        "Streams opened on connections to endpoints.",
+    ),
+    (
+        Counter::UpstreamStreamsCancelled,
+        "otus_upstream_streams_cancelled_total",
+        "Streams to endpoints that the gateway ended early.",
+    ),
+    (Counter::Retries, "otus_retries_total", "Attempts beyond the first."),
+    (
+        Counter::RetriesDenied,
+        "otus_retries_denied_total",
+        "Attempts beyond the first that the retry budget did not allow.",
+    ),
+    (
+        Counter::Panics,
+        "otus_panics_total",
+        "Tasks that panicked, each at the cost of its connection.",
+    ),
+    (Counter::RequestsStarted, "otus_requests_started_total", "Requests whose head was read."),
+    (
+        Counter::ConnectionsClosed,
+        "otus_connections_closed_total",
+        "Connections from clients that ended.",
+    ),
+];
+
+/// Gauges of what is begun and not yet ended.
+const OPEN: [(Counter, Counter, &str, &str); 4] = [
+    (
+        Counter::RequestsStarted,
+        Counter::RequestsEnded,
+        "http_server_active_requests",
+        "Requests in flight.",
+    ),
+    (Counter::UploadsStarted, Counter::UploadsEnded, "otus_uploads_active", "Uploads in flight."),
+    (
+        Counter::UpstreamConnectionsOpened,
+        Counter::UpstreamConnectionsClosed,
+        "otus_upstream_connections_open",
+        "Connections to endpoints that are open.",
+    ),
+    (
+        Counter::UpstreamStreamsOpened,
+        Counter::UpstreamStreamsClosed,
+        "otus_upstream_streams_open",
+        "Streams to endpoints that are open.",
+    ),
+];
+
+fn running(page: &mut Page<'_>, running: &Running<'_>) {
+    page.head("otus_build_info", "gauge", "Always 1; the labels say what runs.");
+    page.sample("otus_build_info", &[("version", running.version)], 1);
+    page.head("otus_io_driver", "gauge", "Always 1; the label says how the shards do their io.");
+    page.sample("otus_io_driver", &[("driver", running.io_driver)], 1);
+    page.gauge(
+        "otus_config_generation",
+        "The generation of the configuration that was last published.",
+        running.generation,
+    );
+    page.gauge(
+        "otus_config_last_reload_successful",
+        "Whether the last attempt to load a configuration took effect.",
+        u64::from(running.reload_successful),
+    );
+    page.head(
+        "otus_config_last_reload_timestamp_seconds",
+        "gauge",
+        "When the running configuration was loaded, since 1970.",
+    );
+    page.seconds("otus_config_last_reload_timestamp_seconds", &[], running.reload_time.0);
+}
+
+fn requests(page: &mut Page<'_>, view: &View<'_>) {
+    let name = "otus_requests_total";
+    page.head(name, "counter", "Requests that ended, by the status that was sent.");
+    let mut kinds = BTreeMap::new();
+    let mut beyond = [0u64; 7];
+    for shard in view.shards {
+        for (kind, count) in shard.requests().kinds() {
+            *kinds.entry(kind).or_insert(0) += count;
+        }
+        for (sum, count) in beyond.iter_mut().zip(shard.requests().beyond()) {
+            *sum += count;
+        }
+    }
+    for (kind, count) in kinds {
+        let status = if kind.status == 0 { "none".to_owned() } else { kind.status.to_string() };
+        let labels = [
+            ("http_route", view.routes.name(kind.route)),
+            ("http_request_method", kind.method.name()),
+            ("http_response_status_code", &status),
+        ];
+        page.sample(name, &labels, count);
+    }
+    for (class, count) in beyond.into_iter().enumerate().filter(|(_, count)| *count != 0) {
+        let labels = [
+            ("http_route", view.routes.name(Label::OTHER)),
+            ("http_request_method", Method::Other.name()),
+            ("http_response_status_code", &format!("{class}xx")),
+        ];
+        page.sample(name, &labels, count);
+    }
+}
+
+fn durations(page: &mut Page<'_>, view: &View<'_>) {
+    for kind in Kind::ALL {
+        let (name, label, names, help) = match kind {
+            Kind::Request => (
+                "http_server_request_duration_seconds",
+                "http_route",
+                view.routes,
+                "From the first byte of a request to the last byte of its answer.",
+            ),
+            Kind::Upstream => (
+                "http_client_request_duration_seconds",
+                "otus_upstream",
+                view.upstreams,
+                "From the first byte of a call to the first byte of its answer.",
+            ),
+            Kind::Own => (
+                "otus_self_duration_seconds",
+                "http_route",
+                view.routes,
+                "What the gateway added: the time of a request less all waiting for peers.",
+            ),
+        };
+        let strays = view.latency.of(kind).any(|(key, _)| key.label == Label::OTHER);
+        if kind == Kind::Request || view.latency.of(kind).next().is_some() {
+            page.head(name, "histogram", help);
+        }
+        if kind == Kind::Request && !strays {
+            // Here from the start, so that the first stray request makes no series.
+            page.duration(name, &[(label, names.name(Label::OTHER))], None);
+        }
+        for (key, total) in view.latency.of(kind) {
+            let labels = [
+                (label, names.name(key.label)),
+                ("http_request_method", key.method.map_or("", Method::name)),
+            ];
+            let labels = if key.method.is_some() { &labels[..] } else { &labels[..1] };
+            page.duration(name, labels, Some(total));
+        }
+    }
+}
+
+fn sizes(page: &mut Page<'_>, shards: &[CountersReader]) {
+    let request = |shard: &CountersReader| shard.request_sizes();
+    let response = |shard: &CountersReader| shard.response_sizes();
+    page.sizes(
+        "http_server_request_body_size_bytes",
+        "Bytes of the content of requests.",
+        &total_sizes(shards, request),
+    );
+    page.sizes(
+        "http_server_response_body_size_bytes",
+        "Bytes of the content of responses.",
+        &total_sizes(shards, response),
+    );
+}
+
+fn total_sizes(shards: &[CountersReader], of: impl Fn(&CountersReader) -> Sizes) -> Sizes {
+    let mut total = Sizes::default();
+    for sizes in shards.iter().map(of) {
+        total.bytes += sizes.bytes;
+        for (sum, count) in total.classes.iter_mut().zip(sizes.classes) {
+            *sum += count;
+        }
+    }
+    total
+}
+
+/// What shows whether the load is spread evenly and whether all shards run the same generation.
+fn per_shard(page: &mut Page<'_>, shards: &[CountersReader]) {
+    page.gauge(
+        "otus_shards",
+        "Shards that were started.",
+        u64::try_from(shards.len()).unwrap_or(0),
+    );
+    page.each_shard(
+        shards,
+        "otus_connections_accepted_total",
+        ("counter", "Connections taken from a listener."),
+        |shard| shard.get(Counter::ConnectionsAccepted),
+    );
+    page.each_shard(
+        shards,
+        "otus_connections_open",
+        ("gauge", "Connections from clients that are open."),
+        |shard| {
+            let closed = shard.get(Counter::ConnectionsClosed);
+            shard.get(Counter::ConnectionsAccepted).saturating_sub(closed)
+        },
+    );
+    page.each_shard(
+        shards,
+        "otus_shard_requests_total",
+        ("counter", "Requests that ended."),
+        |shard| shard.get(Counter::RequestsEnded),
+    );
+    page.each_shard(
+        shards,
+        "otus_shard_generation",
+        ("gauge", "The generation that the shard runs."),
+        |shard| shard.gauge(Gauge::Generation),
+    );
+}
+
+fn faults(page: &mut Page<'_>, view: &View<'_>) {
+    let name = "otus_rejected_total";
+    page.head(name, "counter", "Answers that the gateway gave by itself, by the reason.");
+    for (place, reason) in view.reasons.iter().enumerate().take(REASONS_MAX) {
+        if !reason.is_empty() {
+            let count = sum(view.shards, |shard| shard.reason(place));
+            page.sample(name, &[("reason", reason)], count);
+        }
+    }
+    let name = "otus_grpc_calls_total";
+    page.head(name, "counter", "Calls to services that ended, by their gRPC status.");
+    for code in 0..GRPC_STATUSES {
+        let count = sum(view.shards, |shard| shard.grpc_status(code));
+        page.sample(name, &[("rpc_grpc_status_code", &code.to_string())], count);
+    }
+    page.counter("otus_bugs_total", "States met that cannot be.", bug::met());
+    let lost = view.log.map_or(0, LogStats::lost);
+    let dropped = sum(view.shards, |shard| shard.get(Counter::LogDropped));
+    page.counter(
+        "otus_log_dropped_total",
+        "Access log records that were dropped because the log fell behind.",
+        dropped.saturating_add(lost),
+    );
+    if let Some(log) = view.log {
+        let help = "Access log records that were written.";
+        page.counter("otus_log_records_total", help, log.written());
+        let help = "Writes to the access log or of notices that failed.";
+        page.counter("otus_log_write_errors_total", help, log.faults());
+    }
+    page.counter(
+        "otus_notices_dropped_total",
+        "Notices to the operator that were dropped because there were too many at once.",
+        view.notices.dropped(),
+    );
+}
+
+fn process_stats(page: &mut Page<'_>, process: &ProcessStats) {
+    page.head("process_cpu_seconds_total", "counter", "Processor time spent.");
+    page.seconds("process_cpu_seconds_total", &[], process.cpu);
+    page.head("process_start_time_seconds", "gauge", "When the process started, since 1970.");
+    page.seconds("process_start_time_seconds", &[], process.start);
+    for (name, help, value) in [
+        ("process_resident_memory_bytes", "Memory in use and present.", process.resident_bytes),
+        ("process_virtual_memory_bytes", "Address space in use.", process.virtual_bytes),
+        ("process_open_fds", "File descriptors that are open.", process.open_fds),
+        ("process_max_fds", "File descriptors that may be open.", process.max_fds),
+        ("process_threads", "Threads of the process.", process.threads),
+    ] {
+        page.gauge(name, help, value);
+    }
+}
+
+fn sum(shards: &[CountersReader], of: impl Fn(&CountersReader) -> u64) -> u64 {
+    shards.iter().map(of).fold(0, u64::saturating_add)
+}
+
+/// The end is read first: what begins in between is shown, and never less than nothing.
+fn open(shards: &[CountersReader], begun: Counter, ended: Counter) -> u64 {
+    let ended = sum(shards, |shard| shard.get(ended));
+    sum(shards, |shard| shard.get(begun)).saturating_sub(ended)
+}
+
+#[cfg(test)]
+mod tests;

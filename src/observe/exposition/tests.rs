@@ -1,0 +1,212 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::super::counters::ShardCounters;
+use super::super::latency::ShardLatency;
+use super::*;
+
+struct World {
+    shards: Vec<ShardCounters>,
+    latency: ShardLatency,
+    totals: Totals,
+    routes: Names,
+    upstreams: Names,
+    notices: Notices,
+    process: ProcessStats,
+}
+
+impl World {
+    fn new() -> Self {
+        World {
+            shards: (0..2).map(|_| ShardCounters::new()).collect(),
+            latency: ShardLatency::new(),
+            totals: Totals::new(),
+            routes: Names::new(),
+            upstreams: Names::new(),
+            notices: Notices::new(),
+            process: ProcessStats { cpu: Duration::from_millis(3010), ..Default::default() },
+        }
+    }
+
+    fn request(&mut self, route: &str, method: &[u8], status: u16) {
+        let route = self.routes.label(route);
+        let method = Method::of(method);
+        let shard = &self.shards[0];
+        shard.count(Counter::RequestsStarted);
+        shard.count(Counter::RequestsEnded);
+        shard.request(route, method, status);
+        shard.request_body(2000);
+        self.latency.request(route, method, Duration::from_micros(300));
+    }
+
+    fn render(&mut self) -> String {
+        self.totals.add(&self.latency.take());
+        let readers: Vec<_> = self.shards.iter().map(ShardCounters::reader).collect();
+        let view = View {
+            shards: &readers,
+            latency: &self.totals,
+            routes: &self.routes,
+            upstreams: &self.upstreams,
+            reasons: &["route_not_found", "", "head_too_large"],
+            log: None,
+            notices: &self.notices,
+            process: Some(&self.process),
+            running: Running {
+                version: "0.1.0",
+                io_driver: "io_uring",
+                generation: 3,
+                reload_successful: true,
+                reload_time: UnixTime(Duration::from_millis(1500)),
+            },
+        };
+        let mut out = String::new();
+        render(&mut out, &view);
+        out
+    }
+}
+
+/// Reads a page as strictly as a scraper may, and gives its series.
+fn read(page: &str) -> BTreeMap<String, f64> {
+    assert!(page.ends_with('\n'));
+    let mut families = BTreeSet::new();
+    let mut series = BTreeMap::new();
+    let (mut family, mut kind) = ("", "");
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, help) = help.split_once(' ').unwrap();
+            assert!(families.insert(name), "{name} comes twice");
+            assert!(help.ends_with('.'), "{help}");
+            let next = lines.next().and_then(|line| line.strip_prefix("# TYPE ")).unwrap();
+            (family, kind) = next.split_once(' ').unwrap();
+            assert_eq!(family, name);
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        let base = name.split('{').next().unwrap();
+        let suffix = base.strip_prefix(family).unwrap_or_else(|| panic!("{base} in {family}"));
+        let suffixes: &[&str] =
+            if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+        assert!(suffixes.contains(&suffix), "{line}");
+        let value: f64 = value.parse().unwrap();
+        assert!(series.insert(name.to_owned(), value).is_none(), "{name} comes twice");
+    }
+    series
+}
+
+#[test]
+fn a_page_says_what_was_counted() {
+    let mut world = World::new();
+    world.request("storage", b"PUT", 200);
+    world.request("storage", b"PUT", 200);
+    world.request("other", b"BREW", 0);
+    world.shards[1].reason(2);
+    world.shards[1].grpc_status(14);
+    world.shards[1].count(Counter::ConnectionsAccepted);
+    let storage = world.upstreams.label("storage");
+    world.latency.upstream(storage, Duration::from_millis(20));
+    let series = read(&world.render());
+    for (name, want) in [
+        (
+            "otus_requests_total{http_route=\"storage\",http_request_method=\"PUT\",\
+             http_response_status_code=\"200\"}",
+            2.0,
+        ),
+        (
+            "otus_requests_total{http_route=\"other\",http_request_method=\"_OTHER\",\
+             http_response_status_code=\"none\"}",
+            1.0,
+        ),
+        (
+            "http_server_request_duration_seconds_bucket{http_route=\"storage\",\
+             http_request_method=\"PUT\",le=\"0.00025\"}",
+            0.0,
+        ),
+        (
+            "http_server_request_duration_seconds_bucket{http_route=\"storage\",\
+             http_request_method=\"PUT\",le=\"0.0005\"}",
+            2.0,
+        ),
+        (
+            "http_server_request_duration_seconds_sum{http_route=\"storage\",\
+             http_request_method=\"PUT\"}",
+            0.0006,
+        ),
+        ("http_client_request_duration_seconds_count{otus_upstream=\"storage\"}", 1.0),
+        ("http_server_request_body_size_bytes_bucket{le=\"1024\"}", 0.0),
+        ("http_server_request_body_size_bytes_bucket{le=\"16384\"}", 3.0),
+        ("http_server_request_body_size_bytes_sum", 6000.0),
+        ("http_server_active_requests", 0.0),
+        ("otus_rejected_total{reason=\"head_too_large\"}", 1.0),
+        ("otus_rejected_total{reason=\"route_not_found\"}", 0.0),
+        ("otus_grpc_calls_total{rpc_grpc_status_code=\"14\"}", 1.0),
+        ("otus_connections_open{shard=\"1\"}", 1.0),
+        ("otus_io_driver{driver=\"io_uring\"}", 1.0),
+        ("otus_config_generation", 3.0),
+        ("otus_config_last_reload_timestamp_seconds", 1.5),
+        ("process_cpu_seconds_total", 3.01),
+    ] {
+        assert_eq!(series.get(name), Some(&want), "{name}");
+    }
+}
+
+#[test]
+fn odd_requests_make_few_series() {
+    let mut world = World::new();
+    let before = read(&world.render()).len();
+    for n in 0..300u16 {
+        let method = format!("M{n}");
+        world.request("other", method.as_bytes(), [404, 400, 501][usize::from(n % 3)]);
+    }
+    for method in Method::ALL {
+        world.request("other", method.name().as_bytes(), 404);
+    }
+    let added = read(&world.render()).len() - before;
+    assert!(added <= 12, "{added} series");
+}
+
+#[test]
+fn no_name_can_forge_a_series() {
+    let mut world = World::new();
+    world.request("a\"b\\c\ninjected_metric 1", b"GET", 200);
+    let page = world.render();
+    assert!(page.contains(r#"http_route="a\"b\\c\ninjected_metric 1""#));
+    assert!(!page.lines().any(|line| line.starts_with("injected_metric")));
+    read(&page);
+}
+
+#[test]
+fn statuses_beyond_the_bound_are_shown_by_their_class() {
+    let mut world = World::new();
+    for status in 100..1000 {
+        world.request("storage", b"GET", status);
+    }
+    let series = read(&world.render());
+    let total: f64 = series
+        .iter()
+        .filter(|(name, _)| name.starts_with("otus_requests_total"))
+        .map(|(_, value)| value)
+        .sum();
+    assert_eq!(total.to_string(), "900");
+    let rest = "otus_requests_total{http_route=\"other\",http_request_method=\"_OTHER\",\
+                http_response_status_code=\"6xx\"}";
+    assert!(series.contains_key(rest));
+}
+
+#[test]
+fn buckets_never_fall() {
+    let mut world = World::new();
+    for micros in [1, 60, 700, 8_000, 90_000, 2_000_000, 60_000_000] {
+        let route = world.routes.label("storage");
+        world.latency.request(route, Method::Put, Duration::from_micros(micros));
+    }
+    let page = world.render();
+    let counts: Vec<u64> = page
+        .lines()
+        .filter(|line| line.contains("_bucket{http_route=\"storage\""))
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+        .collect();
+    assert_eq!(counts.len(), 21);
+    assert!(counts.is_sorted() && counts.first() == Some(&1) && counts.last() == Some(&7));
+}
