@@ -1,0 +1,179 @@
+//! All shards together, and the log thread that empties their rings.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::bounded;
+
+use crate::io::SocketOptions;
+use crate::io::uring::{Driver, RingBell, bind};
+use crate::observe::access_log;
+use crate::observe::counters::{CountersReader, ShardCounters};
+use crate::observe::latency::Batch;
+use crate::observe::log_writer::{LogTarget, LogWriter};
+use crate::observe::notice::Notices;
+use crate::proxy::tables::socket_options;
+use crate::shard::Grace;
+use crate::shard::mailbox::{Letter, Postbox};
+use crate::shard::thread::{Shard, Spec, start};
+use crate::snapshot::Snapshot;
+use crate::snapshot::observe::LogTarget as TargetSpec;
+
+use super::cores;
+
+/// How long a shard may take to answer a letter before it counts as stuck.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The shards.
+pub(super) struct Fleet {
+    shards: Vec<Option<Shard>>,
+    postboxes: Arc<Vec<Postbox<RingBell>>>,
+    readers: Vec<CountersReader>,
+    addresses: Vec<SocketAddr>,
+    log: Option<LogWriter>,
+    cut_off: u32,
+}
+
+impl Fleet {
+    pub(super) fn start(
+        snapshot: &Arc<Snapshot>,
+        driver: Driver,
+        notices: Notices,
+    ) -> Result<Self, String> {
+        let cores = cores::choose(&snapshot.server.workers)?;
+        let (addresses, mut listeners) = listen(snapshot, cores.len())?;
+        let mut fleet = Fleet {
+            shards: Vec::new(),
+            postboxes: Arc::default(),
+            readers: Vec::new(),
+            addresses,
+            log: None,
+            cut_off: 0,
+        };
+        let mut rings = Vec::new();
+        let mut postboxes = Vec::new();
+        for (number, core) in cores.into_iter().enumerate() {
+            let (sender, receiver) = access_log::ring();
+            rings.push(receiver);
+            let counters = ShardCounters::new();
+            fleet.readers.push(counters.reader());
+            let number = u16::try_from(number).map_err(|_| "more than 65,535 shards".to_owned())?;
+            let spec = Spec {
+                number,
+                core,
+                driver,
+                listeners: listeners.pop().unwrap_or_default(),
+                snapshot: Arc::clone(snapshot),
+                counters,
+                log: sender,
+            };
+            let (shard, postbox) =
+                start(spec).map_err(|error| format!("shard {number} did not start: {error}"))?;
+            fleet.shards.push(Some(shard));
+            postboxes.push(postbox);
+        }
+        fleet.postboxes = Arc::new(postboxes);
+        let log = LogWriter::spawn(rings, notices, target(snapshot))
+            .map_err(|error| format!("server.access_log: {error}"))?;
+        fleet.log = Some(log);
+        Ok(fleet)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.postboxes.len()
+    }
+
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(super) fn readers(&self) -> Vec<CountersReader> {
+        self.readers.clone()
+    }
+
+    /// Asks all shards for what they have measured since the last time.
+    pub(super) fn latency(&self) -> impl Fn() -> Vec<Batch> + Send + Sync + use<> {
+        let postboxes = Arc::clone(&self.postboxes);
+        move || {
+            let (done, batches) = bounded(postboxes.len());
+            let posted = postboxes
+                .iter()
+                .filter(|postbox| postbox.post(Letter::Latency { done: done.clone() }).is_ok())
+                .count();
+            let deadline = Instant::now() + Duration::from_secs(1);
+            (0..posted).map_while(|_| batches.recv_deadline(deadline).ok()).collect()
+        }
+    }
+
+    /// Gives the snapshot to every shard; returns when all run it.
+    pub(super) fn publish(&self, snapshot: &Arc<Snapshot>) -> Result<(), String> {
+        let (done, answers) = bounded(self.postboxes.len());
+        for postbox in self.postboxes.iter() {
+            let letter =
+                Letter::Publish { snapshot: Arc::clone(snapshot), done: done.clone() };
+            postbox.post(letter).map_err(|_| "a shard does not read its mailbox".to_owned())?;
+        }
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        for _ in self.postboxes.iter() {
+            answers.recv_deadline(deadline).map_err(|_| "a shard did not answer".to_owned())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn drain(&self, grace: Grace) {
+        for postbox in self.postboxes.iter() {
+            // A full mailbox is one of a shard that hangs; the second signal is for that.
+            let _ = postbox.post(Letter::Drain { grace });
+        }
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.shards.iter().flatten().all(Shard::is_finished)
+    }
+
+    /// Waits for the threads; returns how many connections were cut off.
+    pub(super) fn join(&mut self) -> u32 {
+        for shard in self.shards.iter_mut().filter_map(Option::take) {
+            self.cut_off += shard.join();
+        }
+        self.cut_off
+    }
+
+    pub(super) fn stop_log(&mut self, patience: Duration) {
+        if let Some(log) = self.log.take() {
+            log.stop(patience);
+        }
+    }
+}
+
+fn target(snapshot: &Snapshot) -> LogTarget {
+    match &snapshot.observe.access_log {
+        Some(TargetSpec::Stderr) => LogTarget::Stderr,
+        Some(TargetSpec::File(path)) => LogTarget::File(path.clone()),
+        Some(TargetSpec::Stdout) | None => LogTarget::Stdout,
+    }
+}
+
+/// Opens every listener once for each shard, so that a taken port is known before anything runs.
+///
+/// A port 0 is chosen once and shared by the shards.
+fn listen(
+    snapshot: &Snapshot,
+    shards: usize,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), String> {
+    let mut addresses = Vec::new();
+    let mut sockets: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+    for listener in &snapshot.server.listeners {
+        let options: SocketOptions = socket_options(&listener.transport);
+        let mut address = listener.address;
+        for shard in &mut sockets {
+            let fail = |error| format!("listener `{}`: cannot listen on {address}: {error}", listener.name);
+            let socket = bind(address, options).map_err(fail)?;
+            address = socket.local_addr().map_err(fail)?;
+            shard.push(socket);
+        }
+        addresses.push(address);
+    }
+    Ok((addresses, sockets))
+}

@@ -1,0 +1,207 @@
+//! The one other thread: configuration in, snapshots out, and the life of the process.
+//!
+//! [`start`] opens the listeners, starts the shards and waits for what the operator asks: SIGHUP reads the
+//! configuration again, SIGTERM finishes and stops. Nothing here is on the request path.
+
+pub mod admin;
+pub mod cores;
+pub mod driver;
+mod fleet;
+mod state;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+
+pub use crate::io::signals::Signal;
+use crate::io::signals::Signals;
+use crate::observe::notice::{Notice, Notices, Severity};
+use crate::shard::Grace;
+use crate::snapshot::Snapshot;
+use crate::snapshot::diff::restart_keys;
+
+use fleet::Fleet;
+pub use state::State;
+
+/// Makes snapshots: the configuration as it is now, under the generation number that is given.
+pub type Load = Box<dyn FnMut(u64) -> Result<Snapshot, String> + Send>;
+
+/// What control is asked to do.
+enum Ask {
+    Reload,
+    Stop,
+}
+
+/// Exit code when a drain had to cut connections off.
+const CUT_OFF: u8 = 3;
+/// How long the log may take to be written at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A gateway that serves.
+pub struct Gateway {
+    fleet: Fleet,
+    state: Arc<State>,
+    load: Load,
+    asks: Receiver<Ask>,
+    asker: Sender<Ask>,
+    notices: Notices,
+}
+
+/// Blocks the signals that control waits for, in this thread and all that it starts: call it first of all.
+pub fn block_signals() -> Signals {
+    Signals::block()
+}
+
+/// Starts a gateway: all or nothing. The error is for the operator.
+pub fn start(mut load: Load) -> Result<Gateway, String> {
+    let _ = crate::io::signals::raise_open_files();
+    let snapshot = Arc::new(load(1)?);
+    let notices = Notices::new();
+    let driver = driver::choose(snapshot.server.io, &notices)?;
+    let fleet = Fleet::start(&snapshot, driver, notices.clone())?;
+    let state = State::new(Arc::clone(&snapshot), driver, fleet.readers(), notices.clone());
+    let (asker, asks) = unbounded();
+    let gateway = Gateway { fleet, state: Arc::new(state), load, asks, asker, notices };
+    gateway.start_admin(&snapshot)?;
+    Ok(gateway)
+}
+
+impl Gateway {
+    /// Where clients connect, with the real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.fleet.addresses()
+    }
+
+    /// Where metrics and readiness are served.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.state.admin_address()
+    }
+
+    /// How many shards serve, and by what their waits are carried.
+    pub fn shards(&self) -> (usize, &'static str) {
+        (self.fleet.len(), self.state.driver().name())
+    }
+
+    /// Serves until it is told to stop by `signals`, or by [`Stopper::stop`]; returns the exit code.
+    pub fn serve(mut self, signals: Signals) -> ExitCode {
+        let asker = self.asker.clone();
+        let listen = move || loop {
+            let ask = match signals.wait() {
+                Signal::Reload => Ask::Reload,
+                Signal::Stop => Ask::Stop,
+            };
+            if asker.send(ask).is_err() {
+                return;
+            }
+        };
+        if std::thread::Builder::new().name("otus-signals".to_owned()).spawn(listen).is_err() {
+            return ExitCode::FAILURE;
+        }
+        self.run()
+    }
+
+    /// A handle that can end [`Gateway::run`] from another thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { asker: self.asker.clone() }
+    }
+
+    /// Serves until it is told to stop; returns the exit code.
+    pub fn run(&mut self) -> ExitCode {
+        while let Ok(ask) = self.asks.recv() {
+            match ask {
+                Ask::Reload => self.reload(),
+                Ask::Stop => return self.stop(),
+            }
+        }
+        ExitCode::FAILURE
+    }
+
+    fn start_admin(&self, snapshot: &Snapshot) -> Result<(), String> {
+        let Some(address) = snapshot.server.admin else { return Ok(()) };
+        let latency = self.fleet.latency();
+        admin::start(address, Arc::clone(&self.state), latency)
+            .map_err(|error| format!("server.admin: cannot listen on {address}: {error}"))
+    }
+
+    /// All or nothing: on any fault the running generation stays.
+    fn reload(&mut self) {
+        let running = self.state.snapshot();
+        let generation = running.generation + 1;
+        let loaded = (self.load)(generation).map(Arc::new);
+        match loaded.and_then(|snapshot| self.fleet.publish(&snapshot).map(|()| snapshot)) {
+            Ok(snapshot) => {
+                let waiting = restart_keys(&running, &snapshot);
+                self.state.publish(snapshot);
+                let mut told = notice(Severity::Info, "reload", "the configuration was reloaded")
+                    .with("generation", generation.to_string())
+                    .with("shards", self.fleet.len().to_string());
+                if !waiting.is_empty() {
+                    told = told.with("after_restart", waiting.join(", "));
+                }
+                self.notices.tell(told);
+            }
+            Err(fault) => {
+                self.state.reload_failed();
+                let stays = format!("generation {} stays: {fault}", running.generation);
+                self.notices.tell(notice(Severity::Error, "reload_rejected", stays));
+            }
+        }
+    }
+
+    /// Finishes what is in flight. A second request to stop ends the process at once.
+    fn stop(&mut self) -> ExitCode {
+        let snapshot = self.state.snapshot();
+        let server = &snapshot.server;
+        let grace = Grace { exchanges: server.shutdown_grace, uploads: server.upload_grace };
+        self.state.drain();
+        let told = notice(Severity::Info, "drain", "no new connections; finishing")
+            .with("shutdown_grace", format!("{:?}", grace.exchanges))
+            .with("upload_grace", format!("{:?}", grace.uploads));
+        self.notices.tell(told);
+        self.fleet.drain(grace);
+        let cut_off = loop {
+            match self.asks.recv_timeout(Duration::from_millis(20)) {
+                Ok(Ask::Stop) => {
+                    let text = "stopped at once by a second signal";
+                    self.notices.tell(notice(Severity::Warn, "stop_now", text));
+                    break None;
+                }
+                _ if self.fleet.is_finished() => break Some(self.fleet.join()),
+                _ => {}
+            }
+        };
+        let left = cut_off.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
+        self.notices.tell(notice(Severity::Info, "stop", "stopped").with("cut_off", left));
+        self.fleet.stop_log(LOG_PATIENCE);
+        match cut_off {
+            Some(0) => ExitCode::SUCCESS,
+            _ => ExitCode::from(CUT_OFF),
+        }
+    }
+}
+
+/// A notice of this moment.
+fn notice(severity: Severity, event: &'static str, message: impl Into<String>) -> Notice {
+    Notice::new(state::unix_now(), severity, event, message)
+}
+
+/// Ends a gateway from another thread.
+#[derive(Clone)]
+pub struct Stopper {
+    asker: Sender<Ask>,
+}
+
+impl Stopper {
+    /// As SIGTERM.
+    pub fn stop(&self) {
+        let _ = self.asker.send(Ask::Stop);
+    }
+
+    /// As SIGHUP.
+    pub fn reload(&self) {
+        let _ = self.asker.send(Ask::Reload);
+    }
+}

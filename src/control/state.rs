@@ -1,0 +1,142 @@
+//! What control knows of the running gateway; shared with the admin listener.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::base::time::UnixTime;
+use crate::io::uring::Driver;
+use crate::observe::counters::CountersReader;
+use crate::observe::exposition::{self, Running, View};
+use crate::observe::latency::{Batch, Totals};
+use crate::observe::notice::Notices;
+use crate::observe::process::ProcessStats;
+use crate::proxy::reason;
+use crate::proxy::tables::Labels;
+use crate::snapshot::Snapshot;
+
+/// The state of the process, off the shards.
+pub struct State {
+    driver: Driver,
+    readers: Vec<CountersReader>,
+    notices: Notices,
+    reasons: Vec<&'static str>,
+    admin: OnceLock<SocketAddr>,
+    draining: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    snapshot: Arc<Snapshot>,
+    labels: Labels,
+    latency: Totals,
+    reload_successful: bool,
+    reload_time: UnixTime,
+}
+
+impl State {
+    pub(super) fn new(
+        snapshot: Arc<Snapshot>,
+        driver: Driver,
+        readers: Vec<CountersReader>,
+        notices: Notices,
+    ) -> Self {
+        let mut labels = Labels::default();
+        labels.learn(&snapshot);
+        let inner = Inner {
+            snapshot,
+            labels,
+            latency: Totals::new(),
+            reload_successful: true,
+            reload_time: unix_now(),
+        };
+        State {
+            driver,
+            readers,
+            notices,
+            reasons: reason::ALL.iter().map(|reason| reason.row().code).collect(),
+            admin: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// What carries the shards' waits.
+    pub fn driver(&self) -> Driver {
+        self.driver
+    }
+
+    /// The generation that was published last.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.inner().snapshot)
+    }
+
+    /// Whether the gateway takes requests.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.get().copied()
+    }
+
+    pub(super) fn set_admin_address(&self, address: SocketAddr) {
+        let _ = self.admin.set(address);
+    }
+
+    pub(super) fn publish(&self, snapshot: Arc<Snapshot>) {
+        let mut inner = self.inner();
+        inner.labels.learn(&snapshot);
+        inner.snapshot = snapshot;
+        inner.reload_successful = true;
+        inner.reload_time = unix_now();
+    }
+
+    pub(super) fn reload_failed(&self) {
+        self.inner().reload_successful = false;
+    }
+
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The metrics page, with what the shards have measured since the last one.
+    pub(super) fn metrics(&self, batches: &[Batch]) -> String {
+        let mut inner = self.inner();
+        for batch in batches {
+            inner.latency.add(batch);
+        }
+        let process = ProcessStats::read().ok();
+        let mut page = String::new();
+        let view = View {
+            shards: &self.readers,
+            latency: &inner.latency,
+            routes: &inner.labels.routes,
+            upstreams: &inner.labels.upstreams,
+            reasons: &self.reasons,
+            log: None,
+            notices: &self.notices,
+            process: process.as_ref(),
+            running: Running {
+                version: env!("CARGO_PKG_VERSION"),
+                io_driver: self.driver.name(),
+                generation: inner.snapshot.generation,
+                reload_successful: inner.reload_successful,
+                reload_time: inner.reload_time,
+            },
+        };
+        exposition::render(&mut page, &view);
+        page
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // What a panic left half done here is a number on a page.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The calendar.
+pub(super) fn unix_now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}

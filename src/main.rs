@@ -1,0 +1,7 @@
+//! The `otus` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    otus::cli::run()
+}

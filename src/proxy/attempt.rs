@@ -1,0 +1,160 @@
+//! Opening a call at an endpoint, again where that is safe, and waiting for its answer.
+
+use std::time::Duration;
+
+use crate::base::text::Text;
+use crate::base::time::Instant;
+use crate::io::race::{Either, race};
+use crate::io::{Io, Socket};
+use crate::observe::counters::Counter;
+use crate::protocol::h2::hpack::encode;
+use crate::snapshot::upstream::Upstream;
+
+use super::exchange::{Exchange, Target};
+use super::grpc::stream::GrpcStream;
+use super::reason::Reason;
+use super::record::Record;
+use super::retry;
+use super::tables::UpstreamTable;
+
+/// How often an exchange that waits for an endpoint looks whether its client is still there.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Which method of the service is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Method {
+    Do,
+    Stream,
+}
+
+/// The attempts of one exchange.
+pub(super) struct Attempts<'a, I: Io> {
+    exchange: &'a Exchange<'a, I>,
+    target: &'a Target<'a>,
+    spec: &'a Upstream,
+    table: &'a UpstreamTable<I>,
+    method: Method,
+    made: u32,
+}
+
+impl<'a, I: Io> Attempts<'a, I> {
+    pub(super) fn new(
+        exchange: &'a Exchange<'a, I>,
+        target: &'a Target<'a>,
+        method: Method,
+        record: &mut Record,
+    ) -> Result<Self, Reason> {
+        let id = target.module.upstream;
+        let (Some(spec), Some(table)) = (
+            exchange.tables.snapshot.upstream(id),
+            exchange.tables.upstreams.get(id.index()),
+        ) else {
+            return Err(Reason::Bug);
+        };
+        record.upstream = Text::new(spec.name.as_bytes());
+        record.upstream_label = Some(table.label);
+        table.budget.earn(&spec.retry);
+        Ok(Attempts { exchange, target, spec, table, method, made: 0 })
+    }
+
+    /// Opens a stream; tries again, at the next endpoint, for as long as nothing has been sent.
+    pub(super) async fn open(
+        &mut self,
+        deadline: Instant,
+        record: &mut Record,
+    ) -> Result<GrpcStream<I>, Reason> {
+        let cx = self.exchange.cx;
+        loop {
+            self.made += 1;
+            record.attempts = self.made;
+            let begun = cx.io.now();
+            let reason = match self.open_once(deadline).await {
+                Ok(stream) => {
+                    let now = cx.io.now();
+                    record.connect = Some(now - begun);
+                    record.upstream_sent = Some(now);
+                    return Ok(stream);
+                }
+                Err(reason) => reason,
+            };
+            let again = matches!(
+                reason,
+                Reason::ConnectRefused | Reason::ConnectTimedOut | Reason::ConnectFailed
+            );
+            if !again || !self.again(deadline).await {
+                return Err(reason);
+            }
+        }
+    }
+
+    async fn open_once(&self, deadline: Instant) -> Result<GrpcStream<I>, Reason> {
+        let count = self.table.pools.len();
+        let next = self.table.next.get();
+        self.table.next.set(next.wrapping_add(1));
+        let index = next.checked_rem(count).ok_or(Reason::ConnectFailed)?;
+        let module = self.exchange.tables.modules.get(self.target.index);
+        let heads = module.map(|module| match self.method {
+            Method::Do => &module.heads_do,
+            Method::Stream => &module.heads_stream,
+        });
+        let (Some(pool), Some(head)) =
+            (self.table.pools.get(index), heads.and_then(|heads| heads.get(index)))
+        else {
+            return Err(Reason::Bug);
+        };
+        let mut block = head.clone();
+        encode::field(&mut block, b"x-request-id", self.exchange.request_id.as_str().as_bytes());
+        let upload = self.method == Method::Stream;
+        pool.open(self.exchange.cx, self.spec, &block, upload, deadline).await
+    }
+
+    /// Whether another attempt is allowed; if so, its backoff has passed.
+    pub(super) async fn again(&mut self, deadline: Instant) -> bool {
+        let cx = self.exchange.cx;
+        if self.made >= self.spec.retry.attempts_max {
+            return false;
+        }
+        if !self.table.budget.spend() {
+            cx.counters.count(Counter::RetriesDenied);
+            return false;
+        }
+        let wait =
+            cx.with_prng(|prng| retry::backoff(&self.spec.retry, self.made + 1, prng));
+        let until = cx.io.now() + wait;
+        if until >= deadline {
+            return false;
+        }
+        while cx.io.now() < until {
+            cx.io.sleep_until(until.min(cx.io.now() + LOOK_INTERVAL)).await;
+            if self.exchange.socket.is_peer_gone() {
+                return false;
+            }
+        }
+        cx.counters.count(Counter::Retries);
+        true
+    }
+}
+
+/// Waits for something of a call: for its end, or for a message. Gives up at the deadline, and soon after
+/// the client has left.
+pub(super) async fn wait<I: Io, F: Future<Output = ()>>(
+    exchange: &Exchange<'_, I>,
+    deadline: Instant,
+    mut what: impl FnMut() -> F,
+) -> Result<(), Reason> {
+    let cx = exchange.cx;
+    loop {
+        let look = cx.io.now() + LOOK_INTERVAL;
+        let sleep = cx.io.sleep_until(look.min(deadline));
+        if let Either::First(()) = race(what(), sleep).await {
+            return Ok(());
+        }
+        if cx.io.now() >= deadline {
+            cx.counters.count(Counter::UpstreamTimeouts);
+            return Err(Reason::UpstreamTimedOut);
+        }
+        if exchange.socket.is_peer_gone() {
+            return Err(Reason::ClientLeft);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The body of a request as it comes: bytes from the socket, payload as ranges of the buffer they lie in.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::base::time::Instant;
+use crate::io::buffer::{Buffer, Gather};
+use crate::io::{Io, IoError, Socket};
+use crate::observe::counters::Counter;
+use crate::protocol::h1::body::{BodyDecoder, BodyError, BodyEvent};
+use crate::protocol::h1::encode;
+use crate::snapshot::timeouts::Timeouts;
+
+use super::context::{Context, SocketOf};
+use super::reason::Reason;
+
+/// What a client must bring: so many bytes in each such time that we wait for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Bytes ...
+    pub bytes: u64,
+    /// ... in this time.
+    pub window: Duration,
+}
+
+/// A request body that is being received. One buffer at a time; none while nothing is there.
+pub struct RequestBody<'a, I: Io> {
+    cx: &'a Context<I>,
+    socket: &'a SocketOf<I>,
+    decoder: BodyDecoder,
+    buffer: Option<Buffer>,
+    timeouts: Timeouts,
+    pace: Pace,
+    continue_due: bool,
+    paced: u64,
+    waited: Duration,
+    received: u64,
+}
+
+/// The next thing in the buffer that was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Piece {
+    /// Payload: a range that counts from the start of the whole buffer.
+    Data(Range<usize>),
+    /// All of the buffer was looked at.
+    Empty,
+    /// The body is complete; what is left in the buffer belongs to the next message.
+    End,
+}
+
+impl<'a, I: Io> RequestBody<'a, I> {
+    /// A body whose first bytes may already lie in `buffer`, behind the head, which is consumed.
+    pub fn new(
+        cx: &'a Context<I>,
+        socket: &'a SocketOf<I>,
+        buffer: Buffer,
+        decoder: BodyDecoder,
+        timeouts: Timeouts,
+        pace: Pace,
+        continue_due: bool,
+    ) -> Self {
+        RequestBody {
+            cx,
+            socket,
+            decoder,
+            buffer: Some(buffer),
+            timeouts,
+            pace,
+            continue_due,
+            paced: 0,
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    /// Payload bytes so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether the whole body was decoded.
+    pub fn is_done(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// Whether the client still waits to be asked for the body.
+    pub fn is_unasked(&self) -> bool {
+        self.continue_due
+    }
+
+    /// The bytes that lie behind the body, if it is complete: the start of the next request.
+    pub fn into_rest(self) -> Option<Buffer> {
+        self.buffer
+    }
+
+    /// Takes the buffer to decode from; waits for bytes if it holds none.
+    pub async fn take(&mut self) -> Result<Buffer, Reason> {
+        if let Some(buffer) = self.buffer.take() {
+            if !buffer.is_empty() || self.decoder.is_done() {
+                return Ok(buffer);
+            }
+            drop(buffer); // It goes home while we wait: an idle upload owns no memory.
+        }
+        self.ask().await?;
+        self.receive().await
+    }
+
+    /// Gives the buffer back; what was not decoded stays in it.
+    pub fn put(&mut self, buffer: Buffer) {
+        self.buffer = Some(buffer);
+    }
+
+    /// Decodes the next piece of a buffer that was taken.
+    pub fn next(&mut self, buffer: &mut Buffer) -> Result<Piece, Reason> {
+        loop {
+            if self.decoder.is_done() {
+                return Ok(Piece::End);
+            }
+            let step = self.decoder.decode(buffer.filled()).map_err(reason_of)?;
+            let origin = buffer.position();
+            buffer.consume(step.consumed);
+            match step.event {
+                BodyEvent::Data { start, len } => {
+                    self.received += u64::try_from(len).unwrap_or(u64::MAX);
+                    return Ok(Piece::Data(origin + start..origin + start + len));
+                }
+                BodyEvent::End => return Ok(Piece::End),
+                BodyEvent::NeedMore if buffer.is_empty() => return Ok(Piece::Empty),
+                BodyEvent::NeedMore if step.consumed == 0 => return Err(Reason::Bug),
+                BodyEvent::NeedMore => {}
+            }
+        }
+    }
+
+    /// Sends `100 Continue` if the client waits for it.
+    async fn ask(&mut self) -> Result<(), Reason> {
+        if !std::mem::take(&mut self.continue_due) {
+            return Ok(());
+        }
+        let mut out = Gather::new();
+        out.push(encode::CONTINUE);
+        let deadline = self.cx.io.now() + self.timeouts.write;
+        let (result, _) = self.socket.write(out, deadline).await;
+        result.map_err(|_| Reason::ClientLeft)
+    }
+
+    /// Waits until bytes are there, and only then takes memory for them.
+    async fn receive(&mut self) -> Result<Buffer, Reason> {
+        let start = self.cx.io.now();
+        let left = self.pace.window.saturating_sub(self.waited).max(Duration::from_millis(1));
+        let idle = start + self.timeouts.body_idle;
+        let result = self.wait(start, start + left, idle).await;
+        let result = match result {
+            Ok(()) => {
+                let buffer = self.cx.buffers.large();
+                self.socket.read(buffer, idle).await
+            }
+            Err(reason) => return Err(reason),
+        };
+        match result {
+            (Ok(0), _) => Err(Reason::BodyTruncated),
+            (Ok(len), buffer) => {
+                self.waited += self.cx.io.now() - start;
+                self.count(len)?;
+                Ok(buffer)
+            }
+            (Err(IoError::TimedOut), _) => Err(self.timed_out(Reason::BodyTimedOut)),
+            (Err(_), _) => Err(Reason::ClientLeft),
+        }
+    }
+
+    /// Waits for readiness; the window of the pace may turn several times meanwhile.
+    async fn wait(
+        &mut self,
+        mut since: Instant,
+        mut turn: Instant,
+        idle: Instant,
+    ) -> Result<(), Reason> {
+        loop {
+            match self.socket.readable(turn.min(idle)).await {
+                Ok(()) => return Ok(()),
+                Err(IoError::TimedOut) => {}
+                Err(_) => return Err(Reason::ClientLeft),
+            }
+            let now = self.cx.io.now();
+            self.waited += now - since;
+            since = now;
+            if now >= idle {
+                return Err(self.timed_out(Reason::BodyTimedOut));
+            }
+            self.check_pace()?;
+            turn = now + self.pace.window;
+        }
+    }
+
+    fn count(&mut self, len: usize) -> Result<(), Reason> {
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        self.cx.counters.add(Counter::DownstreamReceivedBytes, len);
+        self.paced = self.paced.saturating_add(len);
+        self.check_pace()
+    }
+
+    /// Only time spent waiting for the client counts: backpressure from the service is not its fault.
+    fn check_pace(&mut self) -> Result<(), Reason> {
+        if self.waited < self.pace.window {
+            return Ok(());
+        }
+        if self.paced < self.pace.bytes {
+            return Err(self.timed_out(Reason::BodyTooSlow));
+        }
+        self.waited = Duration::ZERO;
+        self.paced = 0;
+        Ok(())
+    }
+
+    fn timed_out(&self, reason: Reason) -> Reason {
+        self.cx.counters.count(Counter::DownstreamTimeouts);
+        reason
+    }
+}
+
+fn reason_of(error: BodyError) -> Reason {
+    match error {
+        BodyError::TooLarge => Reason::BodyTooLarge,
+        _ => Reason::BodyMalformed,
+    }
+}

@@ -1,0 +1,155 @@
+//! JSON over REST → a unary call of `Reverse.Do` → an envelope.
+
+use crate::gufo::arguments::{self, Argument};
+use crate::gufo::reply::Reply as Answer;
+use crate::gufo::request::Call;
+use crate::io::Io;
+use crate::message::head::Method;
+use crate::message::known::Known;
+use crate::protocol::grpc::status::Status;
+
+use super::attempt::{Attempts, Method as GrpcMethod, wait};
+use super::body::{Piece, RequestBody};
+use super::exchange::{Exchange, Target};
+use super::reason::Reason;
+use super::record::Record;
+use super::reply::Reply;
+
+/// Reads the arguments, calls the module and maps its answer.
+pub(super) async fn run<I: Io>(
+    exchange: &Exchange<'_, I>,
+    target: &Target<'_>,
+    body: &mut RequestBody<'_, I>,
+    record: &mut Record,
+) -> Result<Reply, Reason> {
+    let json = read_body(body).await?;
+    let method = exchange.head.method;
+    let args = match method {
+        // A body that is no JSON object carries no arguments: that is the contract (SPEC 4.5).
+        Method::Post | Method::Patch | Method::Delete => {
+            arguments::from_json(&json).unwrap_or_default()
+        }
+        _ => query_arguments(exchange),
+    };
+    let mut message = Vec::new();
+    with_call(exchange, target, &args, |call| call.encode(target.module.dialect, &mut message))
+        .map_err(|_| Reason::BodyTooLarge)?;
+    drop(args);
+
+    let deadline = exchange.cx.io.now() + target.module.timeout;
+    let mut attempts = Attempts::new(exchange, target, GrpcMethod::Do, record)?;
+    loop {
+        let stream = attempts.open(deadline, record).await?;
+        let sent = stream.send(exchange.socket, &message, true, deadline).await;
+        if !stream.is_over() {
+            sent?;
+            wait(exchange, deadline, || stream.ended()).await?;
+        }
+        record.upstream_answered = Some(exchange.cx.io.now());
+        let ended = stream.outcome();
+        let (reason, again) = match ended.outcome {
+            Ok(outcome) => {
+                record.grpc_status = Some(outcome.status.code());
+                match outcome.status {
+                    Status::Ok => {
+                        let mut answer = Answer::new();
+                        for message in stream.take_messages() {
+                            answer
+                                .merge(target.module.dialect, &message)
+                                .map_err(|_| Reason::AnswerMalformed)?;
+                        }
+                        return Reply::answer(&answer, exchange.cx.io.unix_now());
+                    }
+                    Status::Unavailable => (Reason::ServiceFailed(outcome.status), method.is_idempotent()),
+                    status => (Reason::ServiceFailed(status), false),
+                }
+            }
+            Err(reason) => (reason, ended.refused),
+        };
+        drop(stream);
+        if !again || !attempts.again(deadline).await {
+            return Err(reason);
+        }
+    }
+}
+
+/// Collects a body that is small enough to be a message.
+async fn read_body<I: Io>(body: &mut RequestBody<'_, I>) -> Result<Vec<u8>, Reason> {
+    let mut json = Vec::new();
+    while !body.is_done() {
+        let mut buffer = body.take().await?;
+        loop {
+            match body.next(&mut buffer)? {
+                Piece::Data(range) => json.extend_from_slice(buffer.range(range)),
+                Piece::Empty | Piece::End => break,
+            }
+        }
+        body.put(buffer);
+    }
+    Ok(json)
+}
+
+/// The query's parameters. One that cannot be decoded carries no arguments, as a body.
+pub(super) fn query_arguments<'a, I: Io>(exchange: &Exchange<'a, I>) -> Vec<Argument<'a>> {
+    let query = exchange.head.query.map(|query| query.of(exchange.text)).unwrap_or_default();
+    arguments::from_query(query).unwrap_or_default()
+}
+
+/// Hands `then` the request in the words of the protocol (SPEC 4.5).
+pub(super) fn with_call<I: Io, T>(
+    exchange: &Exchange<'_, I>,
+    target: &Target<'_>,
+    args: &[Argument<'_>],
+    then: impl FnOnce(&Call<'_>) -> T,
+) -> T {
+    let (head, text) = (exchange.head, exchange.text);
+    let ip = exchange.client.to_string();
+    let authorization = utf8(head.value(text, Known::Authorization));
+    let credential = authorization.and_then(|value| value.split_once(' '));
+    let gufo = &exchange.tables.snapshot.gufo;
+    let path = &target.path;
+    then(&Call {
+        module: &path.module,
+        param: &path.param,
+        param_id: path.param_id.as_deref(),
+        param_idd: path.param_idd.as_deref(),
+        path: utf8(Some(head.path.of(text))),
+        method: str::from_utf8(head.method_text.of(text)).unwrap_or_default(),
+        sign: gufo.sign.expose(),
+        ip: Some(&ip),
+        user_agent: utf8(head.value(text, Known::UserAgent)),
+        api_version: Some(target.api_version),
+        language: language(utf8(head.value(text, Known::AcceptLanguage))).or(Some(&gufo.language)),
+        time_stamp: i32::try_from(exchange.cx.io.unix_now().seconds()).ok(),
+        token: credential.map(|(_, token)| token.trim_start()),
+        token_type: credential.map(|(kind, _)| kind),
+        args,
+        ..Call::default()
+    })
+}
+
+fn utf8(bytes: Option<&[u8]>) -> Option<&str> {
+    str::from_utf8(bytes?).ok()
+}
+
+/// The language that the client prefers, without its region: `de` of `de-AT,de;q=0.9`.
+fn language(accept: Option<&str>) -> Option<&str> {
+    let first = accept?.split(',').next()?;
+    let tag = first.split(['-', ';']).next()?.trim();
+    let is_language = (2..=3).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphabetic());
+    is_language.then_some(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::language;
+
+    #[test]
+    fn the_first_language_counts_without_its_region() {
+        assert_eq!(language(Some("de-AT,de;q=0.9,en;q=0.8")), Some("de"));
+        assert_eq!(language(Some("eng")), Some("eng"));
+        assert_eq!(language(Some("*")), None);
+        assert_eq!(language(Some("x\"y")), None);
+        assert_eq!(language(None), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! A client's connection: waiting, reading heads, and one exchange after the other.
+//!
+//! While it waits for a request it owns no buffer and almost no memory; what an exchange needs lives in a
+//! future of its own that exists only as long as there is something to do.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::base::time::Instant;
+use crate::io::buffer::Buffer;
+use crate::io::{Io, IoError, Socket};
+use crate::observe::counters::Counter;
+use crate::protocol::h1::request::{HeadLimits, Progress, RequestError, RequestParser};
+
+use super::context::{Context, HeadText, SocketOf};
+use super::exchange;
+use super::linger;
+use super::reason::Reason;
+
+/// What becomes of the connection.
+#[derive(Debug)]
+pub enum After {
+    /// It waits for the next request.
+    Wait,
+    /// The next request is already here.
+    Next(Buffer),
+    /// It is closed; the client may still be sending.
+    Linger,
+    /// It is closed at once.
+    Close,
+}
+
+/// Serves a connection to its end.
+pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketAddr) {
+    cx.counters.count(Counter::ConnectionsAccepted);
+    let closed = CountClosed(&cx);
+    let mut idle = cx.tables().snapshot.timeouts.head; // A new connection has to say something soon.
+    loop {
+        if cx.is_draining() || wait(&cx, &socket, idle).await.is_err() {
+            break;
+        }
+        match Box::pin(busy(&cx, &socket, peer)).await {
+            After::Wait | After::Next(_) => {}
+            After::Linger => {
+                Box::pin(linger::close(&cx, &socket)).await;
+                break;
+            }
+            After::Close => break,
+        }
+        idle = cx.tables().snapshot.timeouts.idle;
+    }
+    drop(closed);
+}
+
+/// Counts the end of a connection however it comes, a panic included.
+struct CountClosed<'a, I: Io>(&'a Context<I>);
+
+impl<I: Io> Drop for CountClosed<'_, I> {
+    fn drop(&mut self) {
+        self.0.counters.count(Counter::ConnectionsClosed);
+    }
+}
+
+async fn wait<I: Io>(
+    cx: &Context<I>,
+    socket: &SocketOf<I>,
+    idle: std::time::Duration,
+) -> Result<(), IoError> {
+    let _place = cx.parked.enter(socket);
+    socket.readable(cx.io.now() + idle).await
+}
+
+/// From the first byte of a request until nothing more is there to do.
+async fn busy<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr) -> After {
+    let mut buffer = cx.buffers.small();
+    loop {
+        let mut head = cx.take_head();
+        let started = cx.io.now();
+        let read = read_head(cx, socket, buffer, &mut head, started).await;
+        let after = match read {
+            Ok(rest) => exchange::run(cx, socket, peer, &mut head, rest, started).await,
+            Err(HeadFault::Quiet) => After::Close,
+            Err(HeadFault::Answer(reason)) => {
+                exchange::refuse(cx, socket, peer, &head, reason, started).await
+            }
+        };
+        cx.put_head(head);
+        match after {
+            After::Next(rest) => buffer = rest,
+            other => return other,
+        }
+    }
+}
+
+enum HeadFault {
+    /// The client closed, or is gone: nobody would read an answer.
+    Quiet,
+    /// The client is told.
+    Answer(Reason),
+}
+
+/// Reads a head and keeps its text; gives back what follows it.
+async fn read_head<I: Io>(
+    cx: &Context<I>,
+    socket: &SocketOf<I>,
+    mut buffer: Buffer,
+    head: &mut HeadText,
+    started: Instant,
+) -> Result<Buffer, HeadFault> {
+    let tables = cx.tables();
+    let limits = &tables.snapshot.limits;
+    let mut parser = RequestParser::new(HeadLimits {
+        bytes: limits.head_bytes,
+        target: limits.target_bytes,
+        fields: limits.head_fields,
+    });
+    let deadline = started + tables.snapshot.timeouts.head;
+    buffer.compact();
+    loop {
+        if !buffer.is_empty() {
+            match parser.parse(buffer.filled(), &mut head.head) {
+                Ok(Progress::Done { len }) => {
+                    head.text.extend_from_slice(buffer.filled().get(..len).unwrap_or_default());
+                    buffer.consume(len);
+                    return Ok(buffer);
+                }
+                Ok(Progress::NeedMore) if buffer.room() == 0 => {
+                    return Err(HeadFault::Answer(Reason::HeadTooLarge));
+                }
+                Ok(Progress::NeedMore) => {}
+                Err(error) => return Err(HeadFault::Answer(reason_of(error))),
+            }
+        }
+        let (result, back) = socket.read(buffer, deadline).await;
+        buffer = back;
+        match result {
+            Ok(0) => return Err(HeadFault::Quiet),
+            Ok(len) => cx.counters.add(
+                Counter::DownstreamReceivedBytes,
+                u64::try_from(len).unwrap_or(u64::MAX),
+            ),
+            Err(IoError::TimedOut) => {
+                cx.counters.count(Counter::DownstreamTimeouts);
+                return Err(HeadFault::Answer(Reason::HeadTimedOut));
+            }
+            Err(_) => return Err(HeadFault::Quiet),
+        }
+    }
+}
+
+fn reason_of(error: RequestError) -> Reason {
+    use crate::protocol::h1::request::FaultKind;
+    match error.kind() {
+        FaultKind::Malformed => Reason::RequestMalformed,
+        FaultKind::TargetTooLong => Reason::TargetTooLong,
+        FaultKind::HeadTooLarge => Reason::HeadTooLarge,
+        FaultKind::VersionUnsupported => Reason::VersionUnsupported,
+        FaultKind::CodingUnsupported => Reason::CodingUnsupported,
+        FaultKind::ExpectationUnsupported => Reason::ExpectationUnsupported,
+    }
+}

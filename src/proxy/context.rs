@@ -1,0 +1,178 @@
+//! What every exchange of a shard can reach: its world, its tables, its state.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::base::prng::Prng;
+use crate::io::buffer::BufferPool;
+use crate::io::Io;
+use crate::message::head::RequestHead;
+use crate::observe::access_log::LogSender;
+use crate::observe::counters::{Counter, ShardCounters};
+use crate::observe::latency::ShardLatency;
+use crate::protocol::h1::encode::http_date;
+use crate::snapshot::Snapshot;
+
+use super::gate::Gate;
+use super::parked::Parked;
+use super::tables::{Labels, Tables};
+
+/// Heads kept for reuse by one shard.
+const HEADS_KEPT: usize = 64;
+
+/// One shard, as its tasks see it.
+pub struct Context<I: Io> {
+    /// The world.
+    pub io: I,
+    /// The number of the shard, from 0.
+    pub shard: u16,
+    /// Buffers.
+    pub buffers: BufferPool,
+    /// Clients' connections.
+    pub gate: Gate,
+    /// Tasks that serve the shard itself.
+    pub upkeep: Gate,
+    /// What is counted.
+    pub counters: ShardCounters,
+    /// How long things took.
+    pub latency: RefCell<ShardLatency>,
+    /// Connections that wait for their next request.
+    pub parked: Parked<I::Socket>,
+    /// Connections with an exchange in flight that is no upload.
+    pub exchanges: Parked<I::Socket>,
+    /// Connections with an upload in flight.
+    pub uploads: Parked<I::Socket>,
+    tables: RefCell<Rc<Tables<I>>>,
+    labels: RefCell<Labels>,
+    log: LogSender,
+    prng: RefCell<Prng>,
+    draining: Cell<bool>,
+    panics: Cell<u64>,
+    #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
+    heads: RefCell<Vec<Box<HeadText>>>,
+    date: Cell<(u64, [u8; 29])>,
+}
+
+/// A request head with the text that it points into.
+#[derive(Debug, Default)]
+pub struct HeadText {
+    /// What was read.
+    pub head: RequestHead,
+    /// Its bytes.
+    pub text: Vec<u8>,
+}
+
+impl<I: Io> Context<I> {
+    /// A shard that runs `snapshot`.
+    pub fn new(
+        io: I,
+        shard: u16,
+        snapshot: Arc<Snapshot>,
+        counters: ShardCounters,
+        log: LogSender,
+    ) -> Rc<Self> {
+        let mut seed = [0; 8];
+        io.secret(&mut seed);
+        let mut labels = Labels::default();
+        let buffers = BufferPool::new(snapshot.limits.read_buffer_bytes);
+        let tables = Rc::new(Tables::new(snapshot, None, &mut labels));
+        let context = Context {
+            io,
+            shard,
+            buffers,
+            gate: Gate::default(),
+            upkeep: Gate::default(),
+            counters,
+            latency: RefCell::new(ShardLatency::new()),
+            parked: Parked::default(),
+            exchanges: Parked::default(),
+            uploads: Parked::default(),
+            panics: Cell::new(0),
+            tables: RefCell::new(tables),
+            labels: RefCell::new(labels),
+            log,
+            prng: RefCell::new(Prng::new(u64::from_le_bytes(seed))),
+            draining: Cell::new(false),
+            heads: RefCell::new(Vec::new()),
+            date: Cell::new((0, [b' '; 29])),
+        };
+        context.publish_gauges();
+        Rc::new(context)
+    }
+
+    /// The generation that an exchange pins at its start.
+    pub fn tables(&self) -> Rc<Tables<I>> {
+        Rc::clone(&self.tables.borrow())
+    }
+
+    /// Runs a new generation from the next exchange on; those under way keep theirs.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        let old = self.tables();
+        let tables = Tables::new(snapshot, Some(&old), &mut self.labels.borrow_mut());
+        *self.tables.borrow_mut() = Rc::new(tables);
+        self.publish_gauges();
+    }
+
+    fn publish_gauges(&self) {
+        use crate::observe::counters::Gauge;
+        self.counters.set(Gauge::Generation, self.tables.borrow().snapshot.generation);
+    }
+
+    /// From now on every answer closes its connection, and idle connections are closed at once.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.parked.cancel_all();
+    }
+
+    /// Whether the shard takes no new requests.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Draws from the shard's generator.
+    pub fn with_prng<T>(&self, draw: impl FnOnce(&mut Prng) -> T) -> T {
+        draw(&mut self.prng.borrow_mut())
+    }
+
+    /// Where finished exchanges are told about.
+    pub fn log(&self) -> &LogSender {
+        &self.log
+    }
+
+    /// An empty head.
+    pub fn take_head(&self) -> Box<HeadText> {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives a head back.
+    pub fn put_head(&self, mut head: Box<HeadText>) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < HEADS_KEPT {
+            head.head.clear();
+            head.text.clear();
+            heads.push(head);
+        }
+    }
+
+    /// The text of a `Date` field; written anew once a second.
+    pub fn date(&self) -> [u8; 29] {
+        let now = self.io.unix_now();
+        let (second, text) = self.date.get();
+        if second == now.seconds() {
+            return text;
+        }
+        let text = http_date(now);
+        self.date.set((now.seconds(), text));
+        text
+    }
+
+    /// Carries the panics of tasks over into the counters.
+    pub fn count_panics(&self) {
+        let now = self.gate.panics() + self.upkeep.panics();
+        self.counters.add(Counter::Panics, now - self.panics.replace(now));
+    }
+}
+
+/// A socket of the world that the context lives in.
+pub type SocketOf<I> = <I as Io>::Socket;

@@ -1,0 +1,291 @@
+//! One request and its answer: accept → parse → **route → policy → upstream → respond**.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::base::text::Text;
+use crate::base::time::Instant;
+use crate::gufo::path::{self, ModulePath, PathError, Reserved};
+use crate::io::Io;
+use crate::io::buffer::Buffer;
+use crate::message::framing::Framing;
+use crate::message::head::{Method, RequestHead};
+use crate::message::known::Known;
+use crate::observe::labels::Label;
+use crate::protocol::h1::body::BodyDecoder;
+use crate::snapshot::gufo::{ApiBase, Module, UploadRoute};
+
+use super::body::{Pace, RequestBody};
+use super::connection::After;
+use super::context::{Context, HeadText, SocketOf};
+use super::reason::{Fate, Reason};
+use super::record::Record;
+use super::reply::{self, Reply, Style, Terms};
+use super::tables::Tables;
+use super::{call, request_id, upload};
+
+/// What an exchange knows from its start to its end.
+pub(super) struct Exchange<'a, I: Io> {
+    pub(super) cx: &'a Rc<Context<I>>,
+    pub(super) socket: &'a SocketOf<I>,
+    pub(super) head: &'a RequestHead,
+    /// The text that the head's spans point into.
+    pub(super) text: &'a [u8],
+    /// The generation that this exchange sees.
+    pub(super) tables: Rc<Tables<I>>,
+    pub(super) client: std::net::IpAddr,
+    pub(super) request_id: Text<64>,
+}
+
+/// What is to be done with a request.
+enum Plan<'a> {
+    Answer(Box<Reply>),
+    Refuse(Reason),
+    Call(Target<'a>),
+    Upload(Target<'a>),
+}
+
+/// Where a call goes.
+pub(super) struct Target<'a> {
+    pub(super) module: &'a Module,
+    /// The module's dense id.
+    pub(super) index: usize,
+    pub(super) path: ModulePath<'a>,
+    pub(super) api_version: &'a str,
+}
+
+/// Serves one request to its end.
+pub(super) async fn run<I: Io>(
+    cx: &Rc<Context<I>>,
+    socket: &SocketOf<I>,
+    peer: SocketAddr,
+    head: &HeadText,
+    rest: Buffer,
+    started: Instant,
+) -> After {
+    let tables = cx.tables(); // Pins one generation.
+    let HeadText { head, text } = head;
+    let request_id = request_id::of(cx, head, text);
+    let client = super::client::address(&tables.snapshot.server.trusted_peers, peer, head, text);
+    let exchange = Exchange { cx, socket, head, text, tables: Rc::clone(&tables), client, request_id };
+    let mut record = Record::begin(cx, head, text, client, request_id, started);
+    let (plan, style, label) = plan(&exchange);
+    record.label = label;
+    let mut body = open_body(&exchange, &plan, rest);
+    let result = match plan {
+        Plan::Answer(reply) => Ok(*reply),
+        Plan::Refuse(reason) => Err(reason),
+        Plan::Call(target) => {
+            let _place = cx.exchanges.enter(socket);
+            call::run(&exchange, &target, &mut body, &mut record).await
+        }
+        Plan::Upload(target) => {
+            let _place = cx.uploads.enter(socket);
+            upload::run(&exchange, &target, &mut body, &mut record).await
+        }
+    };
+    respond(&exchange, style, result, body, record).await
+}
+
+/// Answers a head that could not be read.
+pub(super) async fn refuse<I: Io>(
+    cx: &Rc<Context<I>>,
+    socket: &SocketOf<I>,
+    peer: SocketAddr,
+    head: &HeadText,
+    reason: Reason,
+    started: Instant,
+) -> After {
+    let request_id = request_id::new(cx);
+    // What was read of the head before the fault is not to be trusted: nothing of it is told.
+    let blank = RequestHead::default();
+    let record = Record::begin(cx, &blank, &[], peer.ip(), request_id, started);
+    let request_id = request_id.as_str();
+    let reply = Reply::problem(reason, request_id);
+    debug_assert!(head.text.is_empty(), "a refused head keeps no text");
+    let terms = Terms { method: Method::Get, keep: false, request_id, defaults: &[] };
+    let sent = reply::send(cx, socket, &reply, &terms).await;
+    record.end(cx, Some(reason), reply.status, sent.unwrap_or(0));
+    if sent.is_ok() { After::Linger } else { After::Close }
+}
+
+fn open_body<'a, I: Io>(
+    exchange: &Exchange<'a, I>,
+    plan: &Plan<'_>,
+    rest: Buffer,
+) -> RequestBody<'a, I> {
+    let snapshot = &exchange.tables.snapshot;
+    let timeouts = snapshot.timeouts;
+    let mut pace = Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
+    let max = match plan {
+        Plan::Upload(target) => {
+            if let Some(rate) = target.module.upload.min_rate {
+                pace = Pace { bytes: rate.bytes, window: rate.window };
+            }
+            target.module.upload.max_bytes.or(snapshot.limits.upload_bytes).unwrap_or(u64::MAX)
+        }
+        _ => snapshot.limits.json_body_bytes,
+    };
+    let decoder = BodyDecoder::new(exchange.head.framing, max);
+    // A client whose body has begun to arrive does not wait for us (RFC 9110 §10.1.1).
+    let unasked = exchange.head.expect_continue && rest.is_empty();
+    RequestBody::new(exchange.cx, exchange.socket, rest, decoder, timeouts, pace, unasked)
+}
+
+/// Which route the request takes, before a byte of its body is read.
+fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style, Label) {
+    let gufo = &exchange.tables.snapshot.gufo;
+    let request_path = exchange.head.path.of(exchange.text);
+    match request_path {
+        b"/healthz" | b"/health" => {
+            return (local(exchange, Reply::text(200, "ok\n")), Style::Problem, Label::HEALTH);
+        }
+        b"/readyz" => {
+            let ready = if exchange.cx.is_draining() {
+                Reply::text(503, "draining\n")
+            } else {
+                Reply::text(200, "ready\n")
+            };
+            return (local(exchange, ready), Style::Problem, Label::HEALTH);
+        }
+        _ => {}
+    }
+    match path::parse(gufo.bases.iter().map(|base| base.prefix.as_str()), request_path) {
+        Ok(Some(path)) => {
+            let (plan, label) = plan_module(exchange, path);
+            (plan, Style::Envelope, label)
+        }
+        Ok(None) => match gufo.upload_route(request_path) {
+            Some(route) => plan_route(exchange, route),
+            None => (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER),
+        },
+        Err(PathError::TooShort) => {
+            (Plan::Refuse(Reason::PathTooShort), Style::Envelope, Label::OTHER)
+        }
+        Err(_) => (Plan::Refuse(Reason::PathInvalid), Style::Envelope, Label::OTHER),
+    }
+}
+
+/// An answer of our own to GET and HEAD.
+fn local<'a, I: Io>(exchange: &Exchange<'_, I>, reply: Reply) -> Plan<'a> {
+    match exchange.head.method {
+        Method::Get | Method::Head => Plan::Answer(Box::new(reply)),
+        _ => Plan::Refuse(Reason::RouteNotFound),
+    }
+}
+
+fn plan_module<'a, I: Io>(
+    exchange: &'a Exchange<'a, I>,
+    path: ModulePath<'a>,
+) -> (Plan<'a>, Label) {
+    let snapshot = &exchange.tables.snapshot;
+    let gufo = &snapshot.gufo;
+    let now = exchange.cx.io.unix_now();
+    let method = exchange.head.method;
+    if matches!(method, Method::Options | Method::Connect | Method::Other) {
+        return (Plan::Answer(Box::new(Reply::empty(204))), Label::OTHER);
+    }
+    match path.reserved {
+        Some(Reserved::Health) if matches!(method, Method::Get | Method::Head) => {
+            return (Plan::Answer(Box::new(reply::health(now))), Label::HEALTH);
+        }
+        Some(Reserved::Info) => {
+            let info = reply::info(&gufo.version_text, gufo.registration, now);
+            return (Plan::Answer(Box::new(info)), Label::INFO);
+        }
+        Some(_) => return (Plan::Refuse(Reason::ModuleReserved), Label::OTHER),
+        None => {}
+    }
+    if let Some(sign) = exchange.head.value(exchange.text, Known::XSign)
+        && !gufo.sign.matches(sign)
+    {
+        return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
+    }
+    let Some((index, module)) = gufo.find(path.module.as_bytes()) else {
+        return (Plan::Refuse(Reason::ModuleUnknown), Label::OTHER);
+    };
+    let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
+    let api_version = gufo.bases.get(path.base).map_or("", |base: &ApiBase| &base.version);
+    let target = Target { module, index, path, api_version };
+    if method == Method::Put {
+        (Plan::Upload(target), label)
+    } else {
+        (Plan::Call(target), label)
+    }
+}
+
+/// A path of its own whose requests are uploads to a module, whatever the method.
+fn plan_route<'a, I: Io>(
+    exchange: &'a Exchange<'a, I>,
+    route: &'a UploadRoute,
+) -> (Plan<'a>, Style, Label) {
+    let gufo = &exchange.tables.snapshot.gufo;
+    let Some((index, module)) = gufo.find(route.module.as_bytes()) else {
+        return (Plan::Refuse(Reason::ModuleUnknown), Style::Problem, Label::OTHER);
+    };
+    if exchange.head.framing == Framing::Empty {
+        return (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER);
+    }
+    let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
+    let path = ModulePath {
+        base: 0,
+        module: module.name.as_str().into(),
+        param: route.param.as_str().into(),
+        param_id: None,
+        param_idd: None,
+        rest: &[],
+        reserved: None,
+    };
+    let api_version = gufo.bases.first().map_or("", |base| &base.version);
+    (Plan::Upload(Target { module, index, path, api_version }), Style::Envelope, label)
+}
+
+/// Sends the answer and says what becomes of the connection.
+async fn respond<I: Io>(
+    exchange: &Exchange<'_, I>,
+    style: Style,
+    result: Result<Reply, Reason>,
+    body: RequestBody<'_, I>,
+    mut record: Record,
+) -> After {
+    let cx = exchange.cx;
+    let request_id = exchange.request_id.as_str();
+    let (reply, reason) = match result {
+        Ok(reply) => (reply, None),
+        Err(reason) => {
+            let gufo = &exchange.tables.snapshot.gufo;
+            let now = cx.io.unix_now();
+            let reply = match style {
+                Style::Problem => Reply::problem(reason, request_id),
+                Style::Envelope => Reply::fault(reason, gufo.legacy_status, now),
+            };
+            (reply, Some(reason))
+        }
+    };
+    record.received = body.received();
+    let fate = reason.map_or(Fate::Keep, |reason| reason.row().fate);
+    let keep =
+        exchange.head.keep_alive && body.is_done() && fate == Fate::Keep && !cx.is_draining();
+    if reply.status == 0 {
+        record.end(cx, reason, 0, 0);
+        return After::Close;
+    }
+    let defaults = match style {
+        Style::Envelope => &exchange.tables.snapshot.gufo.default_headers[..],
+        Style::Problem => &[],
+    };
+    let terms = Terms { method: exchange.head.method, keep, request_id, defaults };
+    let sent = reply::send(cx, exchange.socket, &reply, &terms).await;
+    let reason = if sent.is_err() { Some(Reason::ClientLeft) } else { reason };
+    record.end(cx, reason, reply.status, sent.unwrap_or(0));
+    if sent.is_err() {
+        return After::Close;
+    }
+    if !keep {
+        return After::Linger;
+    }
+    match body.into_rest() {
+        Some(rest) if !rest.is_empty() => After::Next(rest),
+        _ => After::Wait,
+    }
+}

@@ -1,0 +1,399 @@
+//! One call to an endpoint: a stream of an HTTP/2 connection.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::base::limits;
+use crate::base::time::Instant;
+use crate::io::buffer::{Buffer, Gather};
+use crate::io::race::{Either, race};
+use crate::io::{Io, IoError, Socket};
+use crate::observe::counters::Counter;
+use crate::proxy::attempt::LOOK_INTERVAL;
+use crate::proxy::context::Context;
+use crate::proxy::reason::Reason;
+use crate::protocol::grpc::frame::MessageDecoder;
+use crate::protocol::grpc::status::{self, Opening, Outcome, Status};
+use crate::protocol::h2::frame::{ErrorCode, StreamId};
+use crate::protocol::h2::hpack::fields::Fields;
+
+use super::connection::{GrpcConnection, was_refused};
+use super::unframed::Unframed;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    /// The service said so.
+    Ended(Outcome),
+    /// The endpoint reset the stream.
+    Reset(ErrorCode),
+    /// The connection was lost.
+    Lost(Reason),
+    /// The answer is no gRPC, or larger than allowed.
+    Broken(Reason),
+}
+
+/// What is known of a call; shared by its exchange and the task that reads.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) id: StreamId,
+    pub(super) upload: bool,
+    waker: RefCell<Option<Waker>>,
+    answer: RefCell<Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    decoder: MessageDecoder,
+    /// Messages that came and were not taken yet; bounded by `held`.
+    messages: Vec<Vec<u8>>,
+    held: usize,
+    begun: bool,
+    end: Option<End>,
+}
+
+impl Call {
+    pub(super) fn new(id: StreamId, upload: bool) -> Self {
+        let answer = Answer {
+            decoder: MessageDecoder::new(limits::GRPC_MESSAGE_BYTES_MAX),
+            messages: Vec::new(),
+            held: 0,
+            begun: false,
+            end: None,
+        };
+        Call { id, upload, waker: RefCell::new(None), answer: RefCell::new(answer) }
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// The first end counts.
+    pub(super) fn end(&self, end: End) {
+        self.answer.borrow_mut().end.get_or_insert(end);
+        self.wake();
+    }
+
+    pub(super) fn head(&self, fields: &Fields, end_stream: bool) {
+        let pairs = fields.iter();
+        let mut answer = self.answer.borrow_mut();
+        if answer.begun {
+            let outcome = status::trailers(pairs);
+            let whole = answer.decoder.is_between_messages();
+            drop(answer);
+            self.end(if whole { End::Ended(outcome) } else { End::Broken(Reason::AnswerMalformed) });
+            return;
+        }
+        answer.begun = true;
+        drop(answer);
+        match status::opening(fields.status().unwrap_or(0), end_stream, pairs) {
+            Opening::Messages => self.wake(),
+            Opening::Ended(outcome) | Opening::NotGrpc(outcome) => self.end(End::Ended(outcome)),
+        }
+    }
+
+    pub(super) fn data(&self, data: &[u8], end_stream: bool) {
+        if let Err(reason) = self.collect(data) {
+            self.end(End::Broken(reason));
+        } else if end_stream {
+            // gRPC ends with trailers; a stream that ends without has no status.
+            self.end(End::Ended(Outcome::of(Status::Unknown)));
+        }
+    }
+
+    fn collect(&self, data: &[u8]) -> Result<(), Reason> {
+        let mut answer = self.answer.borrow_mut();
+        let mut rest = data;
+        while !rest.is_empty() {
+            let fed = answer.decoder.feed(rest).map_err(|_| Reason::AnswerMalformed)?;
+            rest = rest.get(fed.consumed..).unwrap_or_default();
+            if fed.complete {
+                let message = answer.decoder.message().to_vec();
+                answer.held += message.len().max(1);
+                answer.messages.push(message);
+                if answer.held > limits::GRPC_MESSAGE_BYTES_MAX {
+                    return Err(Reason::AnswerTooLarge);
+                }
+                self.wake();
+            }
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.answer.borrow().end.is_some()
+    }
+}
+
+/// The exchange's end of a call. Dropping it before the call has ended cancels the call.
+pub struct GrpcStream<I: Io> {
+    cx: Rc<Context<I>>,
+    connection: Rc<GrpcConnection<I>>,
+    call: Rc<Call>,
+    sent_end: Cell<bool>,
+    sent_any: Cell<bool>,
+    out: RefCell<Gather>,
+}
+
+/// How a call ended for the exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct CallOutcome {
+    /// The service's own status, if it gave one.
+    pub outcome: Result<Outcome, Reason>,
+    /// The endpoint has certainly not acted on the request: it may be sent again.
+    pub refused: bool,
+}
+
+impl<I: Io> GrpcStream<I> {
+    pub(super) fn new(
+        cx: &Rc<Context<I>>,
+        connection: Rc<GrpcConnection<I>>,
+        call: Rc<Call>,
+    ) -> Self {
+        cx.counters.count(Counter::UpstreamStreamsOpened);
+        GrpcStream {
+            cx: Rc::clone(cx),
+            connection,
+            call,
+            sent_end: Cell::new(false),
+            sent_any: Cell::new(false),
+            out: RefCell::new(Gather::new()),
+        }
+    }
+
+    /// Whether the service has ended the call: nothing more needs to be sent.
+    pub fn is_over(&self) -> bool {
+        self.call.is_over()
+    }
+
+    /// Takes the messages that have come so far.
+    pub fn take_messages(&self) -> Vec<Vec<u8>> {
+        let mut answer = self.call.answer.borrow_mut();
+        answer.held = 0;
+        std::mem::take(&mut answer.messages)
+    }
+
+    /// Sends a small message by copying it; `end` half-closes.
+    pub async fn send(
+        &self,
+        client: &I::Socket,
+        message: &[u8],
+        end: bool,
+        deadline: Instant,
+    ) -> Result<(), Reason> {
+        let mut rest = message;
+        loop {
+            let room = self.writable(client, deadline).await?;
+            let take = rest.len().min(room);
+            let (now, later) = rest.split_at(take);
+            rest = later;
+            let last = rest.is_empty();
+            let sent =
+                self.connection.engine.borrow_mut().send_data(self.call.id, now, end && last);
+            if sent.is_err() {
+                return Err(self.end_reason());
+            }
+            self.sent_any.set(true);
+            self.connection.flush.raise();
+            if last {
+                self.sent_end.set(end);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends what lies in `unframed`, the payload straight from `buffer`, which comes back on every path.
+    ///
+    /// A frame's header leaves only together with its payload, which is already here: a slow client
+    /// never stalls the other calls of the connection inside a frame. `patience` bounds every wait.
+    pub async fn send_unframed(
+        &self,
+        client: &I::Socket,
+        unframed: &mut Unframed,
+        buffer: Option<Buffer>,
+        end: bool,
+        patience: Duration,
+    ) -> (Result<(), Reason>, Option<Buffer>) {
+        let mut out = self.out.take();
+        if let Some(buffer) = buffer {
+            out.set_payload(buffer);
+        }
+        let mut result = Ok(());
+        while result.is_ok() && !(unframed.is_empty() && (!end || self.sent_end.get())) {
+            (result, out) = self.send_some(client, unframed, out, end, patience).await;
+        }
+        let buffer = out.take_payload();
+        out.clear();
+        self.out.replace(out);
+        (result, buffer)
+    }
+
+    async fn send_some(
+        &self,
+        client: &I::Socket,
+        unframed: &mut Unframed,
+        mut out: Gather,
+        end: bool,
+        patience: Duration,
+    ) -> (Result<(), Reason>, Gather) {
+        if !unframed.is_empty()
+            && let Err(reason) = self.writable(client, self.cx.io.now() + patience).await
+        {
+            return (Err(reason), out);
+        }
+        let turn = self.connection.turn.take().await;
+        out.clear();
+        self.connection.take_queued(&mut out);
+        if let Err(reason) = self.frame(unframed, &mut out, end) {
+            return (Err(reason), out);
+        }
+        let len = out.len();
+        let (result, out) = self.connection.socket.write(out, self.cx.io.now() + patience).await;
+        drop(turn);
+        let result = result.map_err(|error| {
+            let reason = match error {
+                IoError::TimedOut => Reason::UpstreamTimedOut,
+                _ => Reason::UpstreamReset,
+            };
+            // A frame may be half written: nothing else can be sent on this connection.
+            self.connection.lose(reason);
+            self.end_reason()
+        });
+        let counted = u64::try_from(len).unwrap_or(u64::MAX);
+        self.cx.counters.add(Counter::UpstreamSentBytes, counted);
+        (result, out)
+    }
+
+    /// Cuts as much as the windows allow into frames.
+    fn frame(&self, unframed: &mut Unframed, out: &mut Gather, end: bool) -> Result<(), Reason> {
+        let mut engine = self.connection.engine.borrow_mut();
+        loop {
+            let room = engine.capacity(self.call.id).min(engine.max_frame_size());
+            let take = unframed.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+            let last = end && take == unframed.len();
+            if (take == 0 && !last) || self.sent_end.get() {
+                return Ok(());
+            }
+            let len = u32::try_from(take).unwrap_or(u32::MAX);
+            let Ok(header) = engine.data_header(self.call.id, len, last) else {
+                drop(engine);
+                return Err(self.end_reason());
+            };
+            out.push(&header);
+            unframed.take(take, out);
+            self.sent_any.set(true);
+            if last {
+                self.sent_end.set(true);
+            }
+        }
+    }
+
+    /// Waits until payload may be sent; returns how much. Gives up soon after the client has left.
+    async fn writable(&self, client: &I::Socket, deadline: Instant) -> Result<usize, Reason> {
+        loop {
+            let look = self.cx.io.now() + LOOK_INTERVAL;
+            match self.writable_until(look.min(deadline)).await {
+                Some(result) => return result,
+                None if self.cx.io.now() >= deadline => {
+                    self.cx.counters.count(Counter::UpstreamTimeouts);
+                    return Err(Reason::UpstreamTimedOut);
+                }
+                None if client.is_peer_gone() => return Err(Reason::ClientLeft),
+                None => {}
+            }
+        }
+    }
+
+    async fn writable_until(&self, deadline: Instant) -> Option<Result<usize, Reason>> {
+        let ready = poll_fn(|cx| {
+            if self.call.is_over() {
+                return Poll::Ready(Err(self.end_reason()));
+            }
+            let room = self.connection.engine.borrow().capacity(self.call.id);
+            if room > 0 {
+                return Poll::Ready(Ok(usize::try_from(room).unwrap_or(usize::MAX)));
+            }
+            self.park(cx.waker());
+            Poll::Pending
+        });
+        match race(ready, self.cx.io.sleep_until(deadline)).await {
+            Either::First(result) => Some(result),
+            Either::Second(()) => None,
+        }
+    }
+
+    fn park(&self, waker: &Waker) {
+        let mut parked = self.call.waker.borrow_mut();
+        match &*parked {
+            Some(old) if old.will_wake(waker) => {}
+            _ => *parked = Some(waker.clone()),
+        }
+    }
+
+    /// Waits until the call is over. May be dropped.
+    pub async fn ended(&self) {
+        self.until(|answer| answer.end.is_some()).await;
+    }
+
+    /// Waits until the call is over or a message has come. May be dropped.
+    pub async fn progress(&self) {
+        self.until(|answer| answer.end.is_some() || !answer.messages.is_empty()).await;
+    }
+
+    async fn until(&self, is_reached: impl Fn(&Answer) -> bool) {
+        poll_fn(|cx| {
+            if is_reached(&self.call.answer.borrow()) {
+                return Poll::Ready(());
+            }
+            self.park(cx.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// How the call ended; an error before it has.
+    pub fn outcome(&self) -> CallOutcome {
+        let end = self.call.answer.borrow().end;
+        let of = |outcome, refused| CallOutcome { outcome, refused };
+        match end {
+            Some(End::Ended(outcome)) => {
+                self.cx.counters.grpc_status(u32::from(outcome.status.code()));
+                of(Ok(outcome), false)
+            }
+            Some(End::Reset(code)) => of(Err(Reason::UpstreamReset), was_refused(code)),
+            Some(End::Lost(reason)) => of(Err(reason), !self.sent_any.get()),
+            Some(End::Broken(reason)) => of(Err(reason), false),
+            None => of(Err(Reason::Bug), false),
+        }
+    }
+
+    /// Why nothing more can be sent.
+    fn end_reason(&self) -> Reason {
+        match self.call.answer.borrow().end {
+            Some(End::Ended(_)) => Reason::UpstreamEndedEarly,
+            Some(End::Lost(reason) | End::Broken(reason)) => reason,
+            Some(End::Reset(_)) | None => Reason::UpstreamReset,
+        }
+    }
+}
+
+impl<I: Io> Drop for GrpcStream<I> {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        if !(self.call.is_over() && self.sent_end.get()) && !connection.is_lost() {
+            // Our side is still open. After a whole answer this is no complaint (RFC 9113 §8.1).
+            connection.engine.borrow_mut().reset(self.call.id, ErrorCode::CANCEL);
+            connection.flush.raise();
+            if !self.call.is_over() {
+                self.cx.counters.count(Counter::UpstreamStreamsCancelled);
+            }
+        }
+        connection.forget(&self.call, self.cx.io.now());
+        self.cx.counters.count(Counter::UpstreamStreamsClosed);
+    }
+}

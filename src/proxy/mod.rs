@@ -1,0 +1,25 @@
+//! The request path: accept → parse → route → policy → upstream → respond.
+//!
+//! The only place where the pure modules below meet io. Start with [`connection`], then [`exchange`], which
+//! reads like the six steps; [`upload`] and [`call`] are what it calls; [`grpc`] is the way to endpoints.
+//! Every refusal is a [`reason::Reason`].
+
+mod attempt;
+mod body;
+mod call;
+mod client;
+pub mod connection;
+pub mod context;
+pub mod event;
+mod exchange;
+pub mod gate;
+pub mod grpc;
+mod linger;
+pub mod parked;
+pub mod reason;
+mod record;
+mod reply;
+mod request_id;
+pub mod retry;
+pub mod tables;
+mod upload;

@@ -1,0 +1,225 @@
+//! Why the gateway answered by itself: one closed enum with one table. Nobody else picks a status.
+
+use crate::protocol::grpc::status::Status;
+
+/// Why the gateway answered by itself, or did not answer at all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(missing_docs, reason = "the table below says it")]
+pub enum Reason {
+    RequestMalformed,
+    TargetTooLong,
+    HeadTooLarge,
+    HeadTimedOut,
+    MethodUnsupported,
+    VersionUnsupported,
+    CodingUnsupported,
+    ExpectationUnsupported,
+    RouteNotFound,
+    PathInvalid,
+    PathTooShort,
+    ModuleUnknown,
+    ModuleReserved,
+    SignatureWrong,
+    BodyMalformed,
+    BodyTruncated,
+    BodyTooLarge,
+    BodyTimedOut,
+    BodyTooSlow,
+    MultipartMalformed,
+    MultipartWithoutFile,
+    FilesTooMany,
+    PoolExhausted,
+    ConnectRefused,
+    ConnectTimedOut,
+    ConnectFailed,
+    UpstreamReset,
+    UpstreamClosed,
+    UpstreamTimedOut,
+    UpstreamProtocol,
+    UpstreamEndedEarly,
+    AnswerTooLarge,
+    AnswerMalformed,
+    FileRefused,
+    ServiceFailed(Status),
+    Draining,
+    ConnectionsMax,
+    ClientLeft,
+    ClientStalled,
+    Bug,
+}
+
+/// Whose doing it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blame {
+    /// The client's.
+    Client,
+    /// The endpoint's, or the way to it.
+    Upstream,
+    /// Ours.
+    Gateway,
+}
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It may carry another request.
+    Keep,
+    /// It is closed after the answer: where the next message begins is not certain.
+    Close,
+}
+
+/// What the gateway says and does about a [`Reason`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// HTTP status; 0: nothing is sent.
+    pub status: u16,
+    /// Whose doing it was.
+    pub blame: Blame,
+    /// What becomes of the client's connection.
+    pub fate: Fate,
+    /// A stable name for clients, logs and metrics.
+    pub code: &'static str,
+    /// What a person is told. Constant text: no cause from inside leaks.
+    pub detail: &'static str,
+}
+
+const fn row(
+    status: u16,
+    blame: Blame,
+    fate: Fate,
+    code: &'static str,
+    detail: &'static str,
+) -> Row {
+    Row { status, blame, fate, code, detail }
+}
+
+impl Reason {
+    /// The one table.
+    #[must_use]
+    #[rustfmt::skip]
+    pub fn row(self) -> Row {
+        use Blame::{Client, Gateway, Upstream};
+        use Fate::{Close, Keep};
+        match self {
+            Reason::RequestMalformed       => row(400, Client, Close, "request_malformed", "the request is not valid HTTP"),
+            Reason::TargetTooLong          => row(414, Client, Close, "target_too_long", "the request target is longer than allowed"),
+            Reason::HeadTooLarge           => row(431, Client, Close, "head_too_large", "the request's header fields are larger than allowed"),
+            Reason::HeadTimedOut           => row(408, Client, Close, "head_timed_out", "the request's header did not arrive in time"),
+            Reason::MethodUnsupported      => row(501, Client, Close, "method_unsupported", "the method is not supported"),
+            Reason::VersionUnsupported     => row(505, Client, Close, "version_unsupported", "the HTTP version is not supported"),
+            Reason::CodingUnsupported      => row(501, Client, Close, "coding_unsupported", "the transfer coding is not supported"),
+            Reason::ExpectationUnsupported => row(417, Client, Close, "expectation_unsupported", "only 100-continue can be expected"),
+            Reason::RouteNotFound          => row(404, Client, Keep,  "route_not_found", "nothing is served at this path"),
+            Reason::PathInvalid            => row(400, Client, Keep,  "path_invalid", "the path has an element that cannot be passed on"),
+            Reason::PathTooShort           => row(404, Client, Keep,  "path_too_short", "the path names no module"),
+            Reason::ModuleUnknown          => row(404, Client, Keep,  "module_unknown", "no module of this name is configured"),
+            Reason::ModuleReserved         => row(404, Client, Keep,  "module_reserved", "this module cannot be called from outside"),
+            Reason::SignatureWrong         => row(401, Client, Keep,  "signature_wrong", "the signature in X-Sign is wrong"),
+            Reason::BodyMalformed          => row(400, Client, Close, "body_malformed", "the body's framing is not valid"),
+            Reason::BodyTruncated          => row(400, Client, Close, "body_truncated", "the body ended before it was complete"),
+            Reason::BodyTooLarge           => row(413, Client, Close, "body_too_large", "the body is larger than allowed"),
+            Reason::BodyTimedOut           => row(408, Client, Close, "body_timed_out", "no part of the body arrived in time"),
+            Reason::BodyTooSlow            => row(408, Client, Close, "body_too_slow", "the body arrived too slowly"),
+            Reason::MultipartMalformed     => row(400, Client, Close, "multipart_malformed", "the body is not valid multipart/form-data"),
+            Reason::MultipartWithoutFile   => row(400, Client, Keep,  "multipart_without_file", "no part of the body has a file name"),
+            Reason::FilesTooMany           => row(413, Client, Close, "files_too_many", "the body has more files than allowed"),
+            Reason::PoolExhausted          => row(503, Gateway, Keep, "pool_exhausted", "all connections to the service are busy"),
+            Reason::ConnectRefused         => row(502, Upstream, Keep, "connect_refused", "the service is not reachable"),
+            Reason::ConnectTimedOut        => row(504, Upstream, Keep, "connect_timed_out", "the service did not accept a connection in time"),
+            Reason::ConnectFailed          => row(502, Upstream, Keep, "connect_failed", "the service is not reachable"),
+            Reason::UpstreamReset          => row(502, Upstream, Keep, "upstream_reset", "the service cancelled the call"),
+            Reason::UpstreamClosed         => row(502, Upstream, Keep, "upstream_closed", "the service closed the connection"),
+            Reason::UpstreamTimedOut       => row(504, Upstream, Keep, "upstream_timed_out", "the service did not answer in time"),
+            Reason::UpstreamProtocol       => row(502, Upstream, Keep, "upstream_protocol", "the service broke the protocol"),
+            Reason::UpstreamEndedEarly     => row(502, Upstream, Keep, "upstream_ended_early", "the service ended the call before it had everything"),
+            Reason::AnswerTooLarge         => row(502, Upstream, Keep, "answer_too_large", "the service's answer is larger than allowed"),
+            Reason::AnswerMalformed        => row(502, Upstream, Keep, "answer_malformed", "the service's answer cannot be read"),
+            Reason::FileRefused            => row(502, Upstream, Keep, "file_refused", "the service named a file of the gateway, which is not served"),
+            Reason::ServiceFailed(status)  => row(status.http(), Upstream, Keep, "service_failed", "the service reported a failure"),
+            Reason::Draining               => row(503, Gateway, Close, "draining", "the gateway is shutting down"),
+            Reason::ConnectionsMax         => row(503, Gateway, Close, "connections_max", "the gateway has all the connections it can serve"),
+            Reason::ClientLeft             => row(0, Client, Close, "client_left", "the client left before the answer"),
+            Reason::ClientStalled          => row(0, Client, Close, "client_stalled", "the client did not take the answer in time"),
+            Reason::Bug                    => row(500, Gateway, Close, "bug", "the gateway met a fault of its own"),
+        }
+    }
+
+    /// The place in the list of labels.
+    #[must_use]
+    pub fn place(self) -> usize {
+        let same = |other: &Reason| match (self, *other) {
+            (Reason::ServiceFailed(_), Reason::ServiceFailed(_)) => true,
+            (a, b) => a == b,
+        };
+        ALL.iter().position(same).unwrap_or(0)
+    }
+}
+
+/// Every reason once, in the order of their labels.
+pub const ALL: [Reason; 40] = [
+    Reason::RequestMalformed,
+    Reason::TargetTooLong,
+    Reason::HeadTooLarge,
+    Reason::HeadTimedOut,
+    Reason::MethodUnsupported,
+    Reason::VersionUnsupported,
+    Reason::CodingUnsupported,
+    Reason::ExpectationUnsupported,
+    Reason::RouteNotFound,
+    Reason::PathInvalid,
+    Reason::PathTooShort,
+    Reason::ModuleUnknown,
+    Reason::ModuleReserved,
+    Reason::SignatureWrong,
+    Reason::BodyMalformed,
+    Reason::BodyTruncated,
+    Reason::BodyTooLarge,
+    Reason::BodyTimedOut,
+    Reason::BodyTooSlow,
+    Reason::MultipartMalformed,
+    Reason::MultipartWithoutFile,
+    Reason::FilesTooMany,
+    Reason::PoolExhausted,
+    Reason::ConnectRefused,
+    Reason::ConnectTimedOut,
+    Reason::ConnectFailed,
+    Reason::UpstreamReset,
+    Reason::UpstreamClosed,
+    Reason::UpstreamTimedOut,
+    Reason::UpstreamProtocol,
+    Reason::UpstreamEndedEarly,
+    Reason::AnswerTooLarge,
+    Reason::AnswerMalformed,
+    Reason::FileRefused,
+    Reason::ServiceFailed(Status::Unknown),
+    Reason::Draining,
+    Reason::ConnectionsMax,
+    Reason::ClientLeft,
+    Reason::ClientStalled,
+    Reason::Bug,
+];
+
+const _: () = assert!(ALL.len() <= crate::observe::counters::REASONS_MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_place_and_code() {
+        let mut codes: Vec<&str> = ALL.iter().map(|reason| reason.row().code).collect();
+        for (index, reason) in ALL.iter().enumerate() {
+            assert_eq!(reason.place(), index, "{reason:?}");
+        }
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), ALL.len());
+    }
+
+    #[test]
+    fn what_cannot_be_framed_closes_the_connection() {
+        for reason in [Reason::RequestMalformed, Reason::BodyMalformed, Reason::CodingUnsupported] {
+            assert_eq!(reason.row().fate, Fate::Close);
+        }
+    }
+}

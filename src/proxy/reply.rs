@@ -1,0 +1,266 @@
+//! Answers that the gateway writes: envelopes of the Gufo surface, problem details, and small texts.
+
+use std::borrow::Cow;
+
+use crate::base::time::UnixTime;
+use crate::gufo::download;
+use crate::gufo::envelope::{Envelope, LANG_DEFAULT};
+use crate::gufo::fault::GufoFault;
+use crate::gufo::json;
+use crate::gufo::reply::Reply as Answer;
+use crate::io::buffer::Gather;
+use crate::io::{Io, IoError, Socket};
+use crate::message::head::Method;
+use crate::observe::counters::Counter;
+use crate::protocol::h1::encode;
+
+use super::context::{Context, SocketOf};
+use super::reason::{Blame, Reason};
+
+/// In which form a refusal is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Style {
+    /// RFC 9457.
+    Problem,
+    /// The envelope of the Gufo surface (SPEC 5.3).
+    Envelope,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// 0: nothing is sent.
+    pub(super) status: u16,
+    content_type: Cow<'static, str>,
+    disposition: Option<String>,
+    proxy_status: Option<&'static str>,
+    body: Vec<u8>,
+}
+
+/// What the head of an answer says besides.
+pub(super) struct Terms<'a> {
+    /// Of the request: HEAD gets no body.
+    pub(super) method: Method,
+    /// Whether the connection stays open.
+    pub(super) keep: bool,
+    pub(super) request_id: &'a str,
+    /// Fields of the surface (SPEC 2.6).
+    pub(super) defaults: &'a [(String, String)],
+}
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+
+impl Reply {
+    fn new(status: u16, content_type: impl Into<Cow<'static, str>>, body: Vec<u8>) -> Self {
+        let content_type = content_type.into();
+        Reply { status, content_type, disposition: None, proxy_status: None, body }
+    }
+
+    pub(super) fn text(status: u16, body: &str) -> Self {
+        Reply::new(status, "text/plain; charset=utf-8", body.into())
+    }
+
+    pub(super) fn empty(status: u16) -> Self {
+        Reply::new(status, "", Vec::new())
+    }
+
+    /// What a service answered.
+    pub(super) fn answer(answer: &Answer, now: UnixTime) -> Result<Self, Reason> {
+        if let Some(file) = download::download(answer).map_err(|_| Reason::FileRefused)? {
+            let body = file.body.into_owned().into_bytes();
+            let mut reply = Reply::new(200, file.content_type.into_owned(), body);
+            reply.disposition = Some(file.disposition);
+            return Ok(reply);
+        }
+        let mut body = Vec::with_capacity(512);
+        envelope(now).reply(&mut body, answer);
+        let content_type = match answer.content_type() {
+            Some(own) => Cow::Owned(own.into_owned()),
+            None => Cow::Borrowed(JSON),
+        };
+        Ok(Reply::new(answer.status(), content_type, body))
+    }
+
+    /// A refusal outside the Gufo surface.
+    pub(super) fn problem(reason: Reason, request_id: &str) -> Self {
+        let row = reason.row();
+        let mut body = Vec::with_capacity(256);
+        body.extend_from_slice(b"{\"type\":\"https://otus.invalid/problems/");
+        body.extend(row.code.bytes().map(|byte| if byte == b'_' { b'-' } else { byte }));
+        body.extend_from_slice(b"\",\"title\":");
+        json::put_string(&mut body, encode::reason(row.status));
+        body.extend_from_slice(b",\"status\":");
+        encode::decimal(&mut body, u64::from(row.status));
+        body.extend_from_slice(b",\"detail\":");
+        json::put_string(&mut body, row.detail);
+        body.extend_from_slice(b",\"code\":");
+        json::put_string(&mut body, row.code);
+        body.extend_from_slice(b",\"request_id\":");
+        json::put_string(&mut body, request_id);
+        body.push(b'}');
+        let mut reply = Reply::new(row.status, PROBLEM, body);
+        reply.proxy_status = Some(proxy_status(reason));
+        reply
+    }
+
+    /// A refusal within the Gufo surface. With `legacy` it has the status of the original, if that had one.
+    pub(super) fn fault(reason: Reason, legacy: bool, now: UnixTime) -> Self {
+        let row = reason.row();
+        let mut body = Vec::with_capacity(128);
+        let status = match fault_of(reason) {
+            Some(fault) => {
+                envelope(now).fault(&mut body, fault);
+                if legacy { fault.status(true) } else { row.status }
+            }
+            None => {
+                let code = if row.blame == Blame::Client { "00003" } else { "00004" };
+                envelope(now).error(&mut body, code, row.detail);
+                row.status
+            }
+        };
+        let status = if row.status == 0 { 0 } else { status };
+        let mut reply = Reply::new(status, JSON, body);
+        reply.proxy_status = Some(proxy_status(reason));
+        reply
+    }
+}
+
+/// `GET <base>/health` (SPEC 5.1).
+pub(super) fn health(now: UnixTime) -> Reply {
+    let mut body = Vec::with_capacity(96);
+    envelope(now).data(&mut body, &[("health", "\"OK\"")]);
+    Reply::new(200, JSON, body)
+}
+
+/// `<base>/info` (SPEC 5.1).
+pub(super) fn info(version: &str, registration: bool, now: UnixTime) -> Reply {
+    let mut text = Vec::new();
+    json::put_string(&mut text, version);
+    let version = str::from_utf8(&text).unwrap_or("\"\"");
+    let registration = if registration { "true" } else { "false" };
+    let mut body = Vec::with_capacity(128);
+    envelope(now).data(&mut body, &[("version", version), ("registration", registration)]);
+    Reply::new(200, JSON, body)
+}
+
+fn envelope(time: UnixTime) -> Envelope<'static> {
+    Envelope { time, lang: LANG_DEFAULT, session: None }
+}
+
+/// The row of the original's table for what happened, if it had one (SPEC 5.3).
+fn fault_of(reason: Reason) -> Option<GufoFault> {
+    Some(match reason {
+        Reason::RequestMalformed | Reason::BodyMalformed => GufoFault::BadRequest,
+        Reason::RouteNotFound => GufoFault::WrongRequest,
+        Reason::PathInvalid => GufoFault::PathInvalid,
+        Reason::PathTooShort => GufoFault::PathTooShort,
+        Reason::ModuleReserved => GufoFault::WrongModule,
+        Reason::ModuleUnknown => GufoFault::ModuleUnknown,
+        Reason::SignatureWrong => GufoFault::InternalSignature,
+        Reason::BodyTruncated => GufoFault::BodyTruncated,
+        Reason::BodyTooLarge | Reason::FilesTooMany => GufoFault::TooLarge,
+        Reason::MultipartMalformed => GufoFault::MultipartInvalid,
+        Reason::MultipartWithoutFile => GufoFault::FileMissing,
+        Reason::ConnectRefused | Reason::ConnectTimedOut | Reason::ConnectFailed => {
+            GufoFault::Unreachable
+        }
+        Reason::UpstreamTimedOut => GufoFault::TransportTimeout,
+        Reason::UpstreamReset
+        | Reason::UpstreamClosed
+        | Reason::UpstreamProtocol
+        | Reason::UpstreamEndedEarly
+        | Reason::ServiceFailed(_) => GufoFault::Transport,
+        Reason::AnswerTooLarge | Reason::AnswerMalformed => GufoFault::AnswerInvalid,
+        Reason::FileRefused => GufoFault::FilePathRefused,
+        Reason::Bug => GufoFault::Failure,
+        Reason::TargetTooLong
+        | Reason::HeadTooLarge
+        | Reason::HeadTimedOut
+        | Reason::MethodUnsupported
+        | Reason::VersionUnsupported
+        | Reason::CodingUnsupported
+        | Reason::ExpectationUnsupported
+        | Reason::BodyTimedOut
+        | Reason::BodyTooSlow
+        | Reason::PoolExhausted
+        | Reason::Draining
+        | Reason::ConnectionsMax
+        | Reason::ClientLeft
+        | Reason::ClientStalled => return None,
+    })
+}
+
+/// Who spoke, and why (RFC 9209 §2.3).
+fn proxy_status(reason: Reason) -> &'static str {
+    match reason {
+        Reason::ConnectRefused => "otus; error=connection_refused",
+        Reason::ConnectTimedOut => "otus; error=connection_timeout",
+        Reason::ConnectFailed => "otus; error=destination_unavailable",
+        Reason::PoolExhausted => "otus; error=connection_limit_reached",
+        Reason::UpstreamTimedOut => "otus; error=http_response_timeout",
+        Reason::UpstreamReset | Reason::UpstreamClosed | Reason::UpstreamEndedEarly => {
+            "otus; error=connection_terminated"
+        }
+        Reason::UpstreamProtocol | Reason::AnswerMalformed => "otus; error=http_protocol_error",
+        Reason::AnswerTooLarge => "otus; error=http_response_body_size",
+        Reason::Bug => "otus; error=proxy_internal_error",
+        _ => "otus; error=http_request_error",
+    }
+}
+
+/// Writes an answer; returns the bytes of content that were sent.
+pub(super) async fn send<I: Io>(
+    cx: &Context<I>,
+    socket: &SocketOf<I>,
+    reply: &Reply,
+    terms: &Terms<'_>,
+) -> Result<u64, Reason> {
+    let mut out = Gather::new();
+    let content = if terms.method == Method::Head { &[][..] } else { &reply.body };
+    out.push_with(|bytes| {
+        bytes.reserve(512 + content.len());
+        head(cx, bytes, reply, terms);
+        bytes.extend_from_slice(content);
+    });
+    let len = out.len();
+    let deadline = cx.io.now() + cx.tables().snapshot.timeouts.write;
+    let (result, _) = socket.write(out, deadline).await;
+    match result {
+        Ok(()) => {
+            cx.counters.add(Counter::DownstreamSentBytes, u64::try_from(len).unwrap_or(0));
+            Ok(u64::try_from(content.len()).unwrap_or(0))
+        }
+        Err(IoError::TimedOut) => {
+            cx.counters.count(Counter::DownstreamTimeouts);
+            Err(Reason::ClientStalled)
+        }
+        Err(_) => Err(Reason::ClientLeft),
+    }
+}
+
+fn head<I: Io>(cx: &Context<I>, out: &mut Vec<u8>, reply: &Reply, terms: &Terms<'_>) {
+    encode::status_line(out, reply.status);
+    for (name, value) in terms.defaults {
+        encode::field(out, name.as_bytes(), value.as_bytes());
+    }
+    if !reply.content_type.is_empty() {
+        encode::field(out, b"content-type", reply.content_type.as_bytes());
+    }
+    if let Some(disposition) = &reply.disposition {
+        encode::field(out, b"content-disposition", disposition.as_bytes());
+    }
+    if let Some(status) = reply.proxy_status {
+        encode::field(out, b"proxy-status", status.as_bytes());
+    }
+    encode::field(out, b"x-request-id", terms.request_id.as_bytes());
+    encode::field(out, b"date", &cx.date());
+    // 204 has no content and must not say how long it is (RFC 9110 §8.6).
+    if reply.status != 204 {
+        encode::content_length(out, u64::try_from(reply.body.len()).unwrap_or(0));
+    }
+    if !terms.keep {
+        encode::connection_close(out);
+    }
+    encode::end(out);
+}

@@ -1,0 +1,158 @@
+//! A shard's own copy of a snapshot: what exchanges read, and what of it can be computed once.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::base::text::Text;
+use crate::gufo::dialect::Dialect;
+use crate::io::{Io, SocketOptions};
+use crate::observe::labels::{Label, Names};
+use crate::protocol::grpc::timeout;
+use crate::protocol::h2::hpack::encode::Block;
+use crate::snapshot::Snapshot;
+use crate::snapshot::gufo::Module;
+use crate::snapshot::transport::Transport;
+use crate::snapshot::upstream::{Endpoint, Upstream};
+
+use super::grpc::pool::EndpointPool;
+use super::retry::Budget;
+
+/// One generation, as one shard sees it. An exchange clones the `Rc` at its start.
+pub struct Tables<I: Io> {
+    /// What was published.
+    pub snapshot: Arc<Snapshot>,
+    /// By the module's dense id.
+    pub modules: Vec<ModuleTable>,
+    /// By the upstream's id.
+    pub upstreams: Vec<UpstreamTable<I>>,
+    /// Whether exchanges are told about one by one.
+    pub has_log: bool,
+}
+
+/// Label numbers, given out in the order of the configuration. Whoever saw the same snapshots in the same
+/// order has the same numbers: every shard, and control.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// Of modules and other routes.
+    pub routes: Names,
+    /// Of upstreams.
+    pub upstreams: Names,
+}
+
+impl Labels {
+    /// Gives numbers to what `snapshot` names anew, as a shard does.
+    pub fn learn(&mut self, snapshot: &Snapshot) {
+        for module in snapshot.gufo.modules() {
+            self.routes.label(&module.name);
+        }
+        for upstream in &snapshot.upstreams {
+            self.upstreams.label(&upstream.name);
+        }
+    }
+}
+
+/// What was computed for a module.
+pub struct ModuleTable {
+    /// Under which its requests are counted.
+    pub label: Label,
+    /// The request head of `Do`, for each endpoint of its upstream, encoded.
+    pub heads_do: Vec<Vec<u8>>,
+    /// The request head of `Stream`, likewise.
+    pub heads_stream: Vec<Vec<u8>>,
+}
+
+/// What a shard keeps for an upstream.
+pub struct UpstreamTable<I: Io> {
+    /// Under which its calls are counted.
+    pub label: Label,
+    /// Connections, for each endpoint.
+    pub pools: Vec<Rc<EndpointPool<I>>>,
+    /// How many retries are left.
+    pub budget: Rc<Budget>,
+    /// The endpoint whose turn is next.
+    pub next: Cell<usize>,
+}
+
+impl<I: Io> Tables<I> {
+    /// Compiles a snapshot. State of endpoints and budgets that `old` has is moved over.
+    pub fn new(snapshot: Arc<Snapshot>, old: Option<&Tables<I>>, labels: &mut Labels) -> Self {
+        let modules = snapshot.gufo.modules().iter();
+        let modules = modules.map(|m| module(&snapshot, m, &mut labels.routes)).collect();
+        let upstreams = snapshot.upstreams.iter();
+        let upstreams = upstreams.map(|u| upstream(u, old, &mut labels.upstreams)).collect();
+        let has_log = snapshot.observe.access_log.is_some();
+        Tables { snapshot, modules, upstreams, has_log }
+    }
+
+    fn pool_of(&self, endpoint: &Endpoint, transport: &Transport) -> Option<Rc<EndpointPool<I>>> {
+        let specs = self.snapshot.upstreams.iter().zip(&self.upstreams);
+        specs
+            .filter(|(spec, _)| spec.transport == *transport)
+            .flat_map(|(_, table)| &table.pools)
+            .find(|pool| pool.address == endpoint.address)
+            .cloned()
+    }
+
+    fn budget_of(&self, name: &str) -> Option<Rc<Budget>> {
+        let mut specs = self.snapshot.upstreams.iter().zip(&self.upstreams);
+        specs.find(|(spec, _)| spec.name == name).map(|(_, table)| Rc::clone(&table.budget))
+    }
+}
+
+fn upstream<I: Io>(
+    spec: &Upstream,
+    old: Option<&Tables<I>>,
+    names: &mut Names,
+) -> UpstreamTable<I> {
+    let pool = |endpoint: &Endpoint| {
+        old.and_then(|old| old.pool_of(endpoint, &spec.transport))
+            .unwrap_or_else(|| EndpointPool::new(endpoint.address))
+    };
+    UpstreamTable {
+        label: names.label(&spec.name),
+        pools: spec.endpoints.iter().map(pool).collect(),
+        budget: old.and_then(|old| old.budget_of(&spec.name)).unwrap_or_default(),
+        next: Cell::new(0),
+    }
+}
+
+fn module(snapshot: &Snapshot, module: &Module, names: &mut Names) -> ModuleTable {
+    let endpoints = snapshot.upstream(module.upstream).map_or(&[][..], |u| &u.endpoints);
+    let heads = |path: &'static str, deadline: bool| {
+        endpoints.iter().map(|endpoint| head(module, endpoint, path, deadline)).collect()
+    };
+    let dialect: Dialect = module.dialect;
+    ModuleTable {
+        label: names.label(&module.name),
+        heads_do: heads(dialect.path_do(), true),
+        heads_stream: heads(dialect.path_stream(), false),
+    }
+}
+
+/// The request head of a call, but for the fields of the single request.
+fn head(module: &Module, endpoint: &Endpoint, path: &str, deadline: bool) -> Vec<u8> {
+    let mut block = Block::new()
+        .field(b":method", b"POST")
+        .field(b":scheme", b"http")
+        .compact(b":path", path.as_bytes())
+        .compact(b":authority", endpoint.authority().as_bytes())
+        .compact(b"content-type", b"application/grpc")
+        .compact(b"te", b"trailers")
+        .compact(b"user-agent", concat!("otus/", env!("CARGO_PKG_VERSION")).as_bytes());
+    if deadline {
+        block = block.compact(b"grpc-timeout", timeout::encode(module.timeout).as_str().as_bytes());
+    }
+    block.into_vec()
+}
+
+/// The socket options that a transport asks for.
+pub fn socket_options(transport: &Transport) -> SocketOptions {
+    SocketOptions {
+        nodelay: transport.nodelay,
+        congestion: transport.congestion.map(|name| Text::new(name.as_str().as_bytes())),
+        not_sent_lowat: transport.not_sent_lowat,
+        receive_buffer: transport.receive_buffer,
+        send_buffer: transport.send_buffer,
+    }
+}

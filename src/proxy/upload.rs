@@ -1,0 +1,362 @@
+//! A body of any size → the messages of one `Reverse.Stream` call, without copying the payload.
+//!
+//! Bytes are read into a pooled buffer, cut there into ranges (transfer coding, multipart), and leave from
+//! there between the headers that gRPC and HTTP/2 put around them. At most one buffer is held: what the
+//! service does not take is not read from the client.
+
+use std::ops::Range;
+
+
+use crate::gufo::filename;
+use crate::gufo::reply::Reply as Answer;
+use crate::gufo::upload::Uploader;
+use crate::io::Io;
+use crate::io::buffer::Buffer;
+use crate::message::known::Known;
+use crate::observe::access_log;
+use crate::observe::counters::Counter;
+use crate::protocol::grpc::status::Status;
+use crate::protocol::multipart::boundary::{boundary, is_multipart};
+use crate::protocol::multipart::parser::{Event, Limits, Multipart, MultipartError};
+
+use super::attempt::{Attempts, Method, wait};
+use super::body::{Piece, RequestBody};
+use super::call::{query_arguments, with_call};
+use super::exchange::{Exchange, Target};
+use super::grpc::stream::GrpcStream;
+use super::grpc::unframed::Unframed;
+use super::reason::Reason;
+use super::record::Record;
+use super::reply::Reply;
+
+/// Ranges of one message. More, smaller chunks than this make another message.
+const RANGES_MAX: usize = 256;
+/// Parts of one write, small and large.
+const PARTS_MAX: usize = 1024;
+
+/// Streams the body to the module and maps its answer.
+pub(super) async fn run<I: Io>(
+    exchange: &Exchange<'_, I>,
+    target: &Target<'_>,
+    body: &mut RequestBody<'_, I>,
+    record: &mut Record,
+) -> Result<Reply, Reason> {
+    let mut files = Files::new(exchange, target)?;
+    let cx = exchange.cx;
+    let deadline = cx.io.now() + target.module.stream_timeout;
+    let mut attempts = Attempts::new(exchange, target, Method::Stream, record)?;
+    let stream = attempts.open(deadline, record).await?;
+    cx.counters.count(Counter::UploadsStarted);
+    let mut upload = Upload { exchange, target, stream, answer: Answer::default() };
+    let result = upload.run(body, &mut files, record).await;
+    cx.counters.count(Counter::UploadsEnded);
+    cx.counters.add(Counter::UploadBytes, files.bytes);
+    cx.counters.add(Counter::UploadFiles, u64::from(files.count));
+    record.upload = Some(access_log::Upload { files: files.count, bytes: files.bytes });
+    if result.is_err() {
+        cx.counters.count(Counter::UploadsFailed);
+    }
+    result
+}
+
+struct Upload<'a, I: Io> {
+    exchange: &'a Exchange<'a, I>,
+    target: &'a Target<'a>,
+    stream: GrpcStream<I>,
+    /// What the service has said so far.
+    answer: Answer,
+}
+
+impl<I: Io> Upload<'_, I> {
+    async fn run(
+        &mut self,
+        body: &mut RequestBody<'_, I>,
+        files: &mut Files,
+        record: &mut Record,
+    ) -> Result<Reply, Reason> {
+        let mut unframed = Unframed::default();
+        files.begin(&mut unframed)?;
+        while !body.is_done() && !self.stream.is_over() {
+            let mut buffer = body.take().await?;
+            loop {
+                let whole = cut(body, files, &mut buffer, &mut unframed)?;
+                let sent = self.send(&mut unframed, Some(buffer), false).await;
+                let Some(back) = sent.1 else { return Err(Reason::Bug) };
+                buffer = back;
+                if sent.0.is_err() && !self.stream.is_over() {
+                    sent.0?;
+                }
+                if whole || self.stream.is_over() {
+                    break;
+                }
+            }
+            body.put(buffer);
+            self.listen()?;
+        }
+        if !self.stream.is_over() {
+            files.finish(&mut unframed)?;
+            let sent = self.send(&mut unframed, None, true).await.0;
+            if !self.stream.is_over() {
+                sent?;
+            }
+            self.await_end().await?;
+        }
+        record.upstream_answered = Some(self.exchange.cx.io.now());
+        self.outcome(body.is_done(), record)
+    }
+
+    async fn send(
+        &self,
+        unframed: &mut Unframed,
+        buffer: Option<Buffer>,
+        end: bool,
+    ) -> (Result<(), Reason>, Option<Buffer>) {
+        let patience = self.target.module.stream_timeout;
+        let client = self.exchange.socket;
+        let result = self.stream.send_unframed(client, unframed, buffer, end, patience).await;
+        unframed.clear();
+        result
+    }
+
+    /// Takes in what the service has said meanwhile; later words win (SPEC 6.1).
+    fn listen(&mut self) -> Result<(), Reason> {
+        for message in self.stream.take_messages() {
+            self.answer.merge(self.target.module.dialect, &message).map_err(|_| Reason::AnswerMalformed)?;
+        }
+        Ok(())
+    }
+
+    async fn await_end(&mut self) -> Result<(), Reason> {
+        while !self.stream.is_over() {
+            let deadline = self.exchange.cx.io.now() + self.target.module.stream_timeout;
+            let stream = &self.stream;
+            wait(self.exchange, deadline, || stream.progress()).await?;
+            self.listen()?;
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, whole: bool, record: &mut Record) -> Result<Reply, Reason> {
+        self.listen()?;
+        let outcome = self.stream.outcome().outcome?;
+        record.grpc_status = Some(outcome.status.code());
+        if outcome.status != Status::Ok {
+            return Err(Reason::ServiceFailed(outcome.status));
+        }
+        // A service may refuse a file before it has all of it; it may not accept one.
+        if !whole && self.answer.status() < 400 {
+            return Err(Reason::UpstreamEndedEarly);
+        }
+        self.answer.finish_upload();
+        Reply::answer(&self.answer, self.exchange.cx.io.unix_now())
+    }
+}
+
+/// Turns what the buffer holds into messages; false if there is more in it than fits in one write.
+fn cut<I: Io>(
+    body: &mut RequestBody<'_, I>,
+    files: &mut Files,
+    buffer: &mut Buffer,
+    unframed: &mut Unframed,
+) -> Result<bool, Reason> {
+    while unframed.parts() < PARTS_MAX {
+        match body.next(buffer)? {
+            Piece::Data(range) => files.take(range, buffer, unframed)?,
+            Piece::Empty | Piece::End => {
+                // Ranges point into this buffer: their message leaves with it.
+                files.flush(unframed)?;
+                return Ok(true);
+            }
+        }
+    }
+    files.flush(unframed)?;
+    Ok(false)
+}
+
+/// The files of an upload, as they are found in the body.
+struct Files {
+    uploader: Uploader,
+    source: Source,
+    message: Message,
+    chunk_bytes: usize,
+    count: u32,
+    bytes: u64,
+}
+
+/// Where files come from.
+enum Source {
+    /// The whole body is one.
+    Raw(filename::FileName),
+    /// Parts with a file name are.
+    Multipart(Box<Multipart>),
+}
+
+/// The message that is being put together: ranges of the buffer, and bytes that were held back.
+#[derive(Default)]
+struct Message {
+    pieces: Vec<Content>,
+    len: usize,
+}
+
+enum Content {
+    Range(Range<usize>),
+    /// These bytes of the multipart delimiter.
+    Delimiter(Range<usize>),
+}
+
+impl Files {
+    fn new<I: Io>(exchange: &Exchange<'_, I>, target: &Target<'_>) -> Result<Self, Reason> {
+        let (head, text) = (exchange.head, exchange.text);
+        let content_type = head.value(text, Known::ContentType).unwrap_or_default();
+        let source = if is_multipart(content_type) {
+            let boundary = boundary(content_type).map_err(|_| Reason::MultipartMalformed)?;
+            let files = exchange.tables.snapshot.limits.upload_files;
+            let limits = Limits { files, ..Limits::default() };
+            Source::Multipart(Box::new(Multipart::new(boundary, limits)))
+        } else {
+            let name = head.value(text, Known::XFilename).unwrap_or_default();
+            Source::Raw(filename::sanitise(name))
+        };
+        let args = query_arguments(exchange);
+        let rule = target.module.upload;
+        let uploader = with_call(exchange, target, &args, |call| {
+            Uploader::new(call, target.module.dialect, rule.end_marker)
+        });
+        Ok(Files {
+            uploader,
+            source,
+            message: Message::default(),
+            chunk_bytes: usize::try_from(rule.chunk_bytes).unwrap_or(usize::MAX),
+            count: 0,
+            bytes: 0,
+        })
+    }
+
+    fn begin(&mut self, unframed: &mut Unframed) -> Result<(), Reason> {
+        match self.source {
+            Source::Raw(name) => self.begin_file(name, unframed),
+            Source::Multipart(_) => Ok(()),
+        }
+    }
+
+    fn begin_file(
+        &mut self,
+        name: filename::FileName,
+        unframed: &mut Unframed,
+    ) -> Result<(), Reason> {
+        unframed.push_with(|own| self.uploader.begin_file(name, own)).map_err(|_| Reason::Bug)
+    }
+
+    fn end_file(&mut self, unframed: &mut Unframed) -> Result<(), Reason> {
+        self.flush(unframed)?;
+        self.count += 1;
+        unframed.push_with(|own| self.uploader.end_file(own)).map_err(|_| Reason::Bug)
+    }
+
+    /// The body is complete.
+    fn finish(&mut self, unframed: &mut Unframed) -> Result<(), Reason> {
+        match &self.source {
+            Source::Raw(_) => self.end_file(unframed),
+            Source::Multipart(parser) if !parser.is_done() => Err(Reason::MultipartMalformed),
+            Source::Multipart(_) if self.count == 0 => Err(Reason::MultipartWithoutFile),
+            Source::Multipart(_) => Ok(()),
+        }
+    }
+
+    /// Takes payload of the body.
+    fn take(
+        &mut self,
+        range: Range<usize>,
+        buffer: &Buffer,
+        unframed: &mut Unframed,
+    ) -> Result<(), Reason> {
+        if matches!(self.source, Source::Raw(_)) {
+            return self.add(Content::Range(range), unframed);
+        }
+        let mut at = range.start;
+        loop {
+            let Source::Multipart(parser) = &mut self.source else { return Err(Reason::Bug) };
+            let step = parser.next(buffer.range(at..range.end)).map_err(reason_of)?;
+            let name = parser.part().filename.as_deref();
+            let name = name.map(|name| filename::sanitise(name.as_bytes()));
+            if step.event == Event::NeedMore {
+                return Ok(());
+            }
+            self.part(step.event, name, at, unframed)?;
+            at += step.consumed;
+        }
+    }
+
+    fn part(
+        &mut self,
+        event: Event,
+        name: Option<filename::FileName>,
+        origin: usize,
+        unframed: &mut Unframed,
+    ) -> Result<(), Reason> {
+        // Parts without a file name are form fields; they are not passed on (SPEC 6.1).
+        let Some(name) = name else { return Ok(()) };
+        match event {
+            Event::PartBegin => self.begin_file(name, unframed),
+            Event::Data { start, len } => {
+                self.add(Content::Range(origin + start..origin + start + len), unframed)
+            }
+            Event::Held { start, len } => {
+                self.add(Content::Delimiter(start..start + len), unframed)
+            }
+            Event::PartEnd => self.end_file(unframed),
+            Event::NeedMore | Event::End => Ok(()),
+        }
+    }
+
+    /// Adds payload to the message; messages that are full are finished.
+    fn add(&mut self, content: Content, unframed: &mut Unframed) -> Result<(), Reason> {
+        let (Content::Range(range) | Content::Delimiter(range)) = &content;
+        let (mut start, end) = (range.start, range.end);
+        while start < end {
+            let room = self.chunk_bytes - self.message.len;
+            let cut = end.min(start + room);
+            self.message.len += cut - start;
+            self.message.pieces.push(match content {
+                Content::Range(_) => Content::Range(start..cut),
+                Content::Delimiter(_) => Content::Delimiter(start..cut),
+            });
+            start = cut;
+            if self.message.len == self.chunk_bytes || self.message.pieces.len() == RANGES_MAX {
+                self.flush(unframed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes the message: what precedes the payload, then the payload.
+    fn flush(&mut self, unframed: &mut Unframed) -> Result<(), Reason> {
+        if self.message.len == 0 {
+            return Ok(());
+        }
+        let len = u32::try_from(self.message.len).unwrap_or(u32::MAX);
+        self.bytes += u64::from(len);
+        unframed
+            .push_with(|own| self.uploader.chunk_prelude(len, own))
+            .map_err(|_| Reason::Bug)?;
+        for piece in self.message.pieces.drain(..) {
+            match (piece, &self.source) {
+                (Content::Range(range), _) => unframed.push_payload(range),
+                (Content::Delimiter(range), Source::Multipart(parser)) => {
+                    let held = parser.delimiter().get(range).unwrap_or_default();
+                    unframed.push_with(|own| own.extend_from_slice(held));
+                }
+                (Content::Delimiter(_), Source::Raw(_)) => return Err(Reason::Bug),
+            }
+        }
+        self.message.len = 0;
+        Ok(())
+    }
+}
+
+fn reason_of(error: MultipartError) -> Reason {
+    match error {
+        MultipartError::TooManyFiles | MultipartError::TooManyParts => Reason::FilesTooMany,
+        _ => Reason::MultipartMalformed,
+    }
+}

@@ -1,0 +1,71 @@
+//! Letters from control to a shard.
+
+use std::sync::Arc;
+
+use crossbeam::channel::Sender;
+use crossbeam::queue::ArrayQueue;
+
+use crate::base::limits;
+use crate::io::Bell;
+use crate::observe::latency::Batch;
+use crate::snapshot::Snapshot;
+
+use super::Grace;
+
+/// One message. A shard answers on the channel that comes with it, which never makes it wait.
+pub enum Letter {
+    /// Run this generation from the next exchange on.
+    Publish {
+        /// The generation.
+        snapshot: Arc<Snapshot>,
+        /// Told when the shard runs it.
+        done: Sender<()>,
+    },
+    /// Give away the latencies measured since the last time.
+    Latency {
+        /// Told the latencies.
+        done: Sender<Batch>,
+    },
+    /// Stop: finish what is in flight.
+    Drain {
+        /// How long to wait for it.
+        grace: Grace,
+    },
+}
+
+/// The shard's end.
+pub struct Mailbox {
+    letters: Arc<ArrayQueue<Letter>>,
+}
+
+/// Control's end.
+pub struct Postbox<B> {
+    letters: Arc<ArrayQueue<Letter>>,
+    bell: B,
+}
+
+/// The mailbox is full: the shard has not read it for a long time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// Both ends of a mailbox for [`limits::LETTERS_MAX`] letters. `bell` wakes the shard.
+pub fn mailbox<B: Bell>(bell: B) -> (Postbox<B>, Mailbox) {
+    let letters = Arc::new(ArrayQueue::new(limits::LETTERS_MAX));
+    (Postbox { letters: Arc::clone(&letters), bell }, Mailbox { letters })
+}
+
+impl Mailbox {
+    /// The oldest letter.
+    pub fn take(&self) -> Option<Letter> {
+        self.letters.pop()
+    }
+}
+
+impl<B: Bell> Postbox<B> {
+    /// Posts a letter and wakes the shard.
+    pub fn post(&self, letter: Letter) -> Result<(), Full> {
+        self.letters.push(letter).map_err(|_| Full)?;
+        self.bell.ring();
+        Ok(())
+    }
+}

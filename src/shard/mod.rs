@@ -1,0 +1,96 @@
+//! One core: accepts connections, runs their tasks, and reads its mailbox.
+//!
+//! [`thread`] puts a shard on a pinned thread with its own ring; [`run`] is the same for every world.
+
+pub mod accept;
+pub mod mailbox;
+pub mod thread;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::base::time::Instant;
+use crate::io::race::{Either, race};
+use crate::io::{Ear, Io, Listener};
+use crate::proxy::context::Context;
+use crate::proxy::event::Event;
+
+use mailbox::{Letter, Mailbox};
+
+/// After its deadline a connection has so long to notice that it was cut off.
+const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// How long a drain waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grace {
+    /// For exchanges in flight.
+    pub exchanges: Duration,
+    /// For uploads in flight.
+    pub uploads: Duration,
+}
+
+/// Serves until a letter says to stop. Returns how many connections were cut off.
+pub async fn run<I: Io>(
+    cx: Rc<Context<I>>,
+    listeners: Vec<I::Listener>,
+    mailbox: Mailbox,
+    ear: I::Ear,
+) -> u32 {
+    for listener in &listeners {
+        let task = accept::run(Rc::clone(&cx), listener.clone());
+        cx.upkeep.spawn(&cx.io, task);
+    }
+    let drained = Rc::new(Event::default());
+    let mut draining = false;
+    loop {
+        if let Either::Second(()) = race(ear.listen(), drained.wait()).await {
+            cx.count_panics();
+            return cx.gate.inside();
+        }
+        while let Some(letter) = mailbox.take() {
+            match letter {
+                Letter::Publish { snapshot, done } => {
+                    cx.publish(snapshot);
+                    let _ = done.send(());
+                }
+                Letter::Latency { done } => {
+                    cx.count_panics();
+                    let _ = done.send(cx.latency.borrow_mut().take());
+                }
+                Letter::Drain { grace } if !draining => {
+                    draining = true;
+                    let task = drain(Rc::clone(&cx), listeners.clone(), grace, Rc::clone(&drained));
+                    cx.upkeep.spawn(&cx.io, task);
+                }
+                Letter::Drain { .. } => {}
+            }
+        }
+    }
+}
+
+/// Stops taking connections, lets those under way finish, and cuts off what outlasts its grace.
+async fn drain<I: Io>(
+    cx: Rc<Context<I>>,
+    listeners: Vec<I::Listener>,
+    grace: Grace,
+    done: Rc<Event>,
+) {
+    let start = cx.io.now();
+    for listener in &listeners {
+        listener.cancel();
+    }
+    cx.drain();
+    if !emptied(&cx, start + grace.exchanges).await {
+        cx.exchanges.cancel_all();
+        if !emptied(&cx, start + grace.uploads.max(grace.exchanges)).await {
+            cx.uploads.cancel_all();
+            emptied(&cx, cx.io.now() + AFTERMATH).await;
+        }
+    }
+    done.raise();
+}
+
+/// Whether all connections ended by the deadline.
+async fn emptied<I: Io>(cx: &Context<I>, deadline: Instant) -> bool {
+    race(cx.gate.empty(), cx.io.sleep_until(deadline)).await == Either::First(())
+}
