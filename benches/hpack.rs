@@ -2,6 +2,8 @@
 //!
 //! A plain loop around each case, the median of several runs; no statistics beyond that.
 
+#![expect(clippy::expect_used, reason = "a bench stops at its first fault")]
+
 use std::hint::black_box;
 use std::time::Instant as Clock;
 

@@ -17,6 +17,10 @@ impl<const N: usize> Text<N> {
     #[must_use]
     pub fn new(text: &[u8]) -> Self {
         let mut out = Self::EMPTY;
+        if let Ok(text) = str::from_utf8(text) {
+            out.push_str(text);
+            return out;
+        }
         for chunk in text.utf8_chunks() {
             out.push_str(chunk.valid());
             if !chunk.invalid().is_empty() {
@@ -56,6 +60,14 @@ impl<const N: usize> Text<N> {
 impl<const N: usize> Default for Text<N> {
     fn default() -> Self {
         Self::EMPTY
+    }
+}
+
+/// What does not fit is cut off, as with `push_str`; never an error.
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text);
+        Ok(())
     }
 }
 

@@ -101,6 +101,7 @@ impl Config {
         gufo.sign = self.secret("server.sign").unwrap_or_default();
         gufo.security_mode = SecurityMode::Sign;
         gufo.language = self.text("server.lang").unwrap_or_default();
+        gufo.legacy_status = self.boolean("gufo.strict_legacy_status") == Some(true);
         gufo.default_headers = if headers { default_headers() } else { Vec::new() };
         gufo.version_text = version_text();
         gufo.registration = self.boolean("settings.registration") == Some(true);

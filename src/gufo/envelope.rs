@@ -2,7 +2,7 @@
 
 use super::fault::GufoFault;
 use super::json;
-use super::reply::{HTTPCODE, Reply};
+use super::reply::Reply;
 use crate::base::time::UnixTime;
 
 /// The language when nothing names another.
@@ -37,8 +37,7 @@ pub struct Envelope<'a> {
 impl Envelope<'_> {
     /// Appends a service's answer. Its status is [`Reply::status`].
     pub fn reply(&self, out: &mut Vec<u8>, reply: &Reply) {
-        let values = reply.values().filter(|(key, _)| *key != HTTPCODE);
-        put_data(out, values);
+        put_data(out, reply.data());
         self.put_rest(out, &reply.lang().unwrap_or(self.lang.into()));
         if let Some(error) = reply.error() {
             out.extend_from_slice(b",\"error\":{\"code\":");
@@ -52,7 +51,7 @@ impl Envelope<'_> {
 
     /// Appends an answer of the gateway's own. Values are JSON text.
     pub fn data(&self, out: &mut Vec<u8>, values: &[(&str, &str)]) {
-        put_data(out, values.iter().copied());
+        put_data(out, values.iter().map(|(key, json)| (*key, json.as_bytes())));
         self.put_rest(out, self.lang);
         out.push(b'}');
     }
@@ -87,7 +86,7 @@ impl Envelope<'_> {
     }
 }
 
-fn put_data<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = (&'a str, &'a str)>) {
+fn put_data<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = (&'a str, &'a [u8])>) {
     out.extend_from_slice(b"{\"data\":{");
     for (at, (key, value)) in values.enumerate() {
         if at > 0 {
@@ -95,7 +94,7 @@ fn put_data<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = (&'a str, &'a st
         }
         json::put_string(out, key);
         out.push(b':');
-        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(value);
     }
     out.push(b'}');
 }

@@ -13,8 +13,10 @@ use crate::protocol::grpc::status::Status;
 
 /// JSON text of all values of one reply, in bytes. Room for two messages of the largest size.
 const BYTES_MAX: usize = 2 * limits::GRPC_MESSAGE_BYTES_MAX;
+/// Entries that are compared each with each.
+const FEW: usize = 16;
 /// The key that holds the status of HTTP. Never passed on.
-pub(super) const HTTPCODE: &str = "httpcode";
+const HTTPCODE: &str = "httpcode";
 /// What an upload's answer has always said (SPEC 6.1).
 const UPLOADED: &str = "\"PUT streamed successfully\"";
 
@@ -109,6 +111,7 @@ impl Reply {
     /// # Errors
     /// See [`ReplyError`]. The reply is of no more use then.
     pub fn merge(&mut self, dialect: Dialect, message: &[u8]) -> Result<(), ReplyError> {
+        self.arena.reserve(message.len());
         match dialect {
             Dialect::B => {
                 let mut reader = Reader::new(message);
@@ -153,10 +156,17 @@ impl Reply {
         self.entries.iter().map(|entry| (self.text(&entry.key), self.text(&entry.value)))
     }
 
+    /// All values but the status, for the envelope.
+    pub(super) fn data(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let data = self.entries.iter().filter(|e| self.bytes(&e.key) != HTTPCODE.as_bytes());
+        data.map(|entry| (self.text(&entry.key), self.bytes(&entry.value)))
+    }
+
     /// The raw JSON of one value.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
-        self.values().find(|(name, _)| *name == key).map(|(_, value)| value)
+        let entry = self.entries.iter().find(|entry| self.bytes(&entry.key) == key.as_bytes())?;
+        Some(self.text(&entry.value))
     }
 
     /// The text of one value, if it is a JSON string.
@@ -208,8 +218,11 @@ impl Reply {
     }
 
     fn text(&self, range: &Range<usize>) -> &str {
-        let bytes = self.arena.get(range.clone()).unwrap_or_default();
-        str::from_utf8(bytes).unwrap_or_default()
+        str::from_utf8(self.bytes(range)).unwrap_or_default()
+    }
+
+    fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        self.arena.get(range.clone()).unwrap_or_default()
     }
 
     fn take_entry(&mut self, entry: &[u8]) -> Result<(), ReplyError> {
@@ -265,9 +278,11 @@ impl Reply {
 
     /// Leaves the last of the entries with one key, and the arena without too much waste.
     fn settle(&mut self) {
+        if self.entries.len() <= FEW && self.keys_differ() {
+            return;
+        }
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
-        let key =
-            |at: &usize| self.entries.get(*at).and_then(|entry| self.arena.get(entry.key.clone()));
+        let key = |at: &usize| self.entries.get(*at).map(|entry| self.bytes(&entry.key));
         // Stable: entries of one key stay in the order in which they came.
         order.sort_by(|a, b| key(a).cmp(&key(b)));
         let mut doomed: Vec<usize> = order
@@ -295,13 +310,22 @@ impl Reply {
         }
     }
 
+    /// Compares each key with each: for a few that is quicker than to sort them.
+    fn keys_differ(&self) -> bool {
+        self.entries.iter().enumerate().all(|(at, one)| {
+            let mut before = self.entries.iter().take(at);
+            before.all(|other| self.bytes(&other.key) != self.bytes(&one.key))
+        })
+    }
+
     fn compact(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.dead);
+        let piece = |range: &Range<usize>| self.arena.get(range.clone()).unwrap_or_default();
         for entry in &mut self.entries {
             let start = arena.len();
-            arena.extend_from_slice(self.arena.get(entry.key.clone()).unwrap_or_default());
+            arena.extend_from_slice(piece(&entry.key));
             let middle = arena.len();
-            arena.extend_from_slice(self.arena.get(entry.value.clone()).unwrap_or_default());
+            arena.extend_from_slice(piece(&entry.value));
             *entry = Entry { key: start..middle, value: middle..arena.len() };
         }
         self.arena = arena;

@@ -1,9 +1,9 @@
 //! How long things took: HDR histograms, recorded by a shard and given away whole to control.
 //!
 //! A shard records into a [`ShardLatency`] of its own. Now and then control asks for it; the shard
-//! gives [`ShardLatency::take`] away and goes on with an empty one. Control adds what it gets to the
-//! process's [`Totals`], from which the metrics page is written. It must ask before one step of a
-//! histogram holds 2³² times, which at 100,000 requests a second all of one length is 11 hours.
+//! gives [`ShardLatency::take`] away and goes on with an empty one. Control adds what it gets to
+//! the process's [`Totals`], from which the metrics page is written. It must ask before one step
+//! of a histogram holds 2³² times: at 100,000 requests a second, all of one length, in 11 hours.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

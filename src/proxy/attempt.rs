@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::base::text::Text;
 use crate::base::time::Instant;
 use crate::io::race::{Either, race};
 use crate::io::{Io, Socket};
@@ -51,8 +50,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         ) else {
             return Err(Reason::Bug);
         };
-        record.upstream = Text::new(spec.name.as_bytes());
-        record.upstream_label = Some(table.label);
+        record.upstream = Some(id);
         table.budget.earn(&spec.retry);
         Ok(Attempts { exchange, target, spec, table, method, made: 0 })
     }

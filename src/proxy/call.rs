@@ -1,5 +1,9 @@
 //! JSON over REST → a unary call of `Reverse.Do` → an envelope.
 
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use crate::base::text::Text;
 use crate::gufo::arguments::{self, Argument};
 use crate::gufo::reply::Reply as Answer;
 use crate::gufo::request::Call;
@@ -103,7 +107,7 @@ pub(super) fn with_call<I: Io, T>(
     then: impl FnOnce(&Call<'_>) -> T,
 ) -> T {
     let (head, text) = (exchange.head, exchange.text);
-    let ip = exchange.client.to_string();
+    let ip = ip_text(exchange.client);
     let authorization = utf8(head.value(text, Known::Authorization));
     let credential = authorization.and_then(|value| value.split_once(' '));
     let gufo = &exchange.tables.snapshot.gufo;
@@ -116,7 +120,7 @@ pub(super) fn with_call<I: Io, T>(
         path: utf8(Some(head.path.of(text))),
         method: str::from_utf8(head.method_text.of(text)).unwrap_or_default(),
         sign: gufo.sign.expose(),
-        ip: Some(&ip),
+        ip: Some(ip.as_str()),
         user_agent: utf8(head.value(text, Known::UserAgent)),
         api_version: Some(target.api_version),
         language: language(utf8(head.value(text, Known::AcceptLanguage))).or(Some(&gufo.language)),
@@ -126,6 +130,14 @@ pub(super) fn with_call<I: Io, T>(
         args,
         ..Call::default()
     })
+}
+
+/// An address as text, without an allocation.
+fn ip_text(address: IpAddr) -> Text<48> {
+    let mut text = Text::EMPTY;
+    // A text of 48 bytes has room for every address.
+    let _ = write!(text, "{address}");
+    text
 }
 
 fn utf8(bytes: Option<&[u8]>) -> Option<&str> {

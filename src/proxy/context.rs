@@ -10,6 +10,7 @@ use crate::io::Io;
 use crate::message::head::RequestHead;
 use crate::observe::access_log::LogSender;
 use crate::observe::counters::{Counter, ShardCounters};
+use crate::observe::labels::Label;
 use crate::observe::latency::ShardLatency;
 use crate::protocol::h1::encode::http_date;
 use crate::snapshot::Snapshot;
@@ -117,6 +118,11 @@ impl<I: Io> Context<I> {
     fn publish_gauges(&self) {
         use crate::observe::counters::Gauge;
         self.counters.set(Gauge::Generation, self.tables.borrow().snapshot.generation);
+    }
+
+    /// The name of a route, for the log.
+    pub fn route_name(&self, label: Label) -> String {
+        self.labels.borrow().routes.name(label).to_owned()
     }
 
     /// From now on every answer closes its connection, and idle connections are closed at once.

@@ -19,7 +19,7 @@ use super::body::{Pace, RequestBody};
 use super::connection::After;
 use super::context::{Context, HeadText, SocketOf};
 use super::reason::{Fate, Reason};
-use super::record::Record;
+use super::record::{Record, Subject};
 use super::reply::{self, Reply, Style, Terms};
 use super::tables::Tables;
 use super::{call, request_id, upload};
@@ -35,6 +35,13 @@ pub(super) struct Exchange<'a, I: Io> {
     pub(super) tables: Rc<Tables<I>>,
     pub(super) client: std::net::IpAddr,
     pub(super) request_id: Text<64>,
+}
+
+impl<I: Io> Exchange<'_, I> {
+    fn subject(&self) -> Subject<'_, I> {
+        let Exchange { head, text, client, request_id, .. } = *self;
+        Subject { tables: &self.tables, head, text, client, request_id }
+    }
 }
 
 /// What is to be done with a request.
@@ -68,7 +75,7 @@ pub(super) async fn run<I: Io>(
     let request_id = request_id::of(cx, head, text);
     let client = super::client::address(&tables.snapshot.server.trusted_peers, peer, head, text);
     let exchange = Exchange { cx, socket, head, text, tables: Rc::clone(&tables), client, request_id };
-    let mut record = Record::begin(cx, head, text, client, request_id, started);
+    let mut record = Record::begin(cx, started);
     let (plan, style, label) = plan(&exchange);
     record.label = label;
     let mut body = open_body(&exchange, &plan, rest);
@@ -81,7 +88,8 @@ pub(super) async fn run<I: Io>(
         }
         Plan::Upload(target) => {
             let _place = cx.uploads.enter(socket);
-            upload::run(&exchange, &target, &mut body, &mut record).await
+            // Boxed: its state is large, and most exchanges are no uploads.
+            Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
         }
     };
     respond(&exchange, style, result, body, record).await
@@ -99,13 +107,16 @@ pub(super) async fn refuse<I: Io>(
     let request_id = request_id::new(cx);
     // What was read of the head before the fault is not to be trusted: nothing of it is told.
     let blank = RequestHead::default();
-    let record = Record::begin(cx, &blank, &[], peer.ip(), request_id, started);
+    let record = Record::begin(cx, started);
+    let tables = cx.tables();
+    let client = peer.ip().to_canonical();
+    let subject = Subject { tables: &tables, head: &blank, text: &[], client, request_id };
     let request_id = request_id.as_str();
     let reply = Reply::problem(reason, request_id);
     debug_assert!(head.text.is_empty(), "a refused head keeps no text");
     let terms = Terms { method: Method::Get, keep: false, request_id, defaults: &[] };
     let sent = reply::send(cx, socket, &reply, &terms).await;
-    record.end(cx, Some(reason), reply.status, sent.unwrap_or(0));
+    record.end(cx, &subject, Some(reason), reply.status, sent.unwrap_or(0));
     if sent.is_ok() { After::Linger } else { After::Close }
 }
 
@@ -116,15 +127,17 @@ fn open_body<'a, I: Io>(
 ) -> RequestBody<'a, I> {
     let snapshot = &exchange.tables.snapshot;
     let timeouts = snapshot.timeouts;
-    let mut pace = Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
-    let max = match plan {
+    let (max, pace) = match plan {
         Plan::Upload(target) => {
-            if let Some(rate) = target.module.upload.min_rate {
-                pace = Pace { bytes: rate.bytes, window: rate.window };
-            }
-            target.module.upload.max_bytes.or(snapshot.limits.upload_bytes).unwrap_or(u64::MAX)
+            let rate = snapshot.upload_rate(target.module);
+            let pace = Pace { bytes: rate.bytes, window: rate.window };
+            (snapshot.upload_bytes_max(target.module).unwrap_or(u64::MAX), pace)
         }
-        _ => snapshot.limits.json_body_bytes,
+        _ => {
+            let pace =
+                Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
+            (snapshot.limits.json_body_bytes, pace)
+        }
     };
     let decoder = BodyDecoder::new(exchange.head.framing, max);
     // A client whose body has begun to arrive does not wait for us (RFC 9110 §10.1.1).
@@ -196,14 +209,17 @@ fn plan_module<'a, I: Io>(
         Some(_) => return (Plan::Refuse(Reason::ModuleReserved), Label::OTHER),
         None => {}
     }
-    if let Some(sign) = exchange.head.value(exchange.text, Known::XSign)
-        && !gufo.sign.matches(sign)
-    {
+    let sign = exchange.head.value(exchange.text, Known::XSign);
+    let is_signed = sign.is_some_and(|sign| gufo.sign.matches(sign));
+    if sign.is_some() && !is_signed {
         return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
     }
     let Some((index, module)) = gufo.find(path.module.as_bytes()) else {
         return (Plan::Refuse(Reason::ModuleUnknown), Label::OTHER);
     };
+    if module.internal && !is_signed {
+        return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
+    }
     let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
     let api_version = gufo.bases.get(path.base).map_or("", |base: &ApiBase| &base.version);
     let target = Target { module, index, path, api_version };
@@ -267,7 +283,7 @@ async fn respond<I: Io>(
     let keep =
         exchange.head.keep_alive && body.is_done() && fate == Fate::Keep && !cx.is_draining();
     if reply.status == 0 {
-        record.end(cx, reason, 0, 0);
+        record.end(cx, &exchange.subject(), reason, 0, 0);
         return After::Close;
     }
     let defaults = match style {
@@ -277,7 +293,7 @@ async fn respond<I: Io>(
     let terms = Terms { method: exchange.head.method, keep, request_id, defaults };
     let sent = reply::send(cx, exchange.socket, &reply, &terms).await;
     let reason = if sent.is_err() { Some(Reason::ClientLeft) } else { reason };
-    record.end(cx, reason, reply.status, sent.unwrap_or(0));
+    record.end(cx, &exchange.subject(), reason, reply.status, sent.unwrap_or(0));
     if sent.is_err() {
         return After::Close;
     }

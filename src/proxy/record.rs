@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::base::text::Text;
 use crate::base::time::Instant;
@@ -11,55 +12,39 @@ use crate::message::known::Known;
 use crate::observe::access_log::{AccessRecord, Times, Upload};
 use crate::observe::counters::Counter;
 use crate::observe::labels::{Label, Method};
+use crate::snapshot::upstream::UpstreamId;
 
 use super::context::Context;
 use super::reason::Reason;
+use super::tables::Tables;
 
-/// Facts of one exchange, gathered as they become known.
+/// Facts of one exchange, gathered as they become known. Small: it lives as long as the exchange does.
 pub(super) struct Record {
     pub(super) label: Label,
     pub(super) received: u64,
     pub(super) upload: Option<Upload>,
     pub(super) attempts: u32,
-    /// When the request left for the endpoint, and when its answer began.
+    /// When the request left for the endpoint, and when its answer was there.
     pub(super) upstream_sent: Option<Instant>,
     pub(super) upstream_answered: Option<Instant>,
-    pub(super) connect: Option<std::time::Duration>,
+    pub(super) connect: Option<Duration>,
     pub(super) grpc_status: Option<u8>,
-    pub(super) upstream: Text<48>,
-    pub(super) upstream_label: Option<Label>,
-    pub(super) route: Text<48>,
+    pub(super) upstream: Option<UpstreamId>,
     started: Instant,
-    line: AccessRecord,
-    method: Method,
+}
+
+/// Who asked for what.
+pub(super) struct Subject<'a, I: Io> {
+    pub(super) tables: &'a Tables<I>,
+    pub(super) head: &'a RequestHead,
+    pub(super) text: &'a [u8],
+    pub(super) client: IpAddr,
+    pub(super) request_id: Text<64>,
 }
 
 impl Record {
-    pub(super) fn begin<I: Io>(
-        cx: &Rc<Context<I>>,
-        head: &RequestHead,
-        text: &[u8],
-        client: IpAddr,
-        request_id: Text<64>,
-        started: Instant,
-    ) -> Self {
+    pub(super) fn begin<I: Io>(cx: &Rc<Context<I>>, started: Instant) -> Self {
         cx.counters.count(Counter::RequestsStarted);
-        let method_text = head.method_text.of(text);
-        let line = AccessRecord {
-            time: cx.io.unix_now(),
-            method: Text::new(method_text),
-            path: Text::new(head.path.of(text)),
-            request_id,
-            user_agent: Text::new(head.value(text, Known::UserAgent).unwrap_or_default()),
-            client: Some(client),
-            version: match head.version {
-                Version::Http10 => "1.0",
-                Version::Http11 => "1.1",
-                Version::Http2 => "2",
-            },
-            shard: cx.shard,
-            ..AccessRecord::default()
-        };
         Record {
             label: Label::OTHER,
             received: 0,
@@ -69,12 +54,8 @@ impl Record {
             upstream_answered: None,
             connect: None,
             grpc_status: None,
-            upstream: Text::EMPTY,
-            upstream_label: None,
-            route: Text::EMPTY,
+            upstream: None,
             started,
-            line,
-            method: Method::of(method_text),
         }
     }
 
@@ -82,15 +63,16 @@ impl Record {
     pub(super) fn end<I: Io>(
         self,
         cx: &Rc<Context<I>>,
+        subject: &Subject<'_, I>,
         reason: Option<Reason>,
         status: u16,
         sent: u64,
     ) {
-        let now = cx.io.now();
-        let total = now - self.started;
+        let total = cx.io.now() - self.started;
+        let method = Method::of(subject.head.method_text.of(subject.text));
         let counters = &cx.counters;
         counters.count(Counter::RequestsEnded);
-        counters.request(self.label, self.method, status);
+        counters.request(self.label, method, status);
         counters.request_body(self.received);
         counters.response_body(sent);
         if let Some(reason) = reason {
@@ -99,33 +81,57 @@ impl Record {
                 counters.count(Counter::ClientsLeft);
             }
         }
-        let ttfb = match (self.upstream_sent, self.upstream_answered) {
+        let upstream = match (self.upstream_sent, self.upstream_answered) {
             (Some(sent), Some(answered)) => Some(answered - sent),
             _ => None,
         };
-        {
-            let mut latency = cx.latency.borrow_mut();
-            latency.request(self.label, self.method, total);
-            if let (Some(label), Some(took)) = (self.upstream_label, ttfb) {
-                latency.upstream(label, took);
-            }
+        let mut latency = cx.latency.borrow_mut();
+        latency.request(self.label, method, total);
+        let table = self.upstream.and_then(|id| subject.tables.upstreams.get(id.index()));
+        if let (Some(table), Some(took)) = (table, upstream) {
+            latency.upstream(table.label, took);
         }
-        if !cx.tables().has_log {
-            return;
+        drop(latency);
+        if subject.tables.has_log {
+            let times = Times { total, connect: self.connect, upstream_ttfb: upstream, ..Times::default() };
+            cx.log().push(self.line(cx, subject, reason, status, sent, times), counters);
         }
-        let line = AccessRecord {
-            route: self.route,
-            upstream: self.upstream,
+    }
+
+    fn line<I: Io>(
+        &self,
+        cx: &Rc<Context<I>>,
+        subject: &Subject<'_, I>,
+        reason: Option<Reason>,
+        status: u16,
+        sent: u64,
+        times: Times,
+    ) -> AccessRecord {
+        let Subject { tables, head, text, client, request_id } = subject;
+        let upstream = self.upstream.and_then(|id| tables.snapshot.upstream(id));
+        AccessRecord {
+            time: cx.io.unix_now(),
+            method: Text::new(head.method_text.of(text)),
+            path: Text::new(head.path.of(text)),
+            route: Text::new(cx.route_name(self.label).as_bytes()),
+            upstream: upstream.map(|spec| Text::new(spec.name.as_bytes())).unwrap_or_default(),
+            request_id: *request_id,
+            user_agent: Text::new(head.value(text, Known::UserAgent).unwrap_or_default()),
+            client: Some(*client),
+            version: match head.version {
+                Version::Http10 => "1.0",
+                Version::Http11 => "1.1",
+                Version::Http2 => "2",
+            },
             reason: reason.map_or("", |reason| reason.row().code),
             status,
             grpc_status: self.grpc_status,
+            shard: cx.shard,
             attempts: self.attempts,
             request_bytes: self.received,
             response_bytes: sent,
-            times: Times { total, connect: self.connect, upstream_ttfb: ttfb, ..Times::default() },
+            times,
             upload: self.upload,
-            ..self.line
-        };
-        cx.log().push(line, counters);
+        }
     }
 }

@@ -27,20 +27,17 @@ pub(super) fn new<I: Io>(cx: &Context<I>) -> Text<64> {
     let (a, b) = cx.with_prng(|prng| (prng.next_u64(), prng.next_u64()));
     let high = (millis << 16) | 0x7000 | (a & 0x0fff);
     let low = 0x8000_0000_0000_0000 | (b >> 2);
-    let hex = |out: &mut Text<64>, number: u64, nibbles: u32| {
-        for at in (0..nibbles).rev() {
-            let nibble = u32::try_from((number >> (4 * at)) & 0xf).unwrap_or(0);
-            let digit = char::from_digit(nibble, 16).unwrap_or('0');
-            out.push_str(digit.encode_utf8(&mut [0; 4]));
-        }
-    };
-    let mut out = Text::EMPTY;
-    for (number, nibbles) in [(high >> 32, 8), (high >> 16, 4), (high, 4), (low >> 48, 4)] {
-        hex(&mut out, number, nibbles);
-        out.push_str("-");
+    let mut nibbles = (0..16)
+        .rev()
+        .map(|at| high >> (4 * at))
+        .chain((0..16).rev().map(|at| low >> (4 * at)))
+        .map(|nibble| nibble & 0xf);
+    let mut text = *b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    for place in text.iter_mut().filter(|place| **place == b'x') {
+        let nibble = nibbles.next().and_then(|nibble| u8::try_from(nibble).ok()).unwrap_or(0);
+        *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
     }
-    hex(&mut out, low, 12);
-    out
+    Text::new(&text)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The keys of Gufo that are accepted and have no effect yet (SPEC 16.1).
+//! The keys of Gufo whose names are its own; most are accepted and have no effect yet (SPEC 16.1).
 
-use super::key::{Key, Kind, not_yet, seconds};
+use super::key::{Key, Kind, live, not_yet, seconds};
 
 const TEXT: Kind = Kind::Text;
 const BOOL: Kind = Kind::Bool;
@@ -87,6 +87,12 @@ pub const KEYS: &[Key] = &[
     not_yet("otel.service_name", TEXT, "name in traces"),
     not_yet("mcp.path", TEXT, "path of the MCP bridge"),
     not_yet("mcp.module", TEXT, "microservice of the MCP bridge"),
+    live(
+        "gufo.strict_legacy_status",
+        BOOL,
+        "true",
+        "faults have the statuses of Gufo, such as 400 for a service that is down",
+    ),
     not_yet("gufo.rate_limit_rps", NUMBER, "requests in a second, of all clients"),
     not_yet("gufo.rate_limit_burst", NUMBER, "requests at once, of all clients"),
     not_yet("masterregistry.ttl", SECONDS, "life of an address"),

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::time::{Instant, UnixTime};
 
-use super::wheel::Wheel;
+use super::wheel::{Key, TICK, Wheel};
 use super::{Io, IoError, SocketOptions};
 
 pub use bell::{RingBell, RingEar};
@@ -135,6 +135,29 @@ impl Shared {
     }
 }
 
+/// A place in the wheel that is given back when the wait is over or dropped.
+struct Alarm<'a> {
+    shared: &'a Shared,
+    key: Key,
+}
+
+impl<'a> Alarm<'a> {
+    fn new(shared: &'a Shared, deadline: Instant) -> Self {
+        let key = shared.with_wheel(deadline, |wheel| {
+            let key = wheel.insert();
+            wheel.set(key, deadline);
+            key
+        });
+        Alarm { shared, key }
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.shared.wheel.borrow_mut().remove(self.key);
+    }
+}
+
 /// Lets deadlines expire. Sleeps while there are none.
 async fn tick(shared: Rc<Shared>) {
     loop {
@@ -201,7 +224,17 @@ impl Io for Ring {
         if deadline == Instant::NEVER {
             return std::future::pending().await;
         }
-        monoio::time::sleep(deadline - monotonic()).await;
+        if deadline - monotonic() < 4 * TICK {
+            monoio::time::sleep(deadline - monotonic()).await;
+            return;
+        }
+        // Deadlines that almost never come cost next to nothing in the wheel.
+        let alarm = Alarm::new(&self.shared, deadline);
+        std::future::poll_fn(|cx| {
+            let due = self.shared.wheel.borrow_mut().poll(alarm.key, cx.waker());
+            if due { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     async fn yield_now(&self) {

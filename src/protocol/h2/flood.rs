@@ -1,8 +1,8 @@
 //! Limits on what costs a peer little and us more: leaking counters over `now`.
 //!
 //! Each rule allows a burst at once and then one event per interval. What honest peers do in
-//! proportion to our own traffic (echo PINGs, small window updates, resets) is forgiven as that traffic
-//! flows, so that only what stands in no proportion to it adds up.
+//! proportion to our own traffic (echo PINGs, small window updates, resets) is forgiven as that
+//! traffic flows, so that only what stands in no proportion to it adds up.
 
 use std::time::Duration;
 
@@ -40,25 +40,25 @@ pub enum Flood {
 pub struct Rule {
     /// Events at once.
     pub burst: u32,
-    /// Then one more in each such time. Zero: no limit.
-    pub interval: Duration,
+    /// Then one more in each such time, in nanoseconds. Zero: no limit.
+    pub interval_nanos: u32,
 }
 
 impl Rule {
     /// No limit.
-    pub const NONE: Rule = Rule { burst: 0, interval: Duration::ZERO };
+    pub const NONE: Rule = Rule { burst: 0, interval_nanos: 0 };
 
     /// `burst` at once, and `per_second` on average.
     #[must_use]
     pub const fn new(burst: u32, per_second: u32) -> Rule {
-        let nanos = 1_000_000_000 / if per_second == 0 { 1 } else { per_second };
-        Rule { burst, interval: Duration::from_nanos(nanos_of(nanos)) }
+        let per_second = if per_second == 0 { 1 } else { per_second };
+        Rule { burst, interval_nanos: 1_000_000_000 / per_second }
     }
-}
 
-#[expect(clippy::as_conversions, clippy::cast_lossless, reason = "`from` is not const")]
-const fn nanos_of(nanos: u32) -> u64 {
-    nanos as u64
+    /// The time that `times` events use up.
+    fn time(self, times: u32) -> Duration {
+        Duration::from_nanos(u64::from(self.interval_nanos) * u64::from(times))
+    }
 }
 
 /// The rules of one connection.
@@ -100,8 +100,9 @@ impl Rules {
         }
     }
 
-    /// Against an endpoint that an operator configured: only what would hurt us. Its resets are as many as
-    /// the streams that we open; its PINGs may be as many as our DATA frames (gRPC measures with them).
+    /// Against an endpoint that an operator configured: only what would hurt us. Its resets are as
+    /// many as the streams that we open; its PINGs may be as many as our DATA frames (gRPC measures
+    /// with them).
     #[must_use]
     pub const fn client() -> Rules {
         Rules {
@@ -127,16 +128,16 @@ impl Counter {
     /// Counts one event. False if it is one too many.
     #[must_use]
     pub fn hit(&mut self, rule: Rule, now: Instant) -> bool {
-        if rule.interval.is_zero() {
+        if rule.interval_nanos == 0 {
             return true;
         }
-        self.empty_at = self.empty_at.max(now) + rule.interval;
-        self.empty_at <= now + rule.interval * rule.burst
+        self.empty_at = self.empty_at.max(now) + rule.time(1);
+        self.empty_at <= now + rule.time(rule.burst)
     }
 
     /// Takes `times` events back.
     pub fn forgive(&mut self, rule: Rule, times: u32) {
-        let back = self.empty_at.since(Instant::START).saturating_sub(rule.interval * times);
+        let back = self.empty_at.since(Instant::START).saturating_sub(rule.time(times));
         self.empty_at = Instant::START + back;
     }
 }
@@ -166,7 +167,7 @@ pub struct Counters {
 mod tests {
     use super::*;
 
-    const RULE: Rule = Rule { burst: 3, interval: Duration::from_millis(10) };
+    const RULE: Rule = Rule { burst: 3, interval_nanos: 10_000_000 };
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {

@@ -51,7 +51,11 @@ impl SendWindow {
         fits
     }
 
-    /// Panics unless the window is one that §6.9 allows. For tests.
+    /// For tests, after every mutation.
+    ///
+    /// # Panics
+    ///
+    /// If the window is none that §6.9 allows.
     pub fn check(self) {
         let bound = i64::from(WINDOW_MAX);
         assert!((-bound..=bound).contains(&self.0), "{self:?}");
@@ -60,8 +64,8 @@ impl SendWindow {
 
 /// Bytes that the peer may send, and those it will be allowed to once we say so.
 ///
-/// `left + owed + held = size`, where `held` bytes were received and not yet released; while a window is
-/// being made smaller, `left + owed + held` may still exceed `size`.
+/// `left + owed + held = size`, where `held` bytes were received and not yet released; while a
+/// window is being made smaller, `left + owed + held` may still exceed `size`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecvWindow {
     size: i64,
@@ -107,7 +111,8 @@ impl RecvWindow {
         Ok(())
     }
 
-    /// `len` bytes are no longer needed. Gives the increment to announce once half the window is due.
+    /// `len` bytes are no longer needed. Gives the increment to announce once half the window is
+    /// due.
     pub fn release(&mut self, len: u32) -> Option<u32> {
         debug_assert!(i64::from(len) <= self.held, "released more than was received");
         let len = i64::from(len).min(self.held);
@@ -156,7 +161,11 @@ impl RecvWindow {
         Some(increment)
     }
 
-    /// Panics unless the parts make sense. For tests, after every mutation.
+    /// For tests, after every mutation.
+    ///
+    /// # Panics
+    ///
+    /// If the parts do not make up the whole.
     pub fn check(&self) {
         assert!(self.owed >= 0 && self.held >= 0, "{self:?}");
         assert!(self.left <= i64::from(WINDOW_MAX), "{self:?}");

@@ -226,9 +226,8 @@ pub fn write_ping(out: &mut Vec<u8>, payload: [u8; 8], ack: bool) {
 
 /// Appends GOAWAY without debug data (§6.8). 17 bytes.
 pub fn write_go_away(out: &mut Vec<u8>, last: u32, code: ErrorCode) {
-    let [a, b, c, d] = last.to_be_bytes();
-    let [e, f, g, h] = code.0.to_be_bytes();
-    write(out, Kind::GoAway, 0, 0, &[a, b, c, d, e, f, g, h]);
+    let payload = (u64::from(last) << 32) | u64::from(code.0);
+    write(out, Kind::GoAway, 0, 0, &payload.to_be_bytes());
 }
 
 /// Appends `WINDOW_UPDATE` (§6.9). 13 bytes. `increment` is from 1 to 2³¹ - 1.
@@ -237,7 +236,8 @@ pub fn write_window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
     write(out, Kind::WindowUpdate, 0, stream, &increment.to_be_bytes());
 }
 
-/// Appends HEADERS and as many CONTINUATIONs as `block` needs at `frame_max` bytes each (§6.2, §6.10).
+/// Appends HEADERS and as many CONTINUATIONs as `block` needs at `frame_max` bytes each (§6.2,
+/// §6.10).
 pub fn write_headers(
     out: &mut Vec<u8>,
     stream: u32,

@@ -1,7 +1,7 @@
 //! What makes a head malformed (RFC 9113 §8). A malformed message ends its stream.
 //!
-//! Everything is refused here that a recipient behind us could read in another way once it stands in an
-//! HTTP/1.1 message: §10.3, and "Request smuggling through downgrades" of the promises.
+//! Everything is refused here that a recipient behind us could read in another way once it stands
+//! in an HTTP/1.1 message: §10.3, and "Request smuggling through downgrades" of the promises.
 
 use super::hpack::fields::Fields;
 
@@ -244,7 +244,8 @@ fn is_authority(name: &[u8]) -> bool {
     !name.is_empty() && !name.iter().any(odd)
 }
 
-/// No control characters but the tab, and neither space nor tab at the ends (§8.2.1, RFC 9110 §5.5).
+/// No control characters but the tab, and neither space nor tab at the ends (§8.2.1, RFC 9110
+/// §5.5).
 fn is_value(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !blank(value.first())

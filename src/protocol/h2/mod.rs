@@ -3,8 +3,8 @@
 //! Knows nothing of sockets, clocks, routes or gRPC; `now` is an argument, payload is never copied.
 //! Start with [`connection`]: it is fed what the socket read and says what that means. [`frame`] is
 //! the wire, [`hpack`] the header compression (RFC 7541), [`head`] what makes a head malformed,
-//! [`flow`] and [`stream`] the bookkeeping, [`settings`] what each side asks of the other, [`flood`]
-//! the limits that keep a hostile peer cheap.
+//! [`flow`] and [`stream`] the bookkeeping, [`settings`] what each side asks of the other,
+//! [`flood`] the limits that keep a hostile peer cheap.
 
 pub mod connection;
 pub mod flood;

@@ -93,7 +93,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Appends a SETTINGS frame with what differs from `known`, which the peer has been told before.
+    /// Appends a SETTINGS frame with what differs from `known`, which the peer has been told
+    /// before.
     pub fn write(&self, known: &Settings, out: &mut Vec<u8>) {
         let values = [
             (HEADER_TABLE_SIZE, self.header_table, known.header_table),

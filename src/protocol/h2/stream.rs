@@ -108,18 +108,15 @@ impl Streams {
     /// Adds a stream whose number is larger than that of any before.
     pub fn insert(&mut self, stream: Stream) {
         debug_assert!(self.index.last().is_none_or(|entry| entry.0 < stream.id));
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                if let Some(place) = self.slots.get_mut(to_usize(slot)) {
-                    *place = stream;
-                }
-                slot
+        let slot = if let Some(slot) = self.free.pop() {
+            if let Some(place) = self.slots.get_mut(to_usize(slot)) {
+                *place = stream;
             }
-            None => {
-                let Ok(slot) = u32::try_from(self.slots.len()) else { return };
-                self.slots.push(stream);
-                slot
-            }
+            slot
+        } else {
+            let Ok(slot) = u32::try_from(self.slots.len()) else { return };
+            self.slots.push(stream);
+            slot
         };
         self.index.push((stream.id, slot));
     }
@@ -161,7 +158,11 @@ impl Streams {
         self.index.get(place).map(|entry| to_usize(entry.1))
     }
 
-    /// Panics unless index and slots agree. For tests, after every mutation.
+    /// For tests, after every mutation.
+    ///
+    /// # Panics
+    ///
+    /// If index and slots do not agree.
     pub fn check(&self) {
         assert!(self.index.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!(self.index.len() + self.free.len(), self.slots.len());

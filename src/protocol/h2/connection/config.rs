@@ -34,13 +34,14 @@ pub struct Config {
     pub streams_assumed: u32,
     /// Whether a server offers extended CONNECT (RFC 8441).
     pub connect_protocol: bool,
-    /// PING when nothing was received for `.0`, and dead when nothing was received for `.1` after that.
+    /// PING when nothing was received for `.0`, and dead when nothing was received for `.1` after
+    /// that.
     pub keep_alive: Option<(Duration, Duration)>,
     /// Whether PINGs are sent while no stream is open. Many gRPC servers close on those.
     pub keep_alive_idle: bool,
-    /// The longest time between two PINGs of a connection whose peer answers nothing else. After each
-    /// such answer the interval is tripled up to this: gRPC servers count PINGs without data, and close
-    /// at the third within five minutes.
+    /// The longest time between two PINGs of a connection whose peer answers nothing else. After
+    /// each such answer the interval is tripled up to this: gRPC servers count PINGs without data,
+    /// and close at the third within five minutes.
     pub keep_alive_max: Duration,
     /// CONTINUATION frames of one header block.
     pub continuations_max: u32,

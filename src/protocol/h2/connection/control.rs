@@ -1,5 +1,5 @@
-//! Frames about the connection and its streams: SETTINGS, PING, GOAWAY, `WINDOW_UPDATE`, `RST_STREAM` and
-//! PRIORITY (RFC 9113 §6.3 to §6.9).
+//! Frames about the connection and its streams: SETTINGS, PING, GOAWAY, `WINDOW_UPDATE`,
+//! `RST_STREAM` and PRIORITY (RFC 9113 §6.3 to §6.9).
 
 use super::config::Role;
 use super::engine::{Absent, Connection, TableUpdate, broken, count, wrong_size};
@@ -11,7 +11,8 @@ use crate::protocol::h2::frame::{self, ACK, ErrorCode, FrameHead, StreamId, be_u
 use crate::protocol::h2::settings::SettingsError;
 use crate::protocol::h2::stream::{Ended, Half};
 
-/// Window updates below this count as small: a peer that reads in such steps makes us write in them.
+/// Window updates below this count as small: a peer that reads in such steps makes us write in
+/// them.
 const SMALL_WINDOW: u32 = 1024;
 
 impl Connection {
@@ -176,7 +177,8 @@ impl Connection {
         }
     }
 
-    /// PRIORITY of a wrong size (§6.3): an error of its stream, or of the connection if that is idle.
+    /// PRIORITY of a wrong size (§6.3): an error of its stream, or of the connection if that is
+    /// idle.
     pub(super) fn priority_size(
         &mut self,
         head: FrameHead,

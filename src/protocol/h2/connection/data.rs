@@ -10,7 +10,8 @@ use crate::protocol::h2::frame::{self, END_STREAM, ErrorCode, FrameHead, PADDED,
 use crate::protocol::h2::stream::{Half, Stream};
 
 impl Connection {
-    /// The head of a DATA frame: all of it counts for the connection's window, padding too (§6.9.1).
+    /// The head of a DATA frame: all of it counts for the connection's window, padding too
+    /// (§6.9.1).
     pub(super) fn data_head(
         &mut self,
         head: FrameHead,
@@ -49,20 +50,16 @@ impl Connection {
         if len == 0 && !end_stream {
             count(&mut self.counters.empties, self.config.floods.empties, now, Flood::Empties)?;
         }
-        let wanted = match self.streams.get_mut(head.stream) {
-            Some(stream) => match admit(stream, head.len, len, end_stream) {
-                Ok(()) => true,
-                Err(code) => {
-                    self.stream_fault(head.stream, code, now)?;
-                    false
-                }
-            },
-            None => {
-                self.data_absent(head.stream, now)?;
-                false
-            }
-        };
-        if !wanted {
+        let admitted = self
+            .streams
+            .get_mut(head.stream)
+            .map(|stream| admit(stream, head.len, len, end_stream));
+        match admitted {
+            Some(Ok(())) => {}
+            Some(Err(code)) => self.stream_fault(head.stream, code, now)?,
+            None => self.data_absent(head.stream, now)?,
+        }
+        if admitted != Some(Ok(())) {
             self.give_back(head.len);
             self.skip(len + padding);
             return Ok(());
@@ -107,7 +104,8 @@ impl Connection {
         self.settle(id);
     }
 
-    /// The caller no longer needs `len` bytes of DATA that were reported: the peer may send as many again.
+    /// The caller no longer needs `len` bytes of DATA that were reported: the peer may send as many
+    /// again.
     ///
     /// To be called for each byte reported, once, also after the stream has ended or was reset.
     pub fn release(&mut self, id: StreamId, len: u32) {
@@ -126,8 +124,9 @@ impl Connection {
 
     /// Changes our receive windows, in bytes: of each stream, and of the connection.
     ///
-    /// Larger ones are announced at once; smaller ones come into force as bytes are released and as the
-    /// peer acknowledges. False, and nothing changes, while it has not acknowledged the last change.
+    /// Larger ones are announced at once; smaller ones come into force as bytes are released and as
+    /// the peer acknowledges. False, and nothing changes, while it has not acknowledged the last
+    /// change.
     pub fn set_windows(&mut self, initial: u32, connection: u32) -> bool {
         if self.unacknowledged.is_some() {
             return false;
@@ -157,8 +156,8 @@ impl Connection {
         }
     }
 
-    /// The response to a stream that was opened has no body, whatever its `content-length` says: the
-    /// request was HEAD. To be called between `open` and the response.
+    /// The response to a stream that was opened has no body, whatever its `content-length` says:
+    /// the request was HEAD. To be called between `open` and the response.
     pub fn expect_no_body(&mut self, id: StreamId) {
         debug_assert!(self.role == Role::Client);
         if let Some(stream) = self.streams.get_mut(id.0) {

@@ -333,7 +333,11 @@ impl Connection {
         self.failed = Some(error);
     }
 
-    /// Panics unless everything that must hold does. For tests, after every mutation.
+    /// Compares what is stated twice. For tests, after every mutation.
+    ///
+    /// # Panics
+    ///
+    /// If something does not hold that must.
     pub fn check(&self) {
         self.streams.check();
         self.recv_window.check();

@@ -19,8 +19,8 @@ pub enum HeadersKind {
 /// What happened. Everything it refers to stays valid until the next call of `receive`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// A header block; its fields are in `Connection::fields`. In the server's role a head opens the
-    /// stream.
+    /// A header block; its fields are in `Connection::fields`. In the server's role a head opens
+    /// the stream.
     Headers {
         /// The stream.
         id: StreamId,
@@ -34,8 +34,8 @@ pub enum Event {
         /// The stream, which is open now.
         id: StreamId,
     },
-    /// DATA, or a part of a DATA frame: `input[start..start + len]` of this call. Each byte is to be
-    /// given back with `Connection::release`, whatever becomes of the stream.
+    /// DATA, or a part of a DATA frame: `input[start..start + len]` of this call. Each byte is to
+    /// be given back with `Connection::release`, whatever becomes of the stream.
     Data {
         /// The stream.
         id: StreamId,
@@ -52,7 +52,8 @@ pub enum Event {
         id: StreamId,
         /// Why.
         code: ErrorCode,
-        /// The peer did it (or will not process it, after GOAWAY); else we did, for the peer's fault.
+        /// The peer did it (or will not process it, after GOAWAY); else we did, for the peer's
+        /// fault.
         by_peer: bool,
     },
     /// A window has grown.

@@ -74,7 +74,8 @@ impl Connection {
         result
     }
 
-    /// A whole header block. It is decoded whatever becomes of it, to keep the table in step (§4.3).
+    /// A whole header block. It is decoded whatever becomes of it, to keep the table in step
+    /// (§4.3).
     fn block(
         &mut self,
         block: OpenBlock,

@@ -39,9 +39,9 @@ pub(super) struct Run {
 impl Connection {
     /// Feeds bytes that the socket read, in pieces of any size.
     ///
-    /// Returns after each event; call again with the rest of the input until no event comes back, which
-    /// means that all is consumed. No byte has to be fed twice. On an error GOAWAY is in `outgoing`:
-    /// write it, then close.
+    /// Returns after each event; call again with the rest of the input until no event comes back,
+    /// which means that all is consumed. No byte has to be fed twice. On an error GOAWAY is in
+    /// `outgoing`: write it, then close.
     pub fn receive(&mut self, input: &[u8], now: Instant) -> Result<Received, ConnectionError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -259,7 +259,8 @@ impl Connection {
     fn data_piece(&mut self, run: Run, available: usize, start: usize) -> usize {
         let wanted = self.streams.get(run.id).is_some_and(|stream| stream.recv == Half::Body);
         if !wanted {
-            // The stream was reset within the frame: the rest is not reported, so it is not released.
+            // The stream was reset within the frame: the rest is not reported, so it is not
+            // released.
             self.give_back(run.left);
             self.skip(run.left + run.padding);
             return 0;

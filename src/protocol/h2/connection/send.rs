@@ -69,8 +69,8 @@ impl Connection {
         }
     }
 
-    /// The head of a DATA frame. Takes `len` bytes from both windows; the caller writes `outgoing`, then
-    /// these nine bytes, then exactly `len` bytes of payload, and nothing in between.
+    /// The head of a DATA frame. Takes `len` bytes from both windows; the caller writes `outgoing`,
+    /// then these nine bytes, then exactly `len` bytes of payload, and nothing in between.
     pub fn data_header(
         &mut self,
         id: StreamId,
@@ -102,8 +102,8 @@ impl Connection {
         Ok(FrameHead { len, kind: Kind::Data, flags, stream: id.0 }.encode())
     }
 
-    /// Copies a little DATA into `outgoing`, in as many frames as it takes. All of it must be within
-    /// `capacity`; else nothing is sent.
+    /// Copies a little DATA into `outgoing`, in as many frames as it takes. All of it must be
+    /// within `capacity`; else nothing is sent.
     pub fn send_data(
         &mut self,
         id: StreamId,
@@ -132,8 +132,8 @@ impl Connection {
         }
     }
 
-    /// Ends a stream at once (§6.4). What the peer still sends on it is taken and thrown away. Nothing
-    /// happens if the stream is over already.
+    /// Ends a stream at once (§6.4). What the peer still sends on it is taken and thrown away.
+    /// Nothing happens if the stream is over already.
     pub fn reset(&mut self, id: StreamId, code: ErrorCode) {
         if self.streams.get(id.0).is_none() || self.failed.is_some() {
             return;
@@ -142,8 +142,8 @@ impl Connection {
         self.streams.end(id.0, Ended::ByUs);
     }
 
-    /// Sends GOAWAY (§6.8): no streams above `last` are processed. A server that drains sends it with
-    /// [`StreamId::MAX`] first, and after a round trip with `last_peer_stream`.
+    /// Sends GOAWAY (§6.8): no streams above `last` are processed. A server that drains sends it
+    /// with [`StreamId::MAX`] first, and after a round trip with `last_peer_stream`.
     pub fn go_away(&mut self, code: ErrorCode, last: StreamId) {
         let last = self.go_away_sent.map_or(last.0, |before| before.min(last.0));
         frame::write_go_away(self.queue(), last, code);

@@ -1,5 +1,5 @@
-//! Conversations of frames. A test says what the peer sends and what comes of it, as one text: events
-//! first, then what we write, then the error if there is one.
+//! Conversations of frames. A test says what the peer sends and what comes of it, as one text:
+//! events first, then what we write, then the error if there is one.
 
 mod client;
 mod floods;

@@ -40,7 +40,8 @@ impl Decoder {
         Decoder { table: DynamicTable::new(limit.min(4096)), limit }
     }
 
-    /// Changes the largest table that the peer may choose; call when it has acknowledged the setting.
+    /// Changes the largest table that the peer may choose; call when it has acknowledged the
+    /// setting.
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit;
         if self.table.size_max() > to_usize(limit) {
@@ -127,7 +128,8 @@ impl Decoder {
     }
 }
 
-/// A number whose first octet holds it in its lowest `prefix` bits (§5.1). At most five octets follow.
+/// A number whose first octet holds it in its lowest `prefix` bits (§5.1). At most five octets
+/// follow.
 #[inline]
 fn integer(input: &mut &[u8], prefix: u32) -> Result<u32, DecodeError> {
     let (first, mut rest) = input.split_first().ok_or(DecodeError::Truncated)?;

@@ -1,7 +1,7 @@
 //! Fields to header blocks that any decoder understands at any time (RFC 7541 §6).
 //!
-//! Blocks refer to the static table only and ask the peer to remember nothing. So they can be computed
-//! once, kept with a route, and sent on every connection in any order.
+//! Blocks refer to the static table only and ask the peer to remember nothing. So they can be
+//! computed once, kept with a route, and sent on every connection in any order.
 
 use super::huffman;
 use super::table::{static_field, static_name};
@@ -61,12 +61,11 @@ pub fn no_table(out: &mut Vec<u8>) {
 }
 
 fn literal(out: &mut Vec<u8>, pattern: u8, name: &[u8], value: &[u8], compact: bool) {
-    match static_name(name) {
-        Some(index) => integer(out, pattern, 4, usize::from(index)),
-        None => {
-            out.push(pattern);
-            text(out, name, compact);
-        }
+    if let Some(index) = static_name(name) {
+        integer(out, pattern, 4, usize::from(index));
+    } else {
+        out.push(pattern);
+        text(out, name, compact);
     }
     text(out, value, compact);
 }

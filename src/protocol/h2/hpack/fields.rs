@@ -140,8 +140,8 @@ impl Fields {
         self.bytes.get(start..).unwrap_or_default()
     }
 
-    /// Adds what stands in the arena from `start`, the value from `middle`; or takes it out again if
-    /// there is no room for it.
+    /// Adds what stands in the arena from `start`, the value from `middle`; or takes it out again
+    /// if there is no room for it.
     pub(super) fn finish(&mut self, start: usize, middle: usize) {
         let len = self.bytes.len() - start;
         if self.admit(len) {

@@ -1,8 +1,8 @@
 //! The Huffman code of RFC 7541 §5.2 and Appendix B.
 //!
 //! The code is canonical: among codes of one length, larger symbols have larger codes, and longer
-//! codes are larger than shorter ones. So the lengths alone define it, and every table here is computed
-//! from them when the program is compiled.
+//! codes are larger than shorter ones. So the lengths alone define it, and every table here is
+//! computed from them when the program is compiled.
 
 /// Why bytes are not text in this code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +37,8 @@ const LENGTHS: [u8; 257] = [
 
 /// The longest code, which is also that of the end of string.
 const LENGTH_MAX: usize = 30;
-/// Bits that the first look-up takes. All letters and digits have at most eight.
-const FAST_BITS: usize = 9;
+/// Bits that one look-up takes: two letters of six, or any symbol of up to twelve.
+const FAST_BITS: usize = 12;
 
 /// One code for each symbol, right-aligned.
 const CODES: [u32; 257] = codes();
@@ -47,7 +47,7 @@ const SORTED: [u16; 257] = sorted();
 /// For each length: the first code that is longer, left-aligned in 32 bits; and what to add to a
 /// code of this length to have its place in `SORTED`.
 const STEPS: [Step; LENGTH_MAX + 1] = steps();
-/// By the first `FAST_BITS` bits: symbol and bits of its code, or no bits where the code is longer.
+/// By the first `FAST_BITS` bits: the one or two symbols that are wholly among them.
 static FAST: [Fast; 1 << FAST_BITS] = fast();
 
 #[derive(Clone, Copy)]
@@ -58,8 +58,12 @@ struct Step {
 
 #[derive(Clone, Copy)]
 struct Fast {
-    symbol: u8,
+    first: u8,
+    second: u8,
+    /// Bits of all symbols here.
     bits: u8,
+    /// 0 where the first code is longer, 1 or 2.
+    symbols: u8,
 }
 
 #[expect(clippy::as_conversions, clippy::indexing_slicing, reason = "at compile time")]
@@ -128,23 +132,39 @@ const fn steps() -> [Step; LENGTH_MAX + 1] {
 #[expect(clippy::as_conversions, clippy::indexing_slicing, reason = "at compile time")]
 #[expect(clippy::cast_possible_truncation, reason = "short codes belong to symbols below 256")]
 const fn fast() -> [Fast; 1 << FAST_BITS] {
-    let mut out = [Fast { symbol: 0, bits: 0 }; 1 << FAST_BITS];
+    let mut out = [Fast { first: 0, second: 0, bits: 0, symbols: 0 }; 1 << FAST_BITS];
+    let mut prefix = 0;
+    while prefix < 1 << FAST_BITS {
+        if let Some((first, bits)) = short(prefix, FAST_BITS) {
+            out[prefix] = Fast { first: first as u8, second: 0, bits: bits as u8, symbols: 1 };
+            let rest = FAST_BITS - bits;
+            if let Some((second, more)) = short(prefix & ((1 << rest) - 1), rest) {
+                out[prefix].second = second as u8;
+                out[prefix].bits += more as u8;
+                out[prefix].symbols = 2;
+            }
+        }
+        prefix += 1;
+    }
+    out
+}
+
+/// The first symbol of `len` bits, if its code is no longer, and the length of that.
+#[expect(clippy::as_conversions, clippy::indexing_slicing, reason = "at compile time")]
+const fn short(bits: usize, len: usize) -> Option<(u16, usize)> {
     let mut place = 0;
     while place < 257 {
-        let symbol = SORTED[place] as usize;
-        let bits = LENGTHS[symbol] as usize;
-        if bits > FAST_BITS {
-            break;
+        let symbol = SORTED[place];
+        let length = LENGTHS[symbol as usize] as usize;
+        if length > len {
+            return None;
         }
-        let first = (CODES[symbol] as usize) << (FAST_BITS - bits);
-        let mut tail = 0;
-        while tail < 1 << (FAST_BITS - bits) {
-            out[first + tail] = Fast { symbol: symbol as u8, bits: bits as u8 };
-            tail += 1;
+        if bits >> (len - length) == CODES[symbol as usize] as usize {
+            return Some((symbol, length));
         }
         place += 1;
     }
-    out
+    None
 }
 
 /// Appends the text that `coded` stands for. At most 8/5 of its length.
@@ -160,8 +180,18 @@ pub fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HuffmanError> {
         rest = tail;
         // A code has at most 30 bits, so each turn leaves fewer than 32.
         while have >= 32 {
-            let (symbol, used) = lookup(bits)?;
-            out.push(symbol);
+            let fast = fast_at(bits);
+            let used = if fast.symbols == 0 {
+                let (symbol, used) = long(bits >> 32)?;
+                out.push(symbol);
+                used
+            } else {
+                // Both are written and one perhaps taken back: cheaper than a branch nobody can
+                // guess.
+                out.extend_from_slice(&[fast.first, fast.second]);
+                out.truncate(out.len() - usize::from(2 - fast.symbols));
+                u32::from(fast.bits)
+            };
             bits <<= used;
             have -= used;
         }
@@ -173,6 +203,13 @@ pub fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HuffmanError> {
     // The end: ones beyond the input complete the padding to the end of string.
     bits |= u64::MAX.checked_shr(have).unwrap_or(0);
     loop {
+        let fast = fast_at(bits);
+        if fast.symbols == 2 && u32::from(fast.bits) <= have {
+            out.extend_from_slice(&[fast.first, fast.second]);
+            bits = (bits << fast.bits) | !(u64::MAX << fast.bits);
+            have -= u32::from(fast.bits);
+            continue;
+        }
         match lookup(bits) {
             Ok((symbol, used)) if used <= have => {
                 out.push(symbol);
@@ -188,15 +225,18 @@ pub fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HuffmanError> {
 }
 
 /// The first symbol of left-aligned bits, and how many bits it has.
-#[inline]
-#[expect(clippy::indexing_slicing, reason = "nine bits index 512 places, lengths end at 30")]
 fn lookup(bits: u64) -> Result<(u8, u32), HuffmanError> {
-    let short = usize::try_from(bits >> (64 - FAST_BITS)).unwrap_or(0);
-    let fast = FAST[short];
-    if fast.bits != 0 {
-        return Ok((fast.symbol, u32::from(fast.bits)));
+    let fast = fast_at(bits);
+    if fast.symbols == 0 {
+        return long(bits >> 32);
     }
-    long(bits >> 32)
+    Ok((fast.first, u32::from(code(fast.first).1)))
+}
+
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "twelve bits index 4,096 places")]
+fn fast_at(bits: u64) -> Fast {
+    FAST[usize::try_from(bits >> (64 - FAST_BITS)).unwrap_or(0)]
 }
 
 /// A code longer than `FAST_BITS`, from 32 left-aligned bits.
@@ -286,7 +326,9 @@ mod tests {
             let mut text = vec![0; usize::try_from(prng.below(40)).unwrap()];
             prng.fill(&mut text);
             if turn % 2 == 0 {
-                text.iter_mut().for_each(|byte| *byte = b' ' + *byte % 95);
+                for byte in &mut text {
+                    *byte = b' ' + *byte % 95;
+                }
             }
             let mut coded = Vec::new();
             encode(&text, &mut coded);
@@ -322,8 +364,10 @@ mod tests {
     fn check(text: &[u8], hex: &str) {
         let mut coded = Vec::new();
         encode(text, &mut coded);
-        let seen: String = coded.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(seen, hex);
+        let digits =
+            |byte: &u8| [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+        let seen: Vec<u8> = coded.iter().flat_map(digits).collect();
+        assert_eq!(str::from_utf8(&seen), Ok(hex));
         let mut back = Vec::new();
         assert_eq!(decode(&coded, &mut back), Ok(()));
         assert_eq!(back, text);

@@ -149,7 +149,7 @@ impl DynamicTable {
     pub fn get(&self, index: usize) -> Option<(&[u8], &[u8])> {
         let place = self.entries.len().checked_sub(index + 1)?;
         // From the nearer end: encoders refer to what they have just added more often than not.
-        let behind: usize = self.entries.range(place..).map(bytes_of).sum();
+        let behind: usize = self.entries.range(place..).copied().map(bytes_of).sum();
         let entry = self.entries.get(place)?;
         let start = self.bytes.len().checked_sub(behind)?;
         let (name, rest) = self.bytes.get(start..)?.split_at_checked(to_usize(entry.0))?;
@@ -159,7 +159,7 @@ impl DynamicTable {
     fn evict_to(&mut self, size: usize) {
         while self.size > size {
             let Some(entry) = self.entries.pop_front() else { break };
-            let bytes = bytes_of(&entry);
+            let bytes = bytes_of(entry);
             self.start += bytes;
             self.size -= bytes + ENTRY_OVERHEAD;
         }
@@ -169,9 +169,13 @@ impl DynamicTable {
         }
     }
 
-    /// Panics unless the sums are right. For tests, after every mutation.
+    /// For tests, after every mutation.
+    ///
+    /// # Panics
+    ///
+    /// If a sum is wrong.
     pub fn check(&self) {
-        let bytes: usize = self.entries.iter().map(bytes_of).sum();
+        let bytes: usize = self.entries.iter().copied().map(bytes_of).sum();
         assert_eq!(self.start + bytes, self.bytes.len());
         assert_eq!(self.size, bytes + self.entries.len() * ENTRY_OVERHEAD);
         assert!(self.size <= self.size_max);
@@ -179,7 +183,7 @@ impl DynamicTable {
     }
 }
 
-fn bytes_of(entry: &(u32, u32)) -> usize {
+fn bytes_of(entry: (u32, u32)) -> usize {
     to_usize(entry.0) + to_usize(entry.1)
 }
 

@@ -1,8 +1,15 @@
 use std::time::Duration;
 
-use super::*;
+use super::{
+    ALL, END, Talk, check, client, continuation, data, fields, go_away, headers, opening, raw,
+    request, request_with, reset, response, setting, window, written,
+};
+use crate::protocol::h2::connection::config::{Config, Role};
+use crate::protocol::h2::connection::engine::Connection;
 use crate::protocol::h2::connection::event::{OpenError, StreamError};
-use crate::protocol::h2::frame::FRAME_BYTES_DEFAULT;
+use crate::protocol::h2::frame::{
+    self, ACK, END_HEADERS, ErrorCode, FRAME_BYTES_DEFAULT, Kind, PREFACE, StreamId, to_usize,
+};
 
 #[test]
 fn a_client_begins_with_preface_settings_and_its_window() {

@@ -1,5 +1,11 @@
-use super::*;
+use super::{
+    ALL, END, Talk, check, data, fields, headers, opening, raw, request, request_with, response,
+    server, written,
+};
+use crate::protocol::h2::connection::config::{Config, Role};
 use crate::protocol::h2::connection::event::StreamError;
+use crate::protocol::h2::frame::{ACK, END_HEADERS, ErrorCode, Kind, PREFACE, StreamId};
+use crate::protocol::h2::hpack::encode::Block;
 
 #[test]
 fn a_server_begins_with_settings_and_its_window() {
@@ -130,11 +136,11 @@ fn a_response_has_a_head_a_body_and_trailers() {
     assert_eq!(connection.send_informational(one, &response(103, &[])), Err(StreamError::Order));
     assert_eq!(connection.send_headers(one, &response(200, &[]), false), Err(StreamError::Order));
     assert_eq!(connection.capacity(one), 65_535);
-    assert_eq!(connection.send_data(one, &[b'x'; 20_000], false), Ok(()));
+    assert_eq!(connection.send_data(one, &vec![b'x'; 20_000], false), Ok(()));
     assert_eq!(connection.data_header(one, 16_385, false), Err(StreamError::Capacity));
     assert_eq!(connection.data_header(one, 10, false), Ok([0, 0, 10, 0, 0, 0, 0, 0, 1]));
     connection.check();
-    assert_eq!(connection.send_data(one, &[b'x'; 65_000], false), Err(StreamError::Capacity));
+    assert_eq!(connection.send_data(one, &vec![b'x'; 65_000], false), Err(StreamError::Capacity));
     assert_eq!(connection.capacity(one), 65_535 - 20_010);
     let trailers = fields(&[("grpc-status", "0")]);
     assert_eq!(connection.send_headers(one, &trailers, true), Ok(()));

@@ -1,6 +1,12 @@
-//! Frames in each state of a stream and of a header block (RFC 9113 §4.3, §5.1, §6), as h2spec asks.
+//! Frames in each state of a stream and of a header block (RFC 9113 §4.3, §5.1, §6), as h2spec
+//! asks.
 
-use super::*;
+use super::{
+    ALL, END, Talk, continuation, data, fields, headers, opening, raw, request, reset, response,
+    server, setting, window,
+};
+use crate::protocol::h2::connection::config::{Config, Role};
+use crate::protocol::h2::frame::{self, ACK, END_HEADERS, ErrorCode, FrameHead, Kind, StreamId};
 
 const HEAD: &str = "head 1 POST,http,/,a";
 
@@ -36,7 +42,7 @@ fn nothing_depends_on_itself() {
     block.extend(request());
     server(&[headers(1, ALL | frame::PRIORITY, &block)], "> RST_STREAM 1 PROTOCOL_ERROR");
     let priority = raw(Kind::Priority, 0, 1, &[0, 0, 0, 1, 5]);
-    server(&[priority.clone()], "> GOAWAY 0 PROTOCOL_ERROR; ! StreamIdle");
+    server(std::slice::from_ref(&priority), "> GOAWAY 0 PROTOCOL_ERROR; ! StreamIdle");
     server(
         &[headers(1, ALL, &request()), priority],
         &format!("{HEAD} end; reset 1 PROTOCOL_ERROR by us; > RST_STREAM 1 PROTOCOL_ERROR"),

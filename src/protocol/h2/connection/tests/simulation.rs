@@ -1,11 +1,16 @@
-//! A client engine and a server engine over two wires, from a seed: bytes arrive intact and in order, or
-//! their stream was reset; windows come home; all streams end.
+//! A client engine and a server engine over two wires, from a seed: bytes arrive intact and in
+//! order, or their stream was reset; windows come home; all streams end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::*;
+use super::{fields, request, response};
 use crate::base::prng::Prng;
+use crate::base::time::Instant;
+use crate::protocol::h2::connection::config::{Config, Role};
+use crate::protocol::h2::connection::engine::Connection;
+use crate::protocol::h2::connection::event::{Event, HeadersKind};
+use crate::protocol::h2::frame::{ErrorCode, StreamId, to_usize};
 
 const SEEDS: u64 = 60;
 
@@ -22,6 +27,7 @@ fn bytes_arrive_intact_whatever_the_cuts_and_windows() {
 
 /// What one side has done on one stream.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of a stream, each on its own")]
 struct Progress {
     /// Bytes of our body that are not sent.
     left: u64,
@@ -170,9 +176,7 @@ impl Side {
         let open = |progress: &Progress| !progress.all_sent && !progress.reset;
         let ids: Vec<_> =
             self.streams.iter().filter(|entry| open(entry.1)).map(|entry| *entry.0).collect();
-        let Some(id) = ids.get(usize::try_from(prng.below(ids.len() as u64)).unwrap()) else {
-            return;
-        };
+        let Some(id) = any(&ids, prng) else { return };
         let (id, progress) = (*id, self.streams.get_mut(id).unwrap());
         let connection = &mut self.connection;
         if !progress.head_sent {
@@ -209,15 +213,14 @@ impl Side {
         if self.held.is_empty() {
             return;
         }
-        let place = usize::try_from(prng.below(self.held.len() as u64)).unwrap();
-        let (id, len) = self.held.swap_remove(place);
+        let (id, len) = self.held.swap_remove(place(self.held.len(), prng));
         self.connection.release(id, len);
         self.flush();
     }
 
     fn reset(&mut self, prng: &mut Prng, other: &mut Side) {
         let ids: Vec<_> = self.streams.keys().copied().collect();
-        if let Some(id) = ids.get(usize::try_from(prng.below(ids.len() as u64)).unwrap()) {
+        if let Some(id) = any(&ids, prng) {
             self.connection.reset(*id, ErrorCode::CANCEL);
             for side in [self, other] {
                 side.streams.entry(*id).or_default().reset = true;
@@ -282,6 +285,16 @@ impl Side {
             Event::Headers { end_stream: true, .. } | Event::Data { end_stream: true, .. }
         ));
     }
+}
+
+/// Any of `ids`.
+fn any<'a>(ids: &'a [StreamId], prng: &mut Prng) -> Option<&'a StreamId> {
+    ids.get(place(ids.len(), prng))
+}
+
+/// A place in a list of `len`.
+fn place(len: usize, prng: &mut Prng) -> usize {
+    usize::try_from(prng.below(u64::try_from(len).unwrap())).unwrap()
 }
 
 /// The byte at a place of a stream's body, the same in both directions.

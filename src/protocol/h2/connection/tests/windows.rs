@@ -1,6 +1,13 @@
 //! Flow control in both directions (RFC 9113 §5.2, §6.9).
 
-use super::*;
+use super::{
+    ALL, END, Talk, data, headers, opening, raw, request, server, setting, window, written,
+};
+use crate::base::time::Instant;
+use crate::protocol::h2::connection::config::{Config, Role};
+use crate::protocol::h2::connection::engine::Connection;
+use crate::protocol::h2::connection::event::{ConnectionError, Event};
+use crate::protocol::h2::frame::{self, ACK, END_HEADERS, ErrorCode, Kind, PREFACE, StreamId};
 
 #[test]
 fn windows_beyond_their_bound_are_refused() {
@@ -27,7 +34,7 @@ fn a_change_of_the_initial_window_moves_all_streams_below_zero_if_need_be() {
     let mut talk = Talk::new(Role::Client, Config::client());
     talk.feed(&opening(Role::Client));
     let id = talk.connection.open(&request(), false).unwrap();
-    talk.connection.send_data(id, &[0; 60_000], false).unwrap();
+    talk.connection.send_data(id, &vec![0; 60_000], false).unwrap();
     let mut capacity = |frame: Vec<u8>| {
         talk.feed(&frame);
         talk.connection.capacity(id)

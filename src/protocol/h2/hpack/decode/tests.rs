@@ -20,7 +20,8 @@ fn the_requests_of_rfc_7541_appendix_c_3_and_c_4_are_read() {
     let first = ":method: GET|:scheme: http|:path: /|:authority: www.example.com";
     let second =
         ":method: GET|:scheme: http|:path: /|:authority: www.example.com|cache-control: no-cache";
-    let third = ":method: GET|:scheme: https|:path: /index.html|:authority: www.example.com|custom-key: custom-value";
+    let third = ":method: GET|:scheme: https|:path: /index.html|:authority: www.example.com|\
+                 custom-key: custom-value";
     story(
         4096,
         &[
@@ -41,7 +42,8 @@ fn the_requests_of_rfc_7541_appendix_c_3_and_c_4_are_read() {
 
 #[test]
 fn the_responses_of_rfc_7541_appendix_c_6_evict_entries() {
-    let tail = "cache-control: private|date: Mon, 21 Oct 2013 20:13:21 GMT|location: https://www.example.com";
+    let tail = "cache-control: private|date: Mon, 21 Oct 2013 20:13:21 GMT|\
+                location: https://www.example.com";
     let third = ":status: 200|cache-control: private|date: Mon, 21 Oct 2013 20:13:22 GMT|\
                  location: https://www.example.com|content-encoding: gzip|\
                  set-cookie: foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1";
@@ -119,9 +121,8 @@ fn a_list_beyond_its_bound_is_decoded_without_being_kept() {
 
 #[test]
 fn any_cut_block_is_refused_or_a_shorter_list() {
-    let block = hex(
-        "828684418cf1e3c2e5f23a6ba0ab90f4ff5886a8eb10649cbf400a637573746f6d2d6b65790c637573746f6d2d76616c7565",
-    );
+    let block = hex("828684418cf1e3c2e5f23a6ba0ab90f4ff5886a8eb10649cbf400a637573746f6d2d6b65790c\
+         637573746f6d2d76616c7565");
     let mut whole = Fields::new(4096);
     Decoder::new(4096).decode(&block, &mut whole).unwrap();
     let whole = pairs(&whole);

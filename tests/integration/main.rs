@@ -1,0 +1,28 @@
+//! The whole gateway over real sockets, on both io drivers: what clients and services see of it.
+//!
+//! Each test starts a gateway of its own in this process, on ports that the kernel picks. Nothing is
+//! waited for by the clock alone: tests wait for events, and fail if those do not come.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic: that is how it reports"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod backpressure;
+mod calls;
+mod clients_that_leave;
+mod connections;
+mod early_answers;
+mod hostile_clients;
+mod lifecycle;
+mod panics;
+mod peers_that_fail;
+mod shards;
+mod uploads;

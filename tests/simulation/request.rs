@@ -1,0 +1,162 @@
+//! Requests as bytes.
+
+use std::rc::Rc;
+
+use crate::dice::{Dice, size};
+use crate::ledger::{BOUNDARY, Exchange, File, Kind, Ledger};
+
+/// A request that is ready to be written.
+#[derive(Clone)]
+pub struct Wire {
+    pub exchange: Rc<Exchange>,
+    pub bytes: Vec<u8>,
+    pub head_len: usize,
+    /// The client waits for `100 Continue` before the body.
+    pub expects: bool,
+    /// The answer has no body.
+    pub is_head: bool,
+    /// The client asks to close afterwards.
+    pub closes: bool,
+}
+
+/// How large things are.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    pub file_max: usize,
+    pub bulk_max: usize,
+}
+
+/// Draws a request.
+pub fn draw(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool) -> Wire {
+    match dice.between(0, 9) {
+        0 => local(dice, ledger, id, closes),
+        1..=4 => call(dice, ledger, id, sizes, closes),
+        _ => upload(dice, ledger, id, sizes, closes),
+    }
+}
+
+fn local(dice: &mut Dice, ledger: &Ledger, id: String, closes: bool) -> Wire {
+    let method = dice.pick(&["GET", "HEAD"]);
+    let path = dice.pick(&["/healthz", "/readyz", "/api/v3/health", "/api/v1/info"]);
+    let head = head(dice, method, path, &id, closes);
+    finish(ledger.open(id, Kind::Local), head, None, closes, method == "HEAD")
+}
+
+fn call(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool) -> Wire {
+    let method = dice.pick(&["POST", "POST", "GET", "HEAD", "DELETE", "PATCH"]);
+    let by_query = matches!(method, "GET" | "HEAD");
+    let bulk_max = if by_query { 4000 } else { sizes.bulk_max };
+    let kind = Kind::call(&id, dice.log(bulk_max), matches!(method, "GET" | "HEAD" | "DELETE"));
+    let Kind::Call { mark, bulk, .. } = &kind else { unreachable!() };
+    let base = dice.pick(&["v1", "v3"]);
+    let mut path = format!("/api/{base}/echo/r/{id}");
+    let mut body = None;
+    if by_query {
+        path.push_str(&format!("?mark={mark}&bulk={bulk}"));
+    } else {
+        body = Some(format!("{{\"mark\":\"{mark}\", \"bulk\":\"{bulk}\"}}").into_bytes());
+    }
+    let mut head = head(dice, method, &path, &id, closes);
+    let body = body.map(|body| frame(dice, &mut head, &body));
+    finish(ledger.open(id, kind), head, body, closes, method == "HEAD")
+}
+
+fn upload(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool) -> Wire {
+    let is_form = dice.one_in(2);
+    let count = if is_form { dice.count(1, 5) } else { 1 };
+    let lens: Vec<usize> = (0..count).map(|_| dice.log(sizes.file_max / count)).collect();
+    let kind = Kind::upload(&id, &lens);
+    let Kind::Upload { files } = &kind else { unreachable!() };
+    let (method, path) = if dice.one_in(4) {
+        (dice.pick(&["POST", "PUT"]), "/drop".to_owned())
+    } else {
+        ("PUT", format!("/api/v3/store/f/{id}"))
+    };
+    let mut head = head(dice, method, &path, &id, closes);
+    let body = if is_form {
+        head.push_str(&format!("Content-Type: multipart/form-data; boundary=\"{BOUNDARY}\"\r\n"));
+        form(dice, files)
+    } else {
+        head.push_str(&format!("X-Filename: {}\r\n", files[0].name));
+        files[0].content.to_vec()
+    };
+    let expects = dice.one_in(6);
+    if expects {
+        head.push_str("Expect: 100-continue\r\n");
+    }
+    let body = frame(dice, &mut head, &body);
+    let wire = finish(ledger.open(id, kind), head, Some(body), closes, false);
+    Wire { expects, ..wire }
+}
+
+fn head(dice: &mut Dice, method: &str, path: &str, id: &str, closes: bool) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: gateway.test\r\n");
+    if dice.one_in(3) {
+        head.push_str("accept-language: de-AT,de;q=0.9\r\nAuthorization: Bearer t0ken\r\n");
+    }
+    head.push_str(&format!("X-Request-Id: {id}\r\n"));
+    if closes {
+        head.push_str("Connection: close\r\n");
+    }
+    head
+}
+
+fn finish(
+    exchange: Rc<Exchange>,
+    mut head: String,
+    body: Option<Vec<u8>>,
+    closes: bool,
+    is_head: bool,
+) -> Wire {
+    head.push_str("\r\n");
+    let head_len = head.len();
+    let mut bytes = head.into_bytes();
+    bytes.extend(body.unwrap_or_default());
+    Wire { exchange, bytes, head_len, expects: false, is_head, closes }
+}
+
+/// Says in the head how the body ends, and makes it end that way.
+fn frame(dice: &mut Dice, head: &mut String, body: &[u8]) -> Vec<u8> {
+    if dice.one_in(2) {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        return body.to_vec();
+    }
+    head.push_str("Transfer-Encoding: chunked\r\n");
+    let chunk_max = dice.pick(&[1, 100, 5000, 200_000]).max(body.len() / 200);
+    let mut out = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let len = dice.count(1, chunk_max).min(rest.len());
+        let extension = if len > 50 && dice.one_in(8) { ";a=\"b c\"" } else { "" };
+        out.extend(format!("{len:x}{extension}\r\n").into_bytes());
+        out.extend(&rest[..len]);
+        out.extend(b"\r\n");
+        rest = &rest[len..];
+    }
+    out.extend(if dice.one_in(4) { &b"0\r\nx-sum: 1\r\n\r\n"[..] } else { b"0\r\n\r\n" });
+    out
+}
+
+fn form(dice: &mut Dice, files: &[File]) -> Vec<u8> {
+    let mut out = Vec::new();
+    if dice.one_in(3) {
+        out.extend(b"preamble\r\n");
+    }
+    for file in files {
+        if dice.one_in(3) {
+            let field = "Content-Disposition: form-data; name=\"note\"\r\n\r\nnot a file";
+            out.extend(format!("--{BOUNDARY}\r\n{field}\r\n").into_bytes());
+        }
+        let name = &file.name;
+        let head = format!("content-disposition: form-data; name=\"f\"; filename=\"{name}\"");
+        let kind = "Content-Type: application/octet-stream";
+        out.extend(format!("--{BOUNDARY}\r\n{head}\r\n{kind}\r\n\r\n").into_bytes());
+        out.extend(&*file.content);
+        out.extend(b"\r\n");
+    }
+    out.extend(format!("--{BOUNDARY}--\r\n").into_bytes());
+    if dice.one_in(3) {
+        out.extend(vec![b'e'; size(dice.between(1, 300))]);
+    }
+    out
+}

@@ -1,0 +1,80 @@
+//! What all inhabitants of a world share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use otus::io::buffer::Gather;
+use otus::io::sim::{Sim, SimSocket};
+use otus::io::{Io, IoError, Socket};
+
+use crate::ledger::Ledger;
+
+/// What can be relied on in this world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Weather {
+    /// The network loses nothing and delays little.
+    pub is_calm: bool,
+    /// Endpoints do what they are asked.
+    pub is_honest: bool,
+}
+
+impl Weather {
+    /// Nothing can go wrong: every request of an honest client succeeds.
+    pub fn is_quiet(self) -> bool {
+        self.is_calm && self.is_honest
+    }
+}
+
+/// A world with its book.
+pub struct Town {
+    pub sim: Sim,
+    pub weather: Weather,
+    pub ledger: Ledger,
+    /// Where the gateway listens.
+    pub gates: Vec<SocketAddr>,
+    /// A unary call ends within this time ...
+    pub call_timeout: Duration,
+    /// ... and an upload without progress within this.
+    pub stream_timeout: Duration,
+    /// Gaps between requests stay below half of this.
+    pub idle_timeout: Duration,
+    /// The gateway has been told to stop.
+    pub draining: Cell<bool>,
+    /// Clients that have not finished.
+    pub clients: Cell<usize>,
+    /// What happened how often.
+    pub met: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+impl Town {
+    pub fn met(&self, what: &'static str) {
+        *self.met.borrow_mut().entry(what).or_insert(0) += 1;
+    }
+
+    pub async fn sleep(&self, time: Duration) {
+        self.sim.sleep_until(self.sim.now() + time).await;
+    }
+
+    /// Connects from a host of one's own, as often as it takes within reason.
+    pub async fn connect(&self, host: IpAddr, gate: SocketAddr) -> Option<SimSocket> {
+        let sim = self.sim.on_host(host);
+        for _ in 0..4 {
+            let deadline = sim.now() + Duration::from_secs(20);
+            match sim.connect(gate, otus::io::SocketOptions::default(), deadline).await {
+                Ok(socket) => return Some(socket),
+                Err(_) if self.draining.get() => return None,
+                Err(error) => assert!(!self.weather.is_calm, "no connection: {error:?}"),
+            }
+            self.sleep(Duration::from_millis(500)).await;
+        }
+        None
+    }
+
+    pub async fn write(&self, socket: &SimSocket, bytes: &[u8]) -> Result<(), IoError> {
+        let mut out = Gather::new();
+        out.push(bytes);
+        socket.write(out, self.sim.now() + crate::response::PATIENCE).await.0
+    }
+}

@@ -1,0 +1,138 @@
+//! A gateway in this process, as `otus start` runs it.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use otus::control::{self, Load, Stopper};
+use otus::io::uring;
+use otus::snapshot::Snapshot;
+use otus::snapshot::secret::Secret;
+use otus::snapshot::server::{IoDriver, Workers};
+
+use super::client::Client;
+use super::journal::{PATIENCE, eventually};
+
+/// What the gateway signs its calls with.
+pub(crate) const SIGN: &str = "0123456789abcdef";
+
+/// Runs a test on each driver. Where the kernel refuses `io_uring`, that half is left out, and said.
+pub(crate) fn on_both_drivers(test: impl Fn(IoDriver)) {
+    match uring::probe() {
+        Ok(()) => {
+            println!("driver: io_uring");
+            test(IoDriver::IoUring);
+        }
+        Err(error) => println!("driver: io_uring is left out, the kernel refuses it: {error}"),
+    }
+    println!("driver: epoll");
+    test(IoDriver::Epoll);
+}
+
+/// One shard on `io`, no access log, and statuses that mean what they mean elsewhere.
+pub(crate) fn snapshot(io: IoDriver) -> Snapshot {
+    let mut snapshot = Snapshot::minimal();
+    snapshot.server.io = io;
+    snapshot.server.workers = Workers::Count(1);
+    snapshot.observe.access_log = None;
+    snapshot.gufo.legacy_status = false;
+    snapshot.gufo.sign = Secret::new(SIGN);
+    snapshot
+}
+
+/// A gateway that runs. Dropping it stops it at once.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) stopper: Stopper,
+    thread: Option<JoinHandle<ExitCode>>,
+}
+
+impl Gateway {
+    /// Starts one with [`snapshot`] as `change` leaves it.
+    pub(crate) fn start(io: IoDriver, change: impl FnOnce(&mut Snapshot)) -> Self {
+        let mut snapshot = snapshot(io);
+        change(&mut snapshot);
+        Gateway::load(Box::new(move |generation| {
+            let mut next = snapshot.clone();
+            next.generation = generation;
+            Ok(next)
+        }))
+    }
+
+    /// Starts one whose configuration `load` makes.
+    pub(crate) fn load(load: Load) -> Self {
+        let mut gateway = control::start(load).unwrap();
+        let address = gateway.addresses()[0];
+        let admin = gateway.admin_address().unwrap();
+        let stopper = gateway.stopper();
+        let thread = Some(std::thread::spawn(move || gateway.run()));
+        Gateway { address, admin, stopper, thread }
+    }
+
+    /// A client that is connected to it.
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Waits for its end; how it ended and how long that took.
+    pub(crate) fn ended(&mut self) -> (ExitCode, Duration) {
+        let began = Instant::now();
+        let thread = self.thread.take().unwrap();
+        eventually("the gateway ends", || thread.is_finished().then_some(()));
+        (thread.join().unwrap(), began.elapsed())
+    }
+
+    /// Stops it and waits for the end of all its connections.
+    pub(crate) fn finish(mut self) {
+        self.stopper.stop();
+        assert_eq!(self.ended().0, ExitCode::SUCCESS);
+    }
+
+    /// The metrics page.
+    pub(crate) fn metrics(&self) -> String {
+        let reply = Client::connect(self.admin).get("/metrics");
+        assert_eq!(reply.status, 200);
+        reply.text()
+    }
+
+    /// The sum of all series of a metric, or of those with a label as in `name{reason="draining"}`.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let (name, label) = name.split_once('{').unwrap_or((name, ""));
+        let label = label.trim_end_matches('}');
+        let page = self.metrics();
+        let samples = page.lines().filter(|line| {
+            line.split([' ', '{']).next() == Some(name) && line.contains(label)
+        });
+        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Waits until a metric has reached `value`.
+    #[track_caller]
+    pub(crate) fn wait_metric(&self, name: &str, value: f64) {
+        eventually(name, || (self.metric(name) >= value).then_some(()));
+    }
+
+    /// Waits until no stream to a service and no upload is open any more, and nothing has panicked.
+    #[track_caller]
+    pub(crate) fn is_clean(&self) {
+        for name in ["otus_upstream_streams_open", "otus_uploads_active"] {
+            eventually(name, || (self.metric(name) == 0.0).then_some(()));
+        }
+        assert!(self.metric("otus_panics_total") == 0.0);
+        assert!(self.metric("otus_bugs_total") == 0.0);
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        self.stopper.stop();
+        let Some(thread) = self.thread.take() else { return };
+        let end = Instant::now() + PATIENCE;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}

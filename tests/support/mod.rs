@@ -1,0 +1,13 @@
+//! What tests of the whole gateway are made of: a gateway in this process, clients on plain sockets,
+//! services that record what reaches them, and peers that misbehave.
+//!
+//! Each test binary uses a part of it. Start with [`gateway`].
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub(crate) mod client;
+pub(crate) mod data;
+pub(crate) mod gateway;
+pub(crate) mod journal;
+pub(crate) mod rude;
+pub(crate) mod service;
