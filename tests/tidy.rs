@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gufo", &["base", "proto", "message", "protocol"]),
     ("transcode", &["base", "proto", "message", "protocol"]),
     ("snapshot", &["base", "message", "route", "policy", "upstream", "transcode", "gufo"]),
-    ("config", &["base", "snapshot", "route", "policy", "upstream"]),
+    ("config", &["base", "snapshot", "route", "policy", "upstream", "gufo"]),
     (
         "proxy",
         &[
@@ -54,9 +54,15 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("shard", &["base", "io", "observe", "snapshot", "proxy"]),
-    ("control", &["base", "io", "observe", "config", "snapshot", "shard", "proto"]),
+    (
+        "control",
+        &[
+            "base", "io", "observe", "config", "snapshot", "shard", "proto", "proxy", "message",
+            "protocol",
+        ],
+    ),
     ("service", &["base", "proto", "observe"]),
-    ("cli", &["config", "control", "service", "base"]),
+    ("cli", &["config", "control", "service", "base", "snapshot", "io", "observe"]),
 ];
 
 /// Modules without `async`, clock, socket or log: what they do follows from their arguments.

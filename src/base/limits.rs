@@ -1,4 +1,5 @@
-//! Every bound, with its unit and its reason. Configurable ones are defaults here; `config` holds their range.
+//! Every bound, with its unit and its reason. Configurable ones are defaults here; `config` holds
+//! their range.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::size::{KIB, MIB};
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a request target. RFC 9112 §3 asks for 8,000 octets at least.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
-/// Fields of one head. HAProxy and Apache allow 100 as well.
+/// Fields of one head. `HAProxy` and Apache allow 100 as well.
 pub const HEAD_FIELDS_MAX: usize = 100;
 /// One small buffer. A head must fit, so that parsing never copies.
 pub const SMALL_BUFFER_BYTES: usize = 16 * 1024;
@@ -50,7 +51,7 @@ pub const LETTERS_MAX: usize = 64;
 /// From the first byte of a head to its end.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two requests of a connection.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+pub const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Between two reads of a body that is expected.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A response that the client does not take makes no progress for this long.
@@ -59,11 +60,13 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const BODY_RATE_BYTES: u64 = KIB;
 /// ... in each such time. No body has a total timeout.
 pub const BODY_RATE_WINDOW: Duration = Duration::from_secs(8);
-/// After an early answer, the rest of the request is read and thrown away for so long ...
+/// After an early answer, the rest of the request is read and thrown away, so that the answer is
+/// not lost to a reset, while no two reads are further apart than this ...
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// ... or for so many bytes, so that the answer is not lost to a reset.
-pub const LINGER_BYTES_MAX: u64 = 64 * MIB;
+/// ... and for so long at most (nginx: `lingering_time`).
+pub const LINGER_TOTAL_MAX: Duration = Duration::from_secs(30);
 
+#[expect(clippy::as_conversions, reason = "constants: there is no other conversion in them")]
 const _: () = {
     assert!(HEAD_BYTES_MAX <= SMALL_BUFFER_BYTES);
     assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
@@ -119,3 +122,19 @@ pub const LABELS_MAX: usize = 256;
 pub const LATENCY_SERIES_MAX: usize = 128;
 /// Notices to the operator that wait to be written. More at once is a storm; the rest is counted.
 pub const NOTICES_MAX: usize = 256;
+/// Routes of one configuration.
+pub const ROUTES_MAX: usize = 65_536;
+/// Segments of the path of a route. Bounds the depth of a lookup.
+pub const ROUTE_SEGMENTS_MAX: usize = 32;
+/// Parameters of the path of a route.
+pub const ROUTE_PARAMS_MAX: usize = 8;
+/// Bytes of a literal segment, or of a host, of a route. Longer ones of requests match no literal.
+pub const ROUTE_LITERAL_BYTES_MAX: usize = 255;
+/// Bytes of a prefix of a route that is compared as a string.
+pub const ROUTE_STRING_BYTES_MAX: usize = 1024;
+/// Endpoints of one upstream.
+pub const ENDPOINTS_MAX: usize = 256;
+/// Between a request that was sent whole and the first byte of its answer. nginx waits 60 s.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Without progress of a body in either direction towards an endpoint.
+pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(1);

@@ -1,4 +1,5 @@
-//! Words for all modules: time, sizes, limits, chance, and what to do when our own facts turn out wrong.
+//! Words for all modules: time, sizes, limits, chance, and what to do when our own facts turn out
+//! wrong.
 //!
 //! Knows nothing of the network or of HTTP. Start with [`time`] and [`limits`].
 

@@ -1,6 +1,6 @@
 //! Chance from a seed: balancing, jitter and ids. Not for secrets.
 
-/// A small fast generator (xoshiro256++ by D. Blackman and S. Vigna, seeded by SplitMix64).
+/// A small fast generator (`xoshiro256++` by D. Blackman and S. Vigna, seeded by `SplitMix64`).
 #[derive(Clone, Debug)]
 pub struct Prng {
     state: [u64; 4],
@@ -23,16 +23,15 @@ impl Prng {
 
     /// Any 64 bits.
     pub fn next_u64(&mut self) -> u64 {
-        let [a, b, c, d] = self.state;
-        let result = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
-        let mut s = [a, b, c, d];
-        s[2] ^= s[0];
-        s[3] ^= s[1];
-        s[1] ^= s[2];
-        s[0] ^= s[3];
-        s[2] ^= b << 17;
-        s[3] = s[3].rotate_left(45);
-        self.state = s;
+        let state = &mut self.state;
+        let result = state[0].wrapping_add(state[3]).rotate_left(23).wrapping_add(state[0]);
+        let second = state[1];
+        state[2] ^= state[0];
+        state[3] ^= state[1];
+        state[1] ^= state[2];
+        state[0] ^= state[3];
+        state[2] ^= second << 17;
+        state[3] = state[3].rotate_left(45);
         result
     }
 

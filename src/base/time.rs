@@ -84,8 +84,8 @@ impl fmt::Display for UnixTime {
 
 /// Year, month and day of a number of days since 1970-01-01 in the proleptic Gregorian calendar.
 ///
-/// Counts years from 1 March, so that the leap day is the last of its year (H. Hinnant, "chrono-compatible
-/// low-level date algorithms", `civil_from_days`).
+/// Counts years from 1 March, so that the leap day is the last of its year (H. Hinnant,
+/// "chrono-compatible low-level date algorithms", `civil_from_days`).
 #[must_use]
 pub fn civil(days: u64) -> (u64, u64, u64) {
     let z = days + 719_468;

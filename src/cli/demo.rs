@@ -40,9 +40,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
     println!("  files     {}\n", args.directory.display());
     println!("try:");
     println!("  curl -T big.iso http://{address}/api/v3/storage/upload -H 'X-Filename: big.iso'");
-    println!(
-        "  curl -X PUT http://{address}/api/v3/storage/upload -F file=@a.jpg -F file=@b.jpg"
-    );
+    println!("  curl -X PUT http://{address}/api/v3/storage/upload -F file=@a.jpg -F file=@b.jpg");
     println!("  curl 'http://{address}/api/v3/echo/hello?name=x'\n");
     println!("Ctrl-C stops it.");
     let code = gateway.serve(signals);

@@ -1,4 +1,5 @@
-//! The operator's listener: metrics, liveness, readiness. Off the shards, one short-lived thread a connection.
+//! The operator's listener: metrics, liveness, readiness. Off the shards, one short-lived thread a
+//! connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -51,10 +52,11 @@ fn accept(listener: &TcpListener, state: &Arc<State>, latency: &Latency) {
             continue;
         }
         let (state, latency, counted) = (Arc::clone(state), Arc::clone(latency), Arc::clone(&open));
-        let spawned = std::thread::Builder::new().name("otus-admin-conn".to_owned()).spawn(move || {
-            let _ = serve(stream, &state, &latency);
-            counted.fetch_sub(1, Ordering::Relaxed);
-        });
+        let spawned =
+            std::thread::Builder::new().name("otus-admin-conn".to_owned()).spawn(move || {
+                let _ = serve(stream, &state, &latency);
+                counted.fetch_sub(1, Ordering::Relaxed);
+            });
         if spawned.is_err() {
             open.fetch_sub(1, Ordering::Relaxed);
         }
@@ -122,8 +124,8 @@ fn is_metrics(path: &[u8], state: &State) -> bool {
     })
 }
 
-/// With a token set, a reader must show it. Without one, only a listener on loopback is open: it is the
-/// address that protects the page then (ARCHITECTURE.md has the decision).
+/// With a token set, a reader must show it. Without one, only a listener on loopback is open: it is
+/// the address that protects the page then (ARCHITECTURE.md has the decision).
 fn refusal(head: &RequestHead, bytes: &[u8], state: &State) -> Option<&'static str> {
     let snapshot = state.snapshot();
     match &snapshot.server.metrics_token {

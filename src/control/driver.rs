@@ -27,17 +27,24 @@ pub fn choose(wanted: IoDriver, notices: &Notices) -> Result<Driver, String> {
 /// What the error means and what to do about it.
 fn explain(error: &std::io::Error) -> String {
     let way_out = match error.raw_os_error() {
-        Some(libc_errno::EPERM) => match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled") {
-            Ok(value) if value.trim() != "0" => {
-                "kernel.io_uring_disabled forbids it; `sysctl -w kernel.io_uring_disabled=0` allows it"
+        Some(libc_errno::EPERM) => {
+            match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled") {
+                Ok(value) if value.trim() != "0" => {
+                    "kernel.io_uring_disabled forbids it; \
+                     `sysctl -w kernel.io_uring_disabled=0` allows it"
+                }
+                _ => {
+                    "a seccomp profile forbids it (Docker's default one does); \
+                     allow io_uring_setup, io_uring_enter and io_uring_register"
+                }
             }
-            _ => {
-                "a seccomp profile forbids it (Docker's default one does); allow io_uring_setup, \
-                 io_uring_enter and io_uring_register"
-            }
-        },
-        Some(libc_errno::ENOSYS) => "this kernel has no io_uring; Linux 6.1 or later has what is needed",
-        Some(libc_errno::EINVAL) => "this kernel's io_uring is too old; Linux 6.1 or later has what is needed",
+        }
+        Some(libc_errno::ENOSYS) => {
+            "this kernel has no io_uring; Linux 6.1 or later has what is needed"
+        }
+        Some(libc_errno::EINVAL) => {
+            "this kernel's io_uring is too old; Linux 6.1 or later has what is needed"
+        }
         Some(libc_errno::ENOMEM) => "the limit of locked memory is too small; raise LimitMEMLOCK",
         _ => "the kernel refused it",
     };

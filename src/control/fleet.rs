@@ -11,7 +11,7 @@ use crate::io::uring::{Driver, RingBell, bind};
 use crate::observe::access_log;
 use crate::observe::counters::{CountersReader, ShardCounters};
 use crate::observe::latency::Batch;
-use crate::observe::log_writer::{LogTarget, LogWriter};
+use crate::observe::log_writer::{LogStats, LogTarget, LogWriter};
 use crate::observe::notice::Notices;
 use crate::proxy::tables::socket_options;
 use crate::shard::Grace;
@@ -110,8 +110,7 @@ impl Fleet {
     pub(super) fn publish(&self, snapshot: &Arc<Snapshot>) -> Result<(), String> {
         let (done, answers) = bounded(self.postboxes.len());
         for postbox in self.postboxes.iter() {
-            let letter =
-                Letter::Publish { snapshot: Arc::clone(snapshot), done: done.clone() };
+            let letter = Letter::Publish { snapshot: Arc::clone(snapshot), done: done.clone() };
             postbox.post(letter).map_err(|_| "a shard does not read its mailbox".to_owned())?;
         }
         let deadline = Instant::now() + ANSWER_TIMEOUT;
@@ -140,6 +139,18 @@ impl Fleet {
         self.cut_off
     }
 
+    /// What the log thread does.
+    pub(super) fn log_stats(&self) -> Option<Arc<LogStats>> {
+        self.log.as_ref().map(LogWriter::stats)
+    }
+
+    /// Opens the access log anew, after a rotation has renamed it.
+    pub(super) fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
     pub(super) fn stop_log(&mut self, patience: Duration) {
         if let Some(log) = self.log.take() {
             log.stop(patience);
@@ -151,7 +162,8 @@ fn target(snapshot: &Snapshot) -> LogTarget {
     match &snapshot.observe.access_log {
         Some(TargetSpec::Stderr) => LogTarget::Stderr,
         Some(TargetSpec::File(path)) => LogTarget::File(path.clone()),
-        Some(TargetSpec::Stdout) | None => LogTarget::Stdout,
+        Some(TargetSpec::Stdout) => LogTarget::Stdout,
+        None => LogTarget::Off,
     }
 }
 
@@ -168,7 +180,9 @@ fn listen(
         let options: SocketOptions = socket_options(&listener.transport);
         let mut address = listener.address;
         for shard in &mut sockets {
-            let fail = |error| format!("listener `{}`: cannot listen on {address}: {error}", listener.name);
+            let fail = |error| {
+                format!("listener `{}`: cannot listen on {address}: {error}", listener.name)
+            };
             let socket = bind(address, options).map_err(fail)?;
             address = socket.local_addr().map_err(fail)?;
             shard.push(socket);

@@ -1,7 +1,7 @@
 //! The one other thread: configuration in, snapshots out, and the life of the process.
 //!
-//! [`start`] opens the listeners, starts the shards and waits for what the operator asks: SIGHUP reads the
-//! configuration again, SIGTERM finishes and stops. Nothing here is on the request path.
+//! [`start`] opens the listeners, starts the shards and waits for what the operator asks: SIGHUP
+//! reads the configuration again, SIGTERM finishes and stops. Nothing here is on the request path.
 
 pub mod admin;
 pub mod cores;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 pub use crate::io::signals::Signal;
 use crate::io::signals::Signals;
@@ -35,6 +35,8 @@ enum Ask {
     Stop,
 }
 
+/// Between two collections of latencies when nobody reads the metrics.
+const COLLECT_INTERVAL: Duration = Duration::from_mins(1);
 /// Exit code when a drain had to cut connections off.
 const CUT_OFF: u8 = 3;
 /// How long the log may take to be written at the end.
@@ -50,7 +52,8 @@ pub struct Gateway {
     notices: Notices,
 }
 
-/// Blocks the signals that control waits for, in this thread and all that it starts: call it first of all.
+/// Blocks the signals that control waits for, in this thread and all that it starts: call it first
+/// of all.
 pub fn block_signals() -> Signals {
     Signals::block()
 }
@@ -63,6 +66,9 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let driver = driver::choose(snapshot.server.io, &notices)?;
     let fleet = Fleet::start(&snapshot, driver, notices.clone())?;
     let state = State::new(Arc::clone(&snapshot), driver, fleet.readers(), notices.clone());
+    if let Some(stats) = fleet.log_stats() {
+        state.set_log(stats);
+    }
     let (asker, asks) = unbounded();
     let gateway = Gateway { fleet, state: Arc::new(state), load, asks, asker, notices };
     gateway.start_admin(&snapshot)?;
@@ -85,7 +91,8 @@ impl Gateway {
         (self.fleet.len(), self.state.driver().name())
     }
 
-    /// Serves until it is told to stop by `signals`, or by [`Stopper::stop`]; returns the exit code.
+    /// Serves until it is told to stop by `signals`, or by [`Stopper::stop`]; returns the exit
+    /// code.
     pub fn serve(mut self, signals: Signals) -> ExitCode {
         let asker = self.asker.clone();
         let listen = move || loop {
@@ -110,13 +117,16 @@ impl Gateway {
 
     /// Serves until it is told to stop; returns the exit code.
     pub fn run(&mut self) -> ExitCode {
-        while let Ok(ask) = self.asks.recv() {
-            match ask {
-                Ask::Reload => self.reload(),
-                Ask::Stop => return self.stop(),
+        let latency = self.fleet.latency();
+        loop {
+            match self.asks.recv_timeout(COLLECT_INTERVAL) {
+                Ok(Ask::Reload) => self.reload(),
+                Ok(Ask::Stop) => return self.stop(),
+                // What a shard holds is bounded also if nobody reads the metrics.
+                Err(RecvTimeoutError::Timeout) => self.state.collect(&latency()),
+                Err(RecvTimeoutError::Disconnected) => return ExitCode::FAILURE,
             }
         }
-        ExitCode::FAILURE
     }
 
     fn start_admin(&self, snapshot: &Snapshot) -> Result<(), String> {
@@ -128,6 +138,7 @@ impl Gateway {
 
     /// All or nothing: on any fault the running generation stays.
     fn reload(&mut self) {
+        self.fleet.reopen_log();
         let running = self.state.snapshot();
         let generation = running.generation + 1;
         let loaded = (self.load)(generation).map(Arc::new);

@@ -10,6 +10,7 @@ use crate::io::uring::Driver;
 use crate::observe::counters::CountersReader;
 use crate::observe::exposition::{self, Running, View};
 use crate::observe::latency::{Batch, Totals};
+use crate::observe::log_writer::LogStats;
 use crate::observe::notice::Notices;
 use crate::observe::process::ProcessStats;
 use crate::proxy::reason;
@@ -22,6 +23,7 @@ pub struct State {
     readers: Vec<CountersReader>,
     notices: Notices,
     reasons: Vec<&'static str>,
+    log: OnceLock<Arc<LogStats>>,
     admin: OnceLock<SocketAddr>,
     draining: AtomicBool,
     inner: Mutex<Inner>,
@@ -56,6 +58,7 @@ impl State {
             readers,
             notices,
             reasons: reason::ALL.iter().map(|reason| reason.row().code).collect(),
+            log: OnceLock::new(),
             admin: OnceLock::new(),
             draining: AtomicBool::new(false),
             inner: Mutex::new(inner),
@@ -85,6 +88,18 @@ impl State {
         let _ = self.admin.set(address);
     }
 
+    pub(super) fn set_log(&self, stats: Arc<LogStats>) {
+        let _ = self.log.set(stats);
+    }
+
+    /// Takes in what the shards have measured.
+    pub(super) fn collect(&self, batches: &[Batch]) {
+        let mut inner = self.inner();
+        for batch in batches {
+            inner.latency.add(batch);
+        }
+    }
+
     pub(super) fn publish(&self, snapshot: Arc<Snapshot>) {
         let mut inner = self.inner();
         inner.labels.learn(&snapshot);
@@ -103,10 +118,8 @@ impl State {
 
     /// The metrics page, with what the shards have measured since the last one.
     pub(super) fn metrics(&self, batches: &[Batch]) -> String {
-        let mut inner = self.inner();
-        for batch in batches {
-            inner.latency.add(batch);
-        }
+        self.collect(batches);
+        let inner = self.inner();
         let process = ProcessStats::read().ok();
         let mut page = String::new();
         let view = View {
@@ -115,7 +128,7 @@ impl State {
             routes: &inner.labels.routes,
             upstreams: &inner.labels.upstreams,
             reasons: &self.reasons,
-            log: None,
+            log: self.log.get().map(|stats| &**stats),
             notices: &self.notices,
             process: process.as_ref(),
             running: Running {

@@ -114,6 +114,8 @@ impl Reply {
         self.arena.reserve(message.len());
         match dialect {
             Dialect::B => {
+                // What a message holds is about as long as the message.
+                self.arena.reserve(message.len());
                 let mut reader = Reader::new(message);
                 while let Some(field) = reader.next_field()? {
                     match field {
@@ -229,6 +231,9 @@ impl Reply {
         if self.entries.len() >= limits::REPLY_ENTRIES_MAX {
             return Err(ReplyError::TooManyEntries);
         }
+        if self.entries.is_empty() {
+            self.entries.reserve(8);
+        }
         let (key, any) = values::entry(entry)?;
         let start = self.arena.len();
         self.arena.extend_from_slice(key.as_bytes());
@@ -278,6 +283,9 @@ impl Reply {
 
     /// Leaves the last of the entries with one key, and the arena without too much waste.
     fn settle(&mut self) {
+        if self.are_keys_distinct() {
+            return;
+        }
         if self.entries.len() <= FEW && self.keys_differ() {
             return;
         }
@@ -316,6 +324,16 @@ impl Reply {
             let mut before = self.entries.iter().take(at);
             before.all(|other| self.bytes(&other.key) != self.bytes(&one.key))
         })
+    }
+
+    /// Looks at each pair where there are few, which is cheaper than sorting them. Many may be
+    /// distinct too.
+    fn are_keys_distinct(&self) -> bool {
+        let key = |entry: &Entry| self.arena.get(entry.key.clone());
+        self.entries.len() <= 16
+            && self.entries.iter().enumerate().all(|(at, entry)| {
+                self.entries.iter().take(at).all(|other| key(other) != key(entry))
+            })
     }
 
     fn compact(&mut self) {

@@ -24,11 +24,15 @@ pub const fn varint_len(value: u64) -> usize {
 }
 
 /// Writes `value` as a varint.
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, value: u64) {
-    if let Ok(byte @ 0..=0x7f) = u8::try_from(value) {
-        out.push(byte);
-        return;
+    match u8::try_from(value) {
+        Ok(byte @ 0..=0x7f) => out.push(byte),
+        _ => put_long_varint(out, value),
     }
+}
+
+fn put_long_varint(out: &mut Vec<u8>, value: u64) {
     let mut rest = value;
     loop {
         let [low, ..] = rest.to_le_bytes();
@@ -145,6 +149,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// See [`WireError`]. After an error the rest cannot be read.
+    #[inline]
     pub fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -170,7 +175,17 @@ impl<'a> Reader<'a> {
         Ok(Some((number, value)))
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
+        // Almost all keys and lengths are one byte.
+        if let [byte @ 0..=0x7f, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0u64;
         for at in 0..10u32 {
             let (byte, rest) = self.rest.split_first().ok_or(WireError::Truncated)?;

@@ -42,7 +42,8 @@ impl Buffer {
         self.start == self.end
     }
 
-    /// Where the filled bytes stand in the whole buffer; ranges given to a [`Gather`] count from the same origin.
+    /// Where the filled bytes stand in the whole buffer; ranges given to a [`Gather`] count from
+    /// the same origin.
     #[must_use]
     pub fn position(&self) -> usize {
         self.start
@@ -66,7 +67,11 @@ impl Buffer {
         self.storage.get_mut(end..).unwrap_or_default()
     }
 
-    /// The first `len` bytes of the room are filled now; no more than there is room.
+    /// The first `len` bytes of the room are filled now.
+    ///
+    /// # Panics
+    ///
+    /// If there is less room: bytes that nobody wrote would be read.
     pub fn fill(&mut self, len: usize) {
         assert!(len <= self.room(), "more bytes than there was room for");
         self.end += len;
@@ -181,8 +186,8 @@ impl BufferPool {
     }
 }
 
-/// What one write is made of, in order: small bytes of its own (heads, frame headers) and ranges of one
-/// payload buffer, which are sent from where they were received.
+/// What one write is made of, in order: small bytes of its own (heads, frame headers) and ranges of
+/// one payload buffer, which are sent from where they were received.
 #[derive(Debug, Default)]
 pub struct Gather {
     own: Vec<u8>,
@@ -281,7 +286,8 @@ impl Gather {
         self.parts.len()
     }
 
-    /// Slices of what is left after the first `skip` bytes, as many as `out` holds; returns how many.
+    /// Slices of what is left after the first `skip` bytes, as many as `out` holds; returns how
+    /// many.
     pub fn slices<'a>(&'a self, mut skip: usize, out: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut count = 0;
         for part in &self.parts {

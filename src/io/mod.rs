@@ -1,16 +1,17 @@
 //! The only door to the world: clock, chance, sockets, tasks.
 //!
-//! Production code above is generic over [`Io`]. [`uring`] is the kernel's world (io_uring through
-//! monoio, or epoll where io_uring is denied); [`sim`] is a world made up from a seed, in which the same
-//! code runs deterministically.
+//! Production code above is generic over [`Io`]. [`uring`] is the kernel's world (`io_uring`
+//! through monoio, or epoll where `io_uring` is denied); [`sim`] is a world made up from a seed, in
+//! which the same code runs deterministically.
 //!
 //! The contract that both keep, and that every caller may rely on:
 //!
 //! 1. A call that can wait takes a deadline and ends by it.
-//! 2. `read` and `write` take their buffers by value and give them back on every path. Their futures are
-//!    awaited to the end: bytes that have moved are reported. [`Socket::cancel`] ends them early.
-//! 3. Only [`Socket::readable`], [`Io::sleep_until`] and [`Ear::listen`] may be dropped while they wait;
-//!    they move no bytes.
+//! 2. `read` and `write` take their buffers by value and give them back on every path. Their
+//!    futures are awaited to the end: bytes that have moved are reported. [`Socket::cancel`] ends
+//!    them early.
+//! 3. Only [`Socket::readable`], [`Io::sleep_until`] and [`Ear::listen`] may be dropped while they
+//!    wait; they move no bytes.
 //! 4. Dropping the last clone of a socket closes it.
 
 pub mod buffer;
@@ -56,7 +57,8 @@ pub struct SocketOptions {
     pub nodelay: bool,
     /// `TCP_CONGESTION`, for example `bbr` or `cubic`.
     pub congestion: Option<Text<16>>,
-    /// `TCP_NOTSENT_LOWAT` in bytes: how much unsent data may queue before the socket stops being writable.
+    /// `TCP_NOTSENT_LOWAT` in bytes: how much unsent data may queue before the socket stops being
+    /// writable.
     pub not_sent_lowat: Option<u32>,
     /// `SO_RCVBUF` in bytes; switches the kernel's own tuning off.
     pub receive_buffer: Option<u32>,
@@ -129,7 +131,8 @@ pub trait Listener: Clone + 'static {
 
     /// The next connection and its peer's address. Never dropped while it waits: use `cancel`.
     fn accept(&self) -> impl Future<Output = Result<(Self::Socket, SocketAddr), IoError>>;
-    /// Ends a waiting `accept` with [`IoError::Cancelled`], and all later ones once the queue is empty.
+    /// Ends a waiting `accept` with [`IoError::Cancelled`], and all later ones once the queue is
+    /// empty.
     fn cancel(&self);
     /// The address in use, with its real port.
     fn address(&self) -> SocketAddr;
@@ -140,7 +143,8 @@ pub trait Socket: Clone + 'static {
     /// Waits until a read would not wait: bytes, end or error. Moves nothing, may be dropped.
     fn readable(&self, deadline: Instant) -> impl Future<Output = Result<(), IoError>>;
 
-    /// Reads at least one byte into the free part of `buffer` and says how many; zero: the peer has finished.
+    /// Reads at least one byte into the free part of `buffer` and says how many; zero: the peer has
+    /// finished.
     fn read(
         &self,
         buffer: Buffer,
@@ -154,13 +158,15 @@ pub trait Socket: Clone + 'static {
         deadline: Instant,
     ) -> impl Future<Output = (Result<(), IoError>, Gather)>;
 
-    /// Ends the connection now: calls that wait return soon, with [`IoError::Cancelled`] or with what they had.
+    /// Ends the connection now: calls that wait return soon, with [`IoError::Cancelled`] or with
+    /// what they had.
     fn cancel(&self);
 
     /// Tells the peer that no more bytes come. What was written is still delivered.
     fn shutdown_write(&self);
 
-    /// Whether the peer is known to have finished or reset, even behind bytes that were not read yet.
+    /// Whether the peer is known to have finished or reset, even behind bytes that were not read
+    /// yet.
     fn is_peer_gone(&self) -> bool;
 
     /// Closes with a reset instead of an orderly end, so that a cut message cannot look complete.

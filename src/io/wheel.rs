@@ -1,12 +1,12 @@
 //! Deadlines of many sockets for the price of one timer.
 //!
-//! A deadline that moves later (the usual case: a connection that lives) costs one store; the wheel finds
-//! out when its turn comes. One that moves earlier is linked anew. Resolution is [`TICK`].
+//! A deadline that moves later (the usual case: a connection that lives) costs one store; the wheel
+//! finds out when its turn comes. One that moves earlier is linked anew. Resolution is [`TICK`].
 
 #![expect(
     clippy::indexing_slicing,
     clippy::as_conversions,
-    reason = "keys and links are indices that only this file makes; u32 to usize loses nothing on 64-bit Linux"
+    reason = "keys and links are indices that only this file makes; u32 fits into usize"
 )]
 
 use std::task::Waker;

@@ -44,10 +44,9 @@ impl<'a, I: Io> Attempts<'a, I> {
         record: &mut Record,
     ) -> Result<Self, Reason> {
         let id = target.module.upstream;
-        let (Some(spec), Some(table)) = (
-            exchange.tables.snapshot.upstream(id),
-            exchange.tables.upstreams.get(id.index()),
-        ) else {
+        let (Some(spec), Some(table)) =
+            (exchange.tables.snapshot.upstream(id), exchange.tables.upstreams.get(id.index()))
+        else {
             return Err(Reason::Bug);
         };
         record.upstream = Some(id);
@@ -116,8 +115,7 @@ impl<'a, I: Io> Attempts<'a, I> {
             cx.counters.count(Counter::RetriesDenied);
             return false;
         }
-        let wait =
-            cx.with_prng(|prng| retry::backoff(&self.spec.retry, self.made + 1, prng));
+        let wait = cx.with_prng(|prng| retry::backoff(&self.spec.retry, self.made + 1, prng));
         let until = cx.io.now() + wait;
         if until >= deadline {
             return false;
@@ -133,8 +131,8 @@ impl<'a, I: Io> Attempts<'a, I> {
     }
 }
 
-/// Waits for something of a call: for its end, or for a message. Gives up at the deadline, and soon after
-/// the client has left.
+/// Waits for something of a call: for its end, or for a message. Gives up at the deadline, and soon
+/// after the client has left.
 pub(super) async fn wait<I: Io, F: Future<Output = ()>>(
     exchange: &Exchange<'_, I>,
     deadline: Instant,

@@ -1,10 +1,13 @@
-//! The body of a request as it comes: bytes from the socket, payload as ranges of the buffer they lie in.
+//! The body of a request as it comes: bytes from the socket, payload as ranges of the buffer they
+//! lie in.
 
+use std::future::pending;
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::io::buffer::{Buffer, Gather};
+use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
 use crate::protocol::h1::body::{BodyDecoder, BodyError, BodyEvent};
@@ -16,15 +19,15 @@ use super::reason::Reason;
 
 /// What a client must bring: so many bytes in each such time that we wait for it.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     /// Bytes ...
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// ... in this time.
-    pub window: Duration,
+    pub(super) window: Duration,
 }
 
 /// A request body that is being received. One buffer at a time; none while nothing is there.
-pub struct RequestBody<'a, I: Io> {
+pub(super) struct RequestBody<'a, I: Io> {
     cx: &'a Context<I>,
     socket: &'a SocketOf<I>,
     decoder: BodyDecoder,
@@ -39,7 +42,7 @@ pub struct RequestBody<'a, I: Io> {
 
 /// The next thing in the buffer that was taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Piece {
+pub(super) enum Piece {
     /// Payload: a range that counts from the start of the whole buffer.
     Data(Range<usize>),
     /// All of the buffer was looked at.
@@ -50,7 +53,7 @@ pub enum Piece {
 
 impl<'a, I: Io> RequestBody<'a, I> {
     /// A body whose first bytes may already lie in `buffer`, behind the head, which is consumed.
-    pub fn new(
+    pub(super) fn new(
         cx: &'a Context<I>,
         socket: &'a SocketOf<I>,
         buffer: Buffer,
@@ -74,44 +77,55 @@ impl<'a, I: Io> RequestBody<'a, I> {
     }
 
     /// Payload bytes so far.
-    pub fn received(&self) -> u64 {
+    pub(super) fn received(&self) -> u64 {
         self.received
     }
 
     /// Whether the whole body was decoded.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.decoder.is_done()
     }
 
-    /// Whether the client still waits to be asked for the body.
-    pub fn is_unasked(&self) -> bool {
-        self.continue_due
+    /// Whether the body is known to be too large before anything of it is looked at.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.decoder.is_refused()
     }
 
     /// The bytes that lie behind the body, if it is complete: the start of the next request.
-    pub fn into_rest(self) -> Option<Buffer> {
+    pub(super) fn into_rest(self) -> Option<Buffer> {
         self.buffer
     }
 
     /// Takes the buffer to decode from; waits for bytes if it holds none.
-    pub async fn take(&mut self) -> Result<Buffer, Reason> {
+    pub(super) async fn take(&mut self) -> Result<Buffer, Reason> {
+        match self.take_unless(pending()).await? {
+            Some(buffer) => Ok(buffer),
+            None => Err(Reason::Bug),
+        }
+    }
+
+    /// The same; nothing if `over` came to its end before there were bytes.
+    pub(super) async fn take_unless(
+        &mut self,
+        over: impl Future<Output = ()>,
+    ) -> Result<Option<Buffer>, Reason> {
         if let Some(buffer) = self.buffer.take() {
             if !buffer.is_empty() || self.decoder.is_done() {
-                return Ok(buffer);
+                return Ok(Some(buffer));
             }
             drop(buffer); // It goes home while we wait: an idle upload owns no memory.
         }
         self.ask().await?;
-        self.receive().await
+        self.receive(over).await
     }
 
     /// Gives the buffer back; what was not decoded stays in it.
-    pub fn put(&mut self, buffer: Buffer) {
+    pub(super) fn put(&mut self, buffer: Buffer) {
         self.buffer = Some(buffer);
     }
 
     /// Decodes the next piece of a buffer that was taken.
-    pub fn next(&mut self, buffer: &mut Buffer) -> Result<Piece, Reason> {
+    pub(super) fn next(&mut self, buffer: &mut Buffer) -> Result<Piece, Reason> {
         loop {
             if self.decoder.is_done() {
                 return Ok(Piece::End);
@@ -145,24 +159,22 @@ impl<'a, I: Io> RequestBody<'a, I> {
     }
 
     /// Waits until bytes are there, and only then takes memory for them.
-    async fn receive(&mut self) -> Result<Buffer, Reason> {
+    async fn receive(&mut self, over: impl Future<Output = ()>) -> Result<Option<Buffer>, Reason> {
         let start = self.cx.io.now();
         let left = self.pace.window.saturating_sub(self.waited).max(Duration::from_millis(1));
         let idle = start + self.timeouts.body_idle;
-        let result = self.wait(start, start + left, idle).await;
-        let result = match result {
-            Ok(()) => {
-                let buffer = self.cx.buffers.large();
-                self.socket.read(buffer, idle).await
-            }
-            Err(reason) => return Err(reason),
-        };
-        match result {
+        // Only the wait can be given up: a read moves bytes.
+        match race(self.wait(start, start + left, idle), over).await {
+            Either::First(ready) => ready?,
+            Either::Second(()) => return Ok(None),
+        }
+        let buffer = self.cx.buffers.large();
+        match self.socket.read(buffer, idle).await {
             (Ok(0), _) => Err(Reason::BodyTruncated),
             (Ok(len), buffer) => {
                 self.waited += self.cx.io.now() - start;
                 self.count(len)?;
-                Ok(buffer)
+                Ok(Some(buffer))
             }
             (Err(IoError::TimedOut), _) => Err(self.timed_out(Reason::BodyTimedOut)),
             (Err(_), _) => Err(Reason::ClientLeft),
@@ -200,7 +212,8 @@ impl<'a, I: Io> RequestBody<'a, I> {
         self.check_pace()
     }
 
-    /// Only time spent waiting for the client counts: backpressure from the service is not its fault.
+    /// Only time spent waiting for the client counts: backpressure from the service is not its
+    /// fault.
     fn check_pace(&mut self) -> Result<(), Reason> {
         if self.waited < self.pace.window {
             return Ok(());

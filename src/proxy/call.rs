@@ -10,6 +10,7 @@ use crate::gufo::request::Call;
 use crate::io::Io;
 use crate::message::head::Method;
 use crate::message::known::Known;
+use crate::observe::counters::Counter;
 use crate::protocol::grpc::status::Status;
 
 use super::attempt::{Attempts, Method as GrpcMethod, wait};
@@ -64,7 +65,16 @@ pub(super) async fn run<I: Io>(
                         }
                         return Reply::answer(&answer, exchange.cx.io.unix_now());
                     }
-                    Status::Unavailable => (Reason::ServiceFailed(outcome.status), method.is_idempotent()),
+                    // The service keeps the deadline that it was told, and may notice first.
+                    Status::Cancelled | Status::DeadlineExceeded
+                        if exchange.cx.io.now() >= deadline =>
+                    {
+                        exchange.cx.counters.count(Counter::UpstreamTimeouts);
+                        (Reason::UpstreamTimedOut, false)
+                    }
+                    Status::Unavailable => {
+                        (Reason::ServiceFailed(outcome.status), method.is_idempotent())
+                    }
                     status => (Reason::ServiceFailed(status), false),
                 }
             }
@@ -82,11 +92,8 @@ async fn read_body<I: Io>(body: &mut RequestBody<'_, I>) -> Result<Vec<u8>, Reas
     let mut json = Vec::new();
     while !body.is_done() {
         let mut buffer = body.take().await?;
-        loop {
-            match body.next(&mut buffer)? {
-                Piece::Data(range) => json.extend_from_slice(buffer.range(range)),
-                Piece::Empty | Piece::End => break,
-            }
+        while let Piece::Data(range) = body.next(&mut buffer)? {
+            json.extend_from_slice(buffer.range(range));
         }
         body.put(buffer);
     }
@@ -132,11 +139,31 @@ pub(super) fn with_call<I: Io, T>(
     })
 }
 
-/// An address as text, without an allocation.
+/// An address as text, without an allocation; IPv4 without the machinery of `fmt`.
 fn ip_text(address: IpAddr) -> Text<48> {
     let mut text = Text::EMPTY;
-    // A text of 48 bytes has room for every address.
-    let _ = write!(text, "{address}");
+    match address {
+        IpAddr::V4(address) => {
+            let mut digits = [0; 15];
+            let mut len = 0;
+            for (at, octet) in address.octets().into_iter().enumerate() {
+                let dot = (at > 0).then_some(b'.');
+                let hundreds = (octet >= 100).then_some(b'0' + octet / 100);
+                let tens = (octet >= 10).then_some(b'0' + octet / 10 % 10);
+                for byte in [dot, hundreds, tens, Some(b'0' + octet % 10)].into_iter().flatten() {
+                    if let Some(place) = digits.get_mut(len) {
+                        *place = byte;
+                        len += 1;
+                    }
+                }
+            }
+            text.push_str(
+                str::from_utf8(digits.get(..len).unwrap_or_default()).unwrap_or_default(),
+            );
+        }
+        // A text of 48 bytes has room for every address.
+        IpAddr::V6(address) => drop(write!(text, "{address}")),
+    }
     text
 }
 
@@ -154,7 +181,15 @@ fn language(accept: Option<&str>) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::language;
+    use super::{ip_text, language};
+
+    #[test]
+    fn addresses_are_written_as_usual() {
+        for text in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "10.20.3.100", "2001:db8::1", "::1"]
+        {
+            assert_eq!(ip_text(text.parse().unwrap()).as_str(), text);
+        }
+    }
 
     #[test]
     fn the_first_language_counts_without_its_region() {

@@ -6,8 +6,9 @@ use crate::message::head::RequestHead;
 use crate::message::known::Known;
 use crate::snapshot::cidr::Cidr;
 
-/// The peer's address; or, if the peer is trusted, what the last trusted one of the proxies before it saw:
-/// `X-Forwarded-For` is read from the right, as everything left of an untrusted address is its own invention.
+/// The peer's address; or, if the peer is trusted, what the last trusted one of the proxies before
+/// it saw: `X-Forwarded-For` is read from the right, as everything left of an untrusted address is
+/// its own invention.
 pub(super) fn address(
     trusted: &[Cidr],
     peer: SocketAddr,
@@ -34,8 +35,9 @@ pub(super) fn address(
 
 fn parse(element: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(element.trim_ascii()).ok()?;
-    let address = text.parse::<IpAddr>().ok().or_else(|| {
-        text.parse::<SocketAddr>().ok().map(|address| address.ip())
-    })?;
+    let address = text
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
     Some(address.to_canonical())
 }

@@ -1,10 +1,11 @@
 //! A client's connection: waiting, reading heads, and one exchange after the other.
 //!
-//! While it waits for a request it owns no buffer and almost no memory; what an exchange needs lives in a
-//! future of its own that exists only as long as there is something to do.
+//! While it waits for a request it owns no buffer and almost no memory; what an exchange needs
+//! lives in a future of its own that exists only as long as there is something to do.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::io::buffer::Buffer;
@@ -30,13 +31,20 @@ pub enum After {
     Close,
 }
 
+/// For the first request of a connection that is taken during a drain.
+const LAST_CHANCE: Duration = Duration::from_millis(500);
+
 /// Serves a connection to its end.
 pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketAddr) {
     cx.counters.count(Counter::ConnectionsAccepted);
     let closed = CountClosed(&cx);
-    let mut idle = cx.tables().snapshot.timeouts.head; // A new connection has to say something soon.
+    // A new connection has to say something soon; one that was queued before a drain, at once.
+    let mut idle = cx.tables().snapshot.timeouts.head;
+    if cx.is_draining() {
+        idle = idle.min(LAST_CHANCE);
+    }
     loop {
-        if cx.is_draining() || wait(&cx, &socket, idle).await.is_err() {
+        if wait(&cx, &socket, idle).await.is_err() {
             break;
         }
         match Box::pin(busy(&cx, &socket, peer)).await {
@@ -46,6 +54,9 @@ pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketA
                 break;
             }
             After::Close => break,
+        }
+        if cx.is_draining() {
+            break;
         }
         idle = cx.tables().snapshot.timeouts.idle;
     }
@@ -64,7 +75,7 @@ impl<I: Io> Drop for CountClosed<'_, I> {
 async fn wait<I: Io>(
     cx: &Context<I>,
     socket: &SocketOf<I>,
-    idle: std::time::Duration,
+    idle: Duration,
 ) -> Result<(), IoError> {
     let _place = cx.parked.enter(socket);
     socket.readable(cx.io.now() + idle).await
@@ -78,7 +89,7 @@ async fn busy<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr
         let started = cx.io.now();
         let read = read_head(cx, socket, buffer, &mut head, started).await;
         let after = match read {
-            Ok(rest) => exchange::run(cx, socket, peer, &mut head, rest, started).await,
+            Ok(rest) => exchange::run(cx, socket, peer, &head, rest, started).await,
             Err(HeadFault::Quiet) => After::Close,
             Err(HeadFault::Answer(reason)) => {
                 exchange::refuse(cx, socket, peer, &head, reason, started).await
@@ -135,10 +146,9 @@ async fn read_head<I: Io>(
         buffer = back;
         match result {
             Ok(0) => return Err(HeadFault::Quiet),
-            Ok(len) => cx.counters.add(
-                Counter::DownstreamReceivedBytes,
-                u64::try_from(len).unwrap_or(u64::MAX),
-            ),
+            Ok(len) => cx
+                .counters
+                .add(Counter::DownstreamReceivedBytes, u64::try_from(len).unwrap_or(u64::MAX)),
             Err(IoError::TimedOut) => {
                 cx.counters.count(Counter::DownstreamTimeouts);
                 return Err(HeadFault::Answer(Reason::HeadTimedOut));

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::prng::Prng;
-use crate::io::buffer::BufferPool;
 use crate::io::Io;
+use crate::io::buffer::BufferPool;
 use crate::message::head::RequestHead;
 use crate::observe::access_log::LogSender;
 use crate::observe::counters::{Counter, ShardCounters};

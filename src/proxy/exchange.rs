@@ -9,7 +9,7 @@ use crate::gufo::path::{self, ModulePath, PathError, Reserved};
 use crate::io::Io;
 use crate::io::buffer::Buffer;
 use crate::message::framing::Framing;
-use crate::message::head::{Method, RequestHead};
+use crate::message::head::{Method, RequestHead, Version};
 use crate::message::known::Known;
 use crate::observe::labels::Label;
 use crate::protocol::h1::body::BodyDecoder;
@@ -74,11 +74,19 @@ pub(super) async fn run<I: Io>(
     let HeadText { head, text } = head;
     let request_id = request_id::of(cx, head, text);
     let client = super::client::address(&tables.snapshot.server.trusted_peers, peer, head, text);
-    let exchange = Exchange { cx, socket, head, text, tables: Rc::clone(&tables), client, request_id };
+    let exchange =
+        Exchange { cx, socket, head, text, tables: Rc::clone(&tables), client, request_id };
     let mut record = Record::begin(cx, started);
     let (plan, style, label) = plan(&exchange);
     record.label = label;
     let mut body = open_body(&exchange, &plan, rest);
+    // No service is called for it, and a client that waits is not asked for it (RFC 9110 §10.1.1).
+    let plan = match plan {
+        Plan::Call(_) | Plan::Upload(_) if body.is_too_large() => {
+            Plan::Refuse(Reason::BodyTooLarge)
+        }
+        plan => plan,
+    };
     let result = match plan {
         Plan::Answer(reply) => Ok(*reply),
         Plan::Refuse(reason) => Err(reason),
@@ -114,7 +122,8 @@ pub(super) async fn refuse<I: Io>(
     let request_id = request_id.as_str();
     let reply = Reply::problem(reason, request_id);
     debug_assert!(head.text.is_empty(), "a refused head keeps no text");
-    let terms = Terms { method: Method::Get, keep: false, request_id, defaults: &[] };
+    let version = Version::Http11;
+    let terms = Terms { method: Method::Get, version, keep: false, request_id, defaults: &[] };
     let sent = reply::send(cx, socket, &reply, &terms).await;
     record.end(cx, &subject, Some(reason), reply.status, sent.unwrap_or(0));
     if sent.is_ok() { After::Linger } else { After::Close }
@@ -127,17 +136,13 @@ fn open_body<'a, I: Io>(
 ) -> RequestBody<'a, I> {
     let snapshot = &exchange.tables.snapshot;
     let timeouts = snapshot.timeouts;
-    let (max, pace) = match plan {
-        Plan::Upload(target) => {
-            let rate = snapshot.upload_rate(target.module);
-            let pace = Pace { bytes: rate.bytes, window: rate.window };
-            (snapshot.upload_bytes_max(target.module).unwrap_or(u64::MAX), pace)
-        }
-        _ => {
-            let pace =
-                Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
-            (snapshot.limits.json_body_bytes, pace)
-        }
+    let (max, pace) = if let Plan::Upload(target) = plan {
+        let rate = snapshot.upload_rate(target.module);
+        let pace = Pace { bytes: rate.bytes, window: rate.window };
+        (snapshot.upload_bytes_max(target.module).unwrap_or(u64::MAX), pace)
+    } else {
+        let pace = Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
+        (snapshot.limits.json_body_bytes, pace)
     };
     let decoder = BodyDecoder::new(exchange.head.framing, max);
     // A client whose body has begun to arrive does not wait for us (RFC 9110 §10.1.1).
@@ -223,11 +228,7 @@ fn plan_module<'a, I: Io>(
     let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
     let api_version = gufo.bases.get(path.base).map_or("", |base: &ApiBase| &base.version);
     let target = Target { module, index, path, api_version };
-    if method == Method::Put {
-        (Plan::Upload(target), label)
-    } else {
-        (Plan::Call(target), label)
-    }
+    if method == Method::Put { (Plan::Upload(target), label) } else { (Plan::Call(target), label) }
 }
 
 /// A path of its own whose requests are uploads to a module, whatever the method.
@@ -287,12 +288,13 @@ async fn respond<I: Io>(
         return After::Close;
     }
     let defaults = match style {
-        Style::Envelope => &exchange.tables.snapshot.gufo.default_headers[..],
+        Style::Envelope => &exchange.tables.default_lines[..],
         Style::Problem => &[],
     };
-    let terms = Terms { method: exchange.head.method, keep, request_id, defaults };
+    let RequestHead { method, version, .. } = *exchange.head;
+    let terms = Terms { method, version, keep, request_id, defaults };
     let sent = reply::send(cx, exchange.socket, &reply, &terms).await;
-    let reason = if sent.is_err() { Some(Reason::ClientLeft) } else { reason };
+    let reason = sent.err().or(reason);
     record.end(cx, &exchange.subject(), reason, reply.status, sent.unwrap_or(0));
     if sent.is_err() {
         return After::Close;

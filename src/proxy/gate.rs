@@ -1,4 +1,5 @@
-//! Who is inside: tasks are spawned through a gate, which counts them and stops a panic at its task.
+//! Who is inside: tasks are spawned through a gate, which counts them and stops a panic at its
+//! task.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

@@ -18,7 +18,8 @@ use super::context::Context;
 use super::reason::Reason;
 use super::tables::Tables;
 
-/// Facts of one exchange, gathered as they become known. Small: it lives as long as the exchange does.
+/// Facts of one exchange, gathered as they become known. Small: it lives as long as the exchange
+/// does.
 pub(super) struct Record {
     pub(super) label: Label,
     pub(super) received: u64,
@@ -93,7 +94,8 @@ impl Record {
         }
         drop(latency);
         if subject.tables.has_log {
-            let times = Times { total, connect: self.connect, upstream_ttfb: upstream, ..Times::default() };
+            let times =
+                Times { total, connect: self.connect, upstream_ttfb: upstream, ..Times::default() };
             cx.log().push(self.line(cx, subject, reason, status, sent, times), counters);
         }
     }

@@ -1,4 +1,5 @@
-//! Answers that the gateway writes: envelopes of the Gufo surface, problem details, and small texts.
+//! Answers that the gateway writes: envelopes of the Gufo surface, problem details, and small
+//! texts.
 
 use std::borrow::Cow;
 
@@ -10,7 +11,7 @@ use crate::gufo::json;
 use crate::gufo::reply::Reply as Answer;
 use crate::io::buffer::Gather;
 use crate::io::{Io, IoError, Socket};
-use crate::message::head::Method;
+use crate::message::head::{Method, Version};
 use crate::observe::counters::Counter;
 use crate::protocol::h1::encode;
 
@@ -41,14 +42,18 @@ pub(super) struct Reply {
 pub(super) struct Terms<'a> {
     /// Of the request: HEAD gets no body.
     pub(super) method: Method,
+    /// Of the request.
+    pub(super) version: Version,
     /// Whether the connection stays open.
     pub(super) keep: bool,
     pub(super) request_id: &'a str,
-    /// Fields of the surface (SPEC 2.6).
-    pub(super) defaults: &'a [(String, String)],
+    /// Field lines of the surface (SPEC 2.6), encoded.
+    pub(super) defaults: &'a [u8],
 }
 
 const JSON: &str = "application/json";
+/// Content of one write. A client that takes so much within the time-out makes progress.
+const WRITE_BYTES: usize = 64 * 1024;
 const PROBLEM: &str = "application/problem+json";
 
 impl Reply {
@@ -104,20 +109,18 @@ impl Reply {
         reply
     }
 
-    /// A refusal within the Gufo surface. With `legacy` it has the status of the original, if that had one.
+    /// A refusal within the Gufo surface. With `legacy` it has the status of the original, if that
+    /// had one.
     pub(super) fn fault(reason: Reason, legacy: bool, now: UnixTime) -> Self {
         let row = reason.row();
         let mut body = Vec::with_capacity(128);
-        let status = match fault_of(reason) {
-            Some(fault) => {
-                envelope(now).fault(&mut body, fault);
-                if legacy { fault.status(true) } else { row.status }
-            }
-            None => {
-                let code = if row.blame == Blame::Client { "00003" } else { "00004" };
-                envelope(now).error(&mut body, code, row.detail);
-                row.status
-            }
+        let status = if let Some(fault) = fault_of(reason) {
+            envelope(now).fault(&mut body, fault);
+            if legacy { fault.status(true) } else { row.status }
+        } else {
+            let code = if row.blame == Blame::Client { "00003" } else { "00004" };
+            envelope(now).error(&mut body, code, row.detail);
+            row.status
         };
         let status = if row.status == 0 { 0 } else { status };
         let mut reply = Reply::new(status, JSON, body);
@@ -216,36 +219,46 @@ pub(super) async fn send<I: Io>(
     reply: &Reply,
     terms: &Terms<'_>,
 ) -> Result<u64, Reason> {
-    let mut out = Gather::new();
     let content = if terms.method == Method::Head { &[][..] } else { &reply.body };
+    let (now, mut rest) = content.split_at(content.len().min(WRITE_BYTES));
+    let mut out = Gather::new();
     out.push_with(|bytes| {
-        bytes.reserve(512 + content.len());
+        bytes.reserve(512 + now.len());
         head(cx, bytes, reply, terms);
-        bytes.extend_from_slice(content);
+        bytes.extend_from_slice(now);
     });
-    let len = out.len();
-    let deadline = cx.io.now() + cx.tables().snapshot.timeouts.write;
-    let (result, _) = socket.write(out, deadline).await;
-    match result {
-        Ok(()) => {
-            cx.counters.add(Counter::DownstreamSentBytes, u64::try_from(len).unwrap_or(0));
-            Ok(u64::try_from(content.len()).unwrap_or(0))
+    loop {
+        let len = out.len();
+        let deadline = cx.io.now() + cx.tables().snapshot.timeouts.write;
+        let (result, back) = socket.write(out, deadline).await;
+        out = back;
+        match result {
+            Ok(()) => {
+                cx.counters.add(Counter::DownstreamSentBytes, u64::try_from(len).unwrap_or(0));
+            }
+            Err(IoError::TimedOut) => {
+                cx.counters.count(Counter::DownstreamTimeouts);
+                return Err(Reason::ClientStalled);
+            }
+            Err(_) => return Err(Reason::ClientLeft),
         }
-        Err(IoError::TimedOut) => {
-            cx.counters.count(Counter::DownstreamTimeouts);
-            Err(Reason::ClientStalled)
+        if rest.is_empty() {
+            return Ok(u64::try_from(content.len()).unwrap_or(0));
         }
-        Err(_) => Err(Reason::ClientLeft),
+        let (now, later) = rest.split_at(rest.len().min(WRITE_BYTES));
+        rest = later;
+        out.clear();
+        out.push(now);
     }
 }
 
 fn head<I: Io>(cx: &Context<I>, out: &mut Vec<u8>, reply: &Reply, terms: &Terms<'_>) {
     encode::status_line(out, reply.status);
-    for (name, value) in terms.defaults {
-        encode::field(out, name.as_bytes(), value.as_bytes());
-    }
-    if !reply.content_type.is_empty() {
-        encode::field(out, b"content-type", reply.content_type.as_bytes());
+    out.extend_from_slice(terms.defaults);
+    match &reply.content_type {
+        Cow::Borrowed(JSON) => out.extend_from_slice(b"content-type: application/json\r\n"),
+        Cow::Borrowed("") => {}
+        other => drop(encode::field(out, b"content-type", other.as_bytes())),
     }
     if let Some(disposition) = &reply.disposition {
         encode::field(out, b"content-disposition", disposition.as_bytes());
@@ -253,14 +266,23 @@ fn head<I: Io>(cx: &Context<I>, out: &mut Vec<u8>, reply: &Reply, terms: &Terms<
     if let Some(status) = reply.proxy_status {
         encode::field(out, b"proxy-status", status.as_bytes());
     }
-    encode::field(out, b"x-request-id", terms.request_id.as_bytes());
-    encode::field(out, b"date", &cx.date());
+    // Both are made of bytes that were checked, or that are ours.
+    for (name, value) in
+        [(&b"x-request-id: "[..], terms.request_id.as_bytes()), (b"date: ", &cx.date())]
+    {
+        out.extend_from_slice(name);
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
     // 204 has no content and must not say how long it is (RFC 9110 §8.6).
     if reply.status != 204 {
         encode::content_length(out, u64::try_from(reply.body.len()).unwrap_or(0));
     }
-    if !terms.keep {
-        encode::connection_close(out);
+    match (terms.keep, terms.version) {
+        (false, _) => encode::connection_close(out),
+        // To HTTP/1.0 the default is to close.
+        (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (true, _) => {}
     }
     encode::end(out);
 }

@@ -27,15 +27,17 @@ pub(super) fn new<I: Io>(cx: &Context<I>) -> Text<64> {
     let (a, b) = cx.with_prng(|prng| (prng.next_u64(), prng.next_u64()));
     let high = (millis << 16) | 0x7000 | (a & 0x0fff);
     let low = 0x8000_0000_0000_0000 | (b >> 2);
-    let mut nibbles = (0..16)
-        .rev()
-        .map(|at| high >> (4 * at))
-        .chain((0..16).rev().map(|at| low >> (4 * at)))
-        .map(|nibble| nibble & 0xf);
-    let mut text = *b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-    for place in text.iter_mut().filter(|place| **place == b'x') {
-        let nibble = nibbles.next().and_then(|nibble| u8::try_from(nibble).ok()).unwrap_or(0);
-        *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    let [bytes_high, bytes_low] = [high.to_be_bytes(), low.to_be_bytes()];
+    let mut text = [b'-'; 36];
+    let mut places = text.chunks_exact_mut(1).enumerate().filter_map(|(at, place)| {
+        if matches!(at, 8 | 13 | 18 | 23) { None } else { place.first_mut() }
+    });
+    for byte in bytes_high.into_iter().chain(bytes_low) {
+        for nibble in [byte >> 4, byte & 0xf] {
+            if let Some(place) = places.next() {
+                *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+            }
+        }
     }
     Text::new(&text)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::base::prng::Prng;
 use crate::snapshot::upstream::Retry;
 
-/// Retries that may still be made, in thousandths. Every call adds its share, every retry takes a whole one,
-/// so that retries stay a fraction of the calls however many fail.
+/// Retries that may still be made, in thousandths. Every call adds its share, every retry takes a
+/// whole one, so that retries stay a fraction of the calls however many fail.
 #[derive(Debug)]
 pub struct Budget {
     thousandths: Cell<u32>,
@@ -48,8 +48,8 @@ impl Budget {
     }
 }
 
-/// How long to wait before attempt number `attempt` (the second is 2): doubled each time, and half of it
-/// by chance, so that clients that failed together do not return together.
+/// How long to wait before attempt number `attempt` (the second is 2): doubled each time, and half
+/// of it by chance, so that clients that failed together do not return together.
 pub fn backoff(rule: &Retry, attempt: u32, prng: &mut Prng) -> Duration {
     let doublings = attempt.saturating_sub(2).min(16);
     let full = rule.backoff_min.saturating_mul(1 << doublings).min(rule.backoff_max);

@@ -9,6 +9,7 @@ use crate::gufo::dialect::Dialect;
 use crate::io::{Io, SocketOptions};
 use crate::observe::labels::{Label, Names};
 use crate::protocol::grpc::timeout;
+use crate::protocol::h1;
 use crate::protocol::h2::hpack::encode::Block;
 use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::Module;
@@ -28,10 +29,12 @@ pub struct Tables<I: Io> {
     pub upstreams: Vec<UpstreamTable<I>>,
     /// Whether exchanges are told about one by one.
     pub has_log: bool,
+    /// The field lines of every answer of the Gufo surface, encoded.
+    pub default_lines: Vec<u8>,
 }
 
-/// Label numbers, given out in the order of the configuration. Whoever saw the same snapshots in the same
-/// order has the same numbers: every shard, and control.
+/// Label numbers, given out in the order of the configuration. Whoever saw the same snapshots in
+/// the same order has the same numbers: every shard, and control.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
     /// Of modules and other routes.
@@ -82,7 +85,11 @@ impl<I: Io> Tables<I> {
         let upstreams = snapshot.upstreams.iter();
         let upstreams = upstreams.map(|u| upstream(u, old, &mut labels.upstreams)).collect();
         let has_log = snapshot.observe.access_log.is_some();
-        Tables { snapshot, modules, upstreams, has_log }
+        let mut default_lines = Vec::new();
+        for (name, value) in &snapshot.gufo.default_headers {
+            h1::encode::field(&mut default_lines, name.as_bytes(), value.as_bytes());
+        }
+        Tables { snapshot, modules, upstreams, has_log, default_lines }
     }
 
     fn pool_of(&self, endpoint: &Endpoint, transport: &Transport) -> Option<Rc<EndpointPool<I>>> {

@@ -1,11 +1,10 @@
 //! A body of any size → the messages of one `Reverse.Stream` call, without copying the payload.
 //!
-//! Bytes are read into a pooled buffer, cut there into ranges (transfer coding, multipart), and leave from
-//! there between the headers that gRPC and HTTP/2 put around them. At most one buffer is held: what the
-//! service does not take is not read from the client.
+//! Bytes are read into a pooled buffer, cut there into ranges (transfer coding, multipart), and
+//! leave from there between the headers that gRPC and HTTP/2 put around them. At most one buffer is
+//! held: what the service does not take is not read from the client.
 
 use std::ops::Range;
-
 
 use crate::gufo::filename;
 use crate::gufo::reply::Reply as Answer;
@@ -77,7 +76,8 @@ impl<I: Io> Upload<'_, I> {
         let mut unframed = Unframed::default();
         files.begin(&mut unframed)?;
         while !body.is_done() && !self.stream.is_over() {
-            let mut buffer = body.take().await?;
+            // A service may answer while its client pauses.
+            let Some(mut buffer) = body.take_unless(self.stream.ended()).await? else { break };
             loop {
                 let whole = cut(body, files, &mut buffer, &mut unframed)?;
                 let sent = self.send(&mut unframed, Some(buffer), false).await;
@@ -121,7 +121,9 @@ impl<I: Io> Upload<'_, I> {
     /// Takes in what the service has said meanwhile; later words win (SPEC 6.1).
     fn listen(&mut self) -> Result<(), Reason> {
         for message in self.stream.take_messages() {
-            self.answer.merge(self.target.module.dialect, &message).map_err(|_| Reason::AnswerMalformed)?;
+            self.answer
+                .merge(self.target.module.dialect, &message)
+                .map_err(|_| Reason::AnswerMalformed)?;
         }
         Ok(())
     }
@@ -186,7 +188,7 @@ struct Files {
 /// Where files come from.
 enum Source {
     /// The whole body is one.
-    Raw(filename::FileName),
+    Raw(Box<filename::FileName>),
     /// Parts with a file name are.
     Multipart(Box<Multipart>),
 }
@@ -215,7 +217,7 @@ impl Files {
             Source::Multipart(Box::new(Multipart::new(boundary, limits)))
         } else {
             let name = head.value(text, Known::XFilename).unwrap_or_default();
-            Source::Raw(filename::sanitise(name))
+            Source::Raw(Box::new(filename::sanitise(name)))
         };
         let args = query_arguments(exchange);
         let rule = target.module.upload;
@@ -233,18 +235,21 @@ impl Files {
     }
 
     fn begin(&mut self, unframed: &mut Unframed) -> Result<(), Reason> {
-        match self.source {
-            Source::Raw(name) => self.begin_file(name, unframed),
+        match &self.source {
+            Source::Raw(name) => {
+                let name = **name;
+                self.begin_file(&name, unframed)
+            }
             Source::Multipart(_) => Ok(()),
         }
     }
 
     fn begin_file(
         &mut self,
-        name: filename::FileName,
+        name: &filename::FileName,
         unframed: &mut Unframed,
     ) -> Result<(), Reason> {
-        unframed.push_with(|own| self.uploader.begin_file(name, own)).map_err(|_| Reason::Bug)
+        unframed.push_with(|own| self.uploader.begin_file(*name, own)).map_err(|_| Reason::Bug)
     }
 
     fn end_file(&mut self, unframed: &mut Unframed) -> Result<(), Reason> {
@@ -271,7 +276,7 @@ impl Files {
         unframed: &mut Unframed,
     ) -> Result<(), Reason> {
         if matches!(self.source, Source::Raw(_)) {
-            return self.add(Content::Range(range), unframed);
+            return self.add(&Content::Range(range), unframed);
         }
         let mut at = range.start;
         loop {
@@ -282,7 +287,7 @@ impl Files {
             if step.event == Event::NeedMore {
                 return Ok(());
             }
-            self.part(step.event, name, at, unframed)?;
+            self.part(step.event, name.as_ref(), at, unframed)?;
             at += step.consumed;
         }
     }
@@ -290,7 +295,7 @@ impl Files {
     fn part(
         &mut self,
         event: Event,
-        name: Option<filename::FileName>,
+        name: Option<&filename::FileName>,
         origin: usize,
         unframed: &mut Unframed,
     ) -> Result<(), Reason> {
@@ -299,10 +304,10 @@ impl Files {
         match event {
             Event::PartBegin => self.begin_file(name, unframed),
             Event::Data { start, len } => {
-                self.add(Content::Range(origin + start..origin + start + len), unframed)
+                self.add(&Content::Range(origin + start..origin + start + len), unframed)
             }
             Event::Held { start, len } => {
-                self.add(Content::Delimiter(start..start + len), unframed)
+                self.add(&Content::Delimiter(start..start + len), unframed)
             }
             Event::PartEnd => self.end_file(unframed),
             Event::NeedMore | Event::End => Ok(()),
@@ -310,8 +315,8 @@ impl Files {
     }
 
     /// Adds payload to the message; messages that are full are finished.
-    fn add(&mut self, content: Content, unframed: &mut Unframed) -> Result<(), Reason> {
-        let (Content::Range(range) | Content::Delimiter(range)) = &content;
+    fn add(&mut self, content: &Content, unframed: &mut Unframed) -> Result<(), Reason> {
+        let (Content::Range(range) | Content::Delimiter(range)) = content;
         let (mut start, end) = (range.start, range.end);
         while start < end {
             let room = self.chunk_bytes - self.message.len;
@@ -336,9 +341,7 @@ impl Files {
         }
         let len = u32::try_from(self.message.len).unwrap_or(u32::MAX);
         self.bytes += u64::from(len);
-        unframed
-            .push_with(|own| self.uploader.chunk_prelude(len, own))
-            .map_err(|_| Reason::Bug)?;
+        unframed.push_with(|own| self.uploader.chunk_prelude(len, own)).map_err(|_| Reason::Bug)?;
         for piece in self.message.pieces.drain(..) {
             match (piece, &self.source) {
                 (Content::Range(range), _) => unframed.push_payload(range),

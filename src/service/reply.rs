@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(reply: Reply, name: &str, want: &str) {
+    fn check(reply: &Reply, name: &str, want: &str) {
         let value = reply.data.get(name).expect(name);
         assert_eq!(value.type_url, BYTES_VALUE);
         let json = Vec::<u8>::decode(value.value.as_slice()).unwrap();
@@ -105,9 +105,9 @@ mod tests {
 
     #[test]
     fn a_fault_names_its_status_and_code() {
-        check(Reply::fault(507, "disk full"), "httpcode", "507");
-        check(Reply::fault(507, "disk full"), "code", "\"000507\"");
-        check(Reply::fault(507, "disk \"full\""), "message", "\"disk \\\"full\\\"\"");
+        check(&Reply::fault(507, "disk full"), "httpcode", "507");
+        check(&Reply::fault(507, "disk full"), "code", "\"000507\"");
+        check(&Reply::fault(507, "disk \"full\""), "message", "\"disk \\\"full\\\"\"");
     }
 
     #[test]
@@ -121,9 +121,9 @@ mod tests {
         let files = [file("a\".jpg", 3), file("b.jpg", 4)];
         let want = r#"[{"name":"a\".jpg","bytes":3,"sha256":"ab","path":"d/a\".jpg"},"#.to_owned()
             + r#"{"name":"b.jpg","bytes":4,"sha256":"ab","path":"d/b.jpg"}]"#;
-        check(Reply::stored(&files), "files", &want);
-        check(Reply::stored(&files), "bytes", "7");
-        check(Reply::stored(&files), "message", "\"stored 2 files\"");
-        check(Reply::stored(&[]), "files", "[]");
+        check(&Reply::stored(&files), "files", &want);
+        check(&Reply::stored(&files), "bytes", "7");
+        check(&Reply::stored(&files), "message", "\"stored 2 files\"");
+        check(&Reply::stored(&[]), "files", "[]");
     }
 }

@@ -13,7 +13,8 @@ const BURST: u32 = 64;
 /// Before the next attempt when the process is out of descriptors.
 const EXHAUSTED_WAIT: Duration = Duration::from_millis(50);
 
-/// Accepts until the listener is cancelled and its queue is empty: what the kernel has accepted for us is served.
+/// Accepts until the listener is cancelled and its queue is empty: what the kernel has accepted for
+/// us is served.
 pub(super) async fn run<I: Io>(cx: Rc<Context<I>>, listener: I::Listener) {
     let mut burst = 0;
     loop {

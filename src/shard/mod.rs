@@ -1,6 +1,7 @@
 //! One core: accepts connections, runs their tasks, and reads its mailbox.
 //!
-//! [`thread`] puts a shard on a pinned thread with its own ring; [`run`] is the same for every world.
+//! [`thread`] puts a shard on a pinned thread with its own ring; [`run`] is the same for every
+//! world.
 
 pub mod accept;
 pub mod mailbox;

@@ -46,7 +46,8 @@ impl Shard {
         self.thread.is_finished()
     }
 
-    /// Waits for its end; returns how many connections were cut off. A shard that panicked counts as one.
+    /// Waits for its end; returns how many connections were cut off. A shard that panicked counts
+    /// as one.
     pub fn join(self) -> u32 {
         self.thread.join().unwrap_or(1)
     }
@@ -74,11 +75,7 @@ pub fn start(spec: Spec) -> std::io::Result<(Shard, Postbox<RingBell>)> {
     }
 }
 
-async fn serve(
-    ring: Ring,
-    spec: Spec,
-    ready: Sender<std::io::Result<Postbox<RingBell>>>,
-) -> u32 {
+async fn serve(ring: Ring, spec: Spec, ready: Sender<std::io::Result<Postbox<RingBell>>>) -> u32 {
     match prepare(&ring, spec) {
         Ok((cx, listeners, mailbox, ear, postbox)) => {
             let _ = ready.send(Ok(postbox));
@@ -91,13 +88,7 @@ async fn serve(
     }
 }
 
-type Parts = (
-    Rc<Context<Ring>>,
-    Vec<RingListener>,
-    Mailbox,
-    <Ring as Io>::Ear,
-    Postbox<RingBell>,
-);
+type Parts = (Rc<Context<Ring>>, Vec<RingListener>, Mailbox, <Ring as Io>::Ear, Postbox<RingBell>);
 
 fn prepare(ring: &Ring, spec: Spec) -> std::io::Result<Parts> {
     let listeners: Vec<RingListener> = spec

@@ -109,7 +109,11 @@ fn the_old_statuses_are_kept_where_they_are_asked_for() {
             ("/api/v3/echo/status/5", 500, "0000500"),
         ] {
             let reply = client.get(path);
-            assert_eq!((reply.status, reply.data()["code"].as_str()), (status, Some(code)), "{path}");
+            assert_eq!(
+                (reply.status, reply.data()["code"].as_str()),
+                (status, Some(code)),
+                "{path}"
+            );
         }
     });
 }

@@ -52,8 +52,11 @@ fn a_client_that_does_not_wait_is_not_asked() {
     on_both_drivers(|io| {
         let (gateway, _service) = start(io);
         let mut client = gateway.client();
-        let mut bytes =
-            crate::support::client::head("PUT", "/api/v3/storage/u", &[EXPECT, "Content-Length: 2"]);
+        let mut bytes = crate::support::client::head(
+            "PUT",
+            "/api/v3/storage/u",
+            &[EXPECT, "Content-Length: 2"],
+        );
         bytes.push_str("ab");
         client.send(bytes);
         assert_eq!(client.reply().status, 200);

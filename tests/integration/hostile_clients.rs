@@ -98,8 +98,7 @@ fn a_broken_chunk_is_refused_and_cancels_the_stream() {
 #[test]
 fn a_slow_head_ends() {
     on_both_drivers(|io| {
-        let (gateway, _service) =
-            start(io, |snapshot| snapshot.timeouts.head = millis(200));
+        let (gateway, _service) = start(io, |snapshot| snapshot.timeouts.head = millis(200));
         let mut client = gateway.client();
         client.send("GET /healthz HTT");
         let began = Instant::now();
@@ -108,22 +107,10 @@ fn a_slow_head_ends() {
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         // Bytes now and then do not buy time.
         let mut client = gateway.client();
-        let mut sender = client.stream.try_clone().unwrap();
-        let dripping = std::thread::spawn(move || {
-            let drip = |byte: &u8| std::io::Write::write_all(&mut sender, &[*byte]).is_ok();
-            b"GET /healthz HTTP/1.1\r\nHost: abcdefghijklmnopqrstuvwxyz".repeat(4).iter().all(
-                |byte| {
-                    std::thread::sleep(millis(10));
-                    { drip }(byte)
-                },
-            )
-        });
         let began = Instant::now();
-        assert_eq!(client.reply().status, 408);
+        let head = crate::support::client::head("GET", "/healthz", &[&"A: b\r\n".repeat(99)]);
+        assert_eq!(drip(&mut client, head.as_bytes()), 408);
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
-        client.closed();
-        drop(client);
-        dripping.join().unwrap();
         // Nor does silence from the start.
         let mut client = gateway.client();
         assert!(client.closed() < Duration::from_secs(2));
@@ -133,8 +120,7 @@ fn a_slow_head_ends() {
 #[test]
 fn an_idle_connection_ends() {
     on_both_drivers(|io| {
-        let (gateway, _service) =
-            start(io, |snapshot| snapshot.timeouts.idle = millis(200));
+        let (gateway, _service) = start(io, |snapshot| snapshot.timeouts.idle = millis(200));
         let mut client = gateway.client();
         assert!(client.get("/healthz").keeps());
         assert!(client.closed() < Duration::from_secs(2));
@@ -144,8 +130,7 @@ fn an_idle_connection_ends() {
 #[test]
 fn a_body_that_stops_ends_and_cancels_the_stream() {
     on_both_drivers(|io| {
-        let (gateway, service) =
-            start(io, |snapshot| snapshot.timeouts.body_idle = millis(300));
+        let (gateway, service) = start(io, |snapshot| snapshot.timeouts.body_idle = millis(300));
         let mut client = gateway.client();
         client.head("PUT", "/api/v3/storage/u", &["Content-Length: 1000"]);
         client.send("some");
@@ -162,14 +147,15 @@ fn a_body_that_stops_ends_and_cancels_the_stream() {
     });
 }
 
-/// Sends a byte every few milliseconds until the gateway answers.
+/// Sends a byte every few milliseconds until the gateway answers; the status of its answer.
 #[track_caller]
-fn drip(client: &mut Client) -> u16 {
+fn drip(client: &mut Client, bytes: &[u8]) -> u16 {
+    let bytes = bytes.to_vec();
     let mut sender = client.stream.try_clone().unwrap();
     let dripping = std::thread::spawn(move || {
-        for _ in 0..500 {
+        for byte in bytes {
             std::thread::sleep(millis(10));
-            if std::io::Write::write_all(&mut sender, b"x").is_err() {
+            if std::io::Write::write_all(&mut sender, &[byte]).is_err() {
                 return;
             }
         }
@@ -190,7 +176,7 @@ fn a_body_below_its_rate_ends_however_steady() {
         let mut client = gateway.client();
         client.head("PUT", "/api/v3/storage/u", &["Content-Length: 100000"]);
         let began = Instant::now();
-        assert_eq!(drip(&mut client), 408);
+        assert_eq!(drip(&mut client, &[b'x'; 500]), 408);
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         service.journal.left(0);
         gateway.is_clean();
@@ -224,7 +210,7 @@ fn a_client_that_does_not_read_is_given_up() {
         });
         let mut client = Client::connect_narrow(gateway.address, 16 * 1024);
         client.head("GET", "/api/v3/storage/big/3", &[]);
-        gateway.wait_metric("otus_downstream_timeouts_total", 1.0);
+        gateway.wait_metric("otus_downstream_timeouts_total", 1);
         let began = Instant::now();
         assert!(client.try_reply(false).is_err(), "a cut answer must not look whole");
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());

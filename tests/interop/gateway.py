@@ -37,8 +37,10 @@ def binary():
     return target / "release/otus"
 
 
-def settings(port, admin, services, io="auto", workers=2, extra="", modules=""):
-    """A settings.toml. `services` maps module names to (port, lines of that module's table)."""
+def settings(port, admin, services, io="auto", workers=2, extra="", modules="", legacy=True):
+    """A settings.toml. `services` maps module names to (port, lines of that module's table).
+
+    `legacy` is the default of the product: faults have the statuses that Gufo always gave them."""
     tables = "".join(
         f'\n[microservices.{name}]\nhost = "127.0.0.1"\nport = {at}\n{lines}\n'
         for name, (at, lines) in services.items())
@@ -57,6 +59,9 @@ upload_grace = "5s"
 {extra}
 [security]
 mode = "sign"
+
+[gufo]
+strict_legacy_status = {str(legacy).lower()}
 {tables}{modules}"""
 
 

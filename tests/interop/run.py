@@ -24,8 +24,8 @@ import gateway
 
 HERE = Path(__file__).resolve().parent
 
-# What a client is answered when a service misbehaves: documented in docs/uploads.md.
-# Several statuses stand where the moment of the fault decides.
+# What a client is answered when a service misbehaves, with gufo.strict_legacy_status = false:
+# documented in docs/uploads.md. Several statuses stand where the moment of the fault decides.
 STATUS = {
     # service.py, on grpcio:
     "stall": {504},
@@ -49,9 +49,23 @@ STATUS = {
     "rude_http1": {502},
     "rude_noise": {502},
     # Nobody there, and clients that are at fault themselves:
-    "down": {400, 502, 503},
+    "down": {502},
     "truncated": {400},
     "multipart": {400},
+}
+# The same with its default: the status, and the code in the envelope.
+LEGACY = {
+    "down": (400, "0000234"),
+    "rude_close": (500, "0000500"),
+    "rude_reset": (500, "0000500"),
+    "refuse": (500, "0000500"),
+    "late_status": (500, "0000500"),
+    "huge": (500, "0000500"),
+    "early_ok": (500, "0000500"),
+    "silent": (500, "0000500"),
+    # What a service says itself stays as it is.
+    "late_error": (422, "000422"),
+    "early_error": (507, "000507"),
 }
 # A fault is told within this time; a stall after the stream_timeout below.
 SOON = 3.0
@@ -97,7 +111,7 @@ class Service:
                         return moment, facts
                 left = end - time.monotonic()
                 if left <= 0:
-                    seen = [facts["event"] for _, facts in self.events[since:]]
+                    seen = [facts for _, facts in self.events[since:]]
                     raise AssertionError(f"{self.behaviour} did not say {event}, only {seen}")
                 self.changed.wait(left)
 
@@ -128,10 +142,14 @@ class World:
         lines = f'timeout = "2s"\nconnect_timeout = "2s"\nstream_timeout = "{STREAM_TIMEOUT:.0f}s"'
         table = {name: (service.port, lines) for name, service in self.services.items()}
         table["down"] = (gateway.free_port(), lines)
-        port, admin = gateway.free_port(), gateway.free_port()
-        text = gateway.settings(port, admin, table, io=options.io)
-        self.gateway = gateway.Gateway(options.otus, text, port, admin)
+        self.gateway, self.legacy = (self.start(options, table, legacy) for legacy in (False, True))
         self.random = random.Random(7)
+
+    @staticmethod
+    def start(options, table, legacy):
+        port, admin = gateway.free_port(), gateway.free_port()
+        text = gateway.settings(port, admin, table, io=options.io, legacy=legacy)
+        return gateway.Gateway(options.otus, text, port, admin)
 
     def data(self, size):
         return self.random.randbytes(size)
@@ -147,6 +165,7 @@ class World:
 
     def close(self):
         self.gateway.stop()
+        self.legacy.stop()
         for service in self.services.values():
             service.stop()
 
@@ -384,6 +403,25 @@ def wrong_forms_are_refused(world):
     works(world)
 
 
+def faults_have_the_statuses_of_gufo_by_default(world):
+    for name, (status, code) in LEGACY.items():
+        reply = client.put(world.legacy.port, f"/api/v3/{name}/upload", world.data(LARGE))
+        check(reply.status == status, f"{name}: {reply}, not {status}")
+        check(json.loads(reply.body)["data"]["code"] == code, f"{name}: {reply}, not {code}")
+        check(reply.secs <= SOON + STREAM_TIMEOUT, f"{name}: {reply}")
+    data = world.data(300_000)
+    stored(client.put(world.legacy.port, "/api/v3/store/upload", data), ("upload.bin", data))
+
+
+def an_early_answer_reaches_a_client_that_pauses(world):
+    for name in ("early_error", "rude_reset"):
+        with world.connect() as sock:
+            start = world.head("PUT", f"{name}/upload", f"Content-Length: {LARGE}")
+            sent = client.pieces(world.data(2 << 20), 2 << 20)
+            reply = client.exchange(sock, start, sent, secs=SOON)
+        refused(reply, name)
+
+
 # Calls.
 
 
@@ -481,6 +519,8 @@ TESTS = [
     a_truncated_body_is_never_a_success,
     broken_chunks_are_refused_and_end_the_stream,
     wrong_forms_are_refused,
+    faults_have_the_statuses_of_gufo_by_default,
+    an_early_answer_reaches_a_client_that_pauses,
     arguments_of_a_query_come_back,
     numbers_survive_untouched,
     a_safe_call_is_repeated_and_an_unsafe_one_is_not,
@@ -501,7 +541,7 @@ def main():
               if not options.names or any(name in test.__name__ for name in options.names)]
     world, passed = World(options), 0
     try:
-        with world.gateway:
+        with world.gateway, world.legacy:
             for test in wanted:
                 began = time.monotonic()
                 try:
@@ -513,7 +553,7 @@ def main():
                     if options.v:
                         traceback.print_exc()
             if passed < len(wanted):
-                print(world.gateway.said())
+                print(world.gateway.said(), world.legacy.said())
     finally:
         world.close()
     print(f"{passed} passed, {len(wanted) - passed} failed")

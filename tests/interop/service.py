@@ -176,6 +176,9 @@ class Service(RPC.ReverseServicer):
                     return
                 behaviour = "store"
         if upload.name is not None:
+            # grpcio may end the requests before it knows that the call was cancelled.
+            if over.wait(1):
+                return
             raise Order(f"{upload.name!r} did not end")
         yield from LATE.get(behaviour, stored)(upload, context, over)
 

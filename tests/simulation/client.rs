@@ -107,7 +107,11 @@ async fn read_all(town: &Town, link: &Link, wires: &[Wire], style: Style) -> boo
             Err(silence) => {
                 let is_fair = !town.weather.is_calm || town.draining.get();
                 let id = &wire.exchange.id;
-                assert!(is_fair, "{id} got no answer but {silence:?} on {:?}", link.socket.connection());
+                assert!(
+                    is_fair,
+                    "{id} got no answer but {silence:?} on {:?}",
+                    link.socket.connection()
+                );
                 return false;
             }
         };
@@ -225,6 +229,7 @@ pub fn judge(town: &Town, wire: &Wire, response: &Response, written: Option<Inst
     let exchange = &wire.exchange;
     let id = &exchange.id;
     exchange.answers.set(exchange.answers.get() + 1);
+    town.sim.note("a client got", u64::from(response.status));
     let status = response.status;
     if response.field("x-request-id") != Some(id) {
         // A head that came too slowly is refused before its id is known.

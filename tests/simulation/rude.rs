@@ -38,7 +38,8 @@ async fn vanish(town: &Town, dice: &mut Dice, socket: &SimSocket, id: String) {
     town.met("clients that vanished");
     let wire = request::draw(dice, &town.ledger, id, SMALL, false);
     let len = wire.bytes.len();
-    let cut = dice.pick(&[wire.head_len, dice.count(1, len), len - 1, len]).clamp(1, len);
+    let within = dice.count(1, len);
+    let cut = dice.pick(&[wire.head_len, within, len - 1, len]).clamp(1, len);
     wire.exchange.is_cut.set(cut < len);
     if town.write(socket, &wire.bytes[..cut]).await.is_err() {
         return;
@@ -60,17 +61,11 @@ async fn read_one(town: &Town, socket: &SimSocket, wire: &Wire) {
     let mut reader = Reader::new(socket.clone());
     while let Ok(response) = reader.next(wire.is_head, town.sim.now() + PATIENCE).await {
         if response.status >= 200 {
-            if !(wire.exchange.is_cut.get() && response.status != 200) {
-                judge_whole(town, wire, &response);
+            if response.status == 200 {
+                client::judge(town, wire, &response, None);
             }
             return await_end(town, &mut reader).await;
         }
-    }
-}
-
-fn judge_whole(town: &Town, wire: &Wire, response: &crate::response::Response) {
-    if response.status == 200 {
-        client::judge(town, wire, response, None);
     }
 }
 
@@ -98,7 +93,8 @@ async fn read_any(town: &Town, socket: &SimSocket) {
 async fn trickle_head(town: &Town, socket: &SimSocket) {
     town.met("slow heads");
     let start = town.sim.now();
-    let mut bytes = b"GET /api/v3/echo HTTP/1.1\r\nhost: a\r\n".iter().chain(b"x: yz\r\n".iter().cycle());
+    let mut bytes =
+        b"GET /api/v3/echo HTTP/1.1\r\nhost: a\r\n".iter().chain(b"x: yz\r\n".iter().cycle());
     while town.write(socket, &[*bytes.next().unwrap()]).await.is_ok() && !socket.is_peer_gone() {
         town.sleep(Duration::from_millis(200)).await;
         let took = town.sim.now() - start;
@@ -148,7 +144,8 @@ async fn garbage(town: &Town, dice: &mut Dice, socket: &SimSocket) {
 async fn mutant(town: &Town, dice: &mut Dice, socket: &SimSocket, id: String) {
     town.met("mutants");
     let book = Ledger::default();
-    let mut wires = (0..9).map(|n| request::draw(dice, &book, format!("rude-{id}-{n}"), SMALL, false));
+    let mut wires =
+        (0..9).map(|n| request::draw(dice, &book, format!("rude-{id}-{n}"), SMALL, false));
     let Some(wire) = wires.find(|wire| !wire.is_head) else { return };
     drop(wires);
     let mut bytes = wire.bytes;

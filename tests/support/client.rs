@@ -231,8 +231,12 @@ impl Client {
 
 /// A request head.
 pub(crate) fn head(method: &str, path: &str, fields: &[&str]) -> String {
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    format!("{method} {path} HTTP/1.1\r\nHost: gateway.test\r\n{fields}\r\n")
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: gateway.test\r\n");
+    for field in fields {
+        head.push_str(field);
+        head.push_str("\r\n");
+    }
+    head + "\r\n"
 }
 
 fn parse(head: &str) -> Reply {

@@ -98,19 +98,19 @@ impl Gateway {
     }
 
     /// The sum of all series of a metric, or of those with a label as in `name{reason="draining"}`.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let (name, label) = name.split_once('{').unwrap_or((name, ""));
         let label = label.trim_end_matches('}');
         let page = self.metrics();
-        let samples = page.lines().filter(|line| {
-            line.split([' ', '{']).next() == Some(name) && line.contains(label)
-        });
-        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+        let samples = page
+            .lines()
+            .filter(|line| line.split([' ', '{']).next() == Some(name) && line.contains(label));
+        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
     /// Waits until a metric has reached `value`.
     #[track_caller]
-    pub(crate) fn wait_metric(&self, name: &str, value: f64) {
+    pub(crate) fn wait_metric(&self, name: &str, value: u64) {
         eventually(name, || (self.metric(name) >= value).then_some(()));
     }
 
@@ -118,10 +118,10 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn is_clean(&self) {
         for name in ["otus_upstream_streams_open", "otus_uploads_active"] {
-            eventually(name, || (self.metric(name) == 0.0).then_some(()));
+            eventually(name, || (self.metric(name) == 0).then_some(()));
         }
-        assert!(self.metric("otus_panics_total") == 0.0);
-        assert!(self.metric("otus_bugs_total") == 0.0);
+        assert_eq!(self.metric("otus_panics_total"), 0);
+        assert_eq!(self.metric("otus_bugs_total"), 0);
     }
 }
 

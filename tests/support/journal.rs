@@ -1,6 +1,6 @@
 //! What services saw, in order, for tests that wait for it.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use otus::proto::reverse::Request;
@@ -51,18 +51,18 @@ impl Journal {
     /// Writes an event down.
     pub(crate) fn push(&self, event: Event) {
         let (events, changed) = &*self.shared;
-        events.lock().unwrap().push(event);
+        events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         changed.notify_all();
     }
 
     /// How many events there are: those before it are the past.
     pub(crate) fn mark(&self) -> usize {
-        self.shared.0.lock().unwrap().len()
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// All events from `mark` on.
     pub(crate) fn since(&self, mark: usize) -> Vec<Event> {
-        self.shared.0.lock().unwrap()[mark..].to_vec()
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)[mark..].to_vec()
     }
 
     /// Waits for `count` events from `mark` on of which `pick` makes something.
@@ -75,7 +75,7 @@ impl Journal {
     ) -> Vec<T> {
         let (events, changed) = &*self.shared;
         let end = Instant::now() + PATIENCE;
-        let mut events = events.lock().unwrap();
+        let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let found: Vec<T> = events[mark..].iter().filter_map(&pick).collect();
             if found.len() >= count {

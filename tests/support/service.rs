@@ -75,12 +75,9 @@ impl Drop for Service {
 
 /// A listener whose port can be taken again at once.
 fn listen(address: SocketAddr) -> TcpListener {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        None,
-    )
-    .unwrap();
+    let socket =
+        socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)
+            .unwrap();
     socket.set_reuse_address(true).unwrap();
     socket.bind(&address.into()).unwrap();
     socket.listen(128).unwrap();
@@ -174,7 +171,8 @@ impl Reverse for Recorder {
     ) -> Result<tonic::Response<Self::StreamStream>, Status> {
         let mut open = self.open();
         let mut messages = request.into_inner();
-        let first = messages.message().await?.unwrap();
+        let gone = || Status::cancelled("nothing came");
+        let first = messages.message().await?.ok_or_else(gone)?;
         self.journal.push(Event::Begun(Box::new(first.clone())));
         let number = number(&first);
         let values = match first.param.as_deref() {
@@ -205,9 +203,9 @@ impl Reverse for Recorder {
 }
 
 fn listing(upload: &Upload) -> String {
-    let files = upload.files.iter().map(|file| {
-        serde_json::json!({ "name": file.name, "bytes": file.bytes, "sha256": file.sha256 })
-    });
+    let files = upload.files.iter().map(
+        |file| serde_json::json!({ "name": file.name, "bytes": file.bytes, "sha256": file.sha256 }),
+    );
     serde_json::Value::Array(files.collect()).to_string()
 }
 

@@ -20,10 +20,7 @@ const BACKLOG: i32 = 4096;
 /// Opens a listening socket that shares its address with those of other shards (`SO_REUSEPORT`).
 ///
 /// Options that accepted connections inherit (buffers, congestion control) are set here.
-pub fn bind(
-    address: SocketAddr,
-    options: SocketOptions,
-) -> std::io::Result<std::net::TcpListener> {
+pub fn bind(address: SocketAddr, options: SocketOptions) -> std::io::Result<std::net::TcpListener> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -37,8 +34,8 @@ pub fn bind(
     Ok(socket.into())
 }
 
-/// Implements [`Listener`]. Waits for readiness and accepts without waiting: a future that is dropped
-/// leaks no descriptor, and what is queued when we stop is still taken.
+/// Implements [`Listener`]. Waits for readiness and accepts without waiting: a future that is
+/// dropped leaks no descriptor, and what is queued when we stop is still taken.
 #[derive(Clone)]
 pub struct RingListener {
     inner: Rc<Inner>,

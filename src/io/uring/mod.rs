@@ -1,9 +1,10 @@
-//! The kernel's world: a thread with its own ring (monoio on io_uring, or on epoll where io_uring is denied).
+//! The kernel's world: a thread with its own ring (monoio on `io_uring`, or on epoll where
+//! `io_uring` is denied).
 //!
-//! Sockets wait for readiness through the ring (one batched submission for all of them) and move bytes with
-//! non-blocking calls at once. The kernel never holds one of our buffers across a wait, so a wait can end
-//! early without losing bytes, an idle connection owns no buffer, and both drivers behave alike.
-//! ARCHITECTURE.md has the decision and what it was measured against.
+//! Sockets wait for readiness through the ring (one batched submission for all of them) and move
+//! bytes with non-blocking calls at once. The kernel never holds one of our buffers across a wait,
+//! so a wait can end early without losing bytes, an idle connection owns no buffer, and both
+//! drivers behave alike. ARCHITECTURE.md has the decision and what it was measured against.
 
 mod bell;
 mod listener;
@@ -30,7 +31,7 @@ pub use socket::RingSocket;
 /// What carries a shard's waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Driver {
-    /// io_uring.
+    /// `io_uring`.
     IoUring,
     /// epoll, through monoio's legacy driver.
     Epoll,
@@ -47,10 +48,11 @@ impl Driver {
     }
 }
 
-/// Entries of a shard's submission queue: more waits than this in one turn cost one more system call.
+/// Entries of a shard's submission queue: more waits than this in one turn cost one more system
+/// call.
 const RING_ENTRIES: u32 = 4096;
 
-/// Whether io_uring can be used here, or the error of the attempt.
+/// Whether `io_uring` can be used here, or the error of the attempt.
 pub fn probe() -> std::io::Result<()> {
     builder().build(8).map(|_ring| ())
 }
@@ -63,7 +65,7 @@ fn builder() -> io_uring::Builder {
     builder
 }
 
-/// Runs `main` to its end on a runtime built on this very thread, as SINGLE_ISSUER asks.
+/// Runs `main` to its end on a runtime built on this very thread, as `SINGLE_ISSUER` asks.
 pub fn run<F, T>(driver: Driver, main: impl FnOnce(Ring) -> F) -> std::io::Result<T>
 where
     F: Future<Output = T>,
@@ -186,8 +188,12 @@ async fn tick(shared: Rc<Shared>) {
 
 fn monotonic() -> Instant {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    #[expect(unsafe_code, reason = "the clock of the kernel, without the detour over an opaque type")]
-    // SAFETY: `time` is a valid place to write a timespec to; CLOCK_MONOTONIC exists on every Linux.
+    #[expect(
+        unsafe_code,
+        reason = "the clock of the kernel, without the detour over an opaque type"
+    )]
+    // SAFETY: `time` is a valid place to write a timespec to; CLOCK_MONOTONIC exists on every
+    // Linux.
     unsafe {
         libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
     }
@@ -225,7 +231,9 @@ impl Io for Ring {
             return std::future::pending().await;
         }
         if deadline - monotonic() < 4 * TICK {
-            monoio::time::sleep(deadline - monotonic()).await;
+            // Boxed: the runtime's timers are large and aligned to 128 bytes, and so would be every
+            // future that might wait for one.
+            Box::pin(monoio::time::sleep(deadline - monotonic())).await;
             return;
         }
         // Deadlines that almost never come cost next to nothing in the wheel.
@@ -260,8 +268,8 @@ impl Io for Ring {
 /// The descriptor of a stream, for calls that take one; it lives as long as the stream.
 fn borrow(stream: &impl AsRawFd) -> BorrowedFd<'_> {
     #[expect(unsafe_code, reason = "monoio's streams do not implement AsFd")]
-    // SAFETY: the stream owns the descriptor and is borrowed for as long as the result lives, so that it
-    // is open and stays so.
+    // SAFETY: the stream owns the descriptor and is borrowed for as long as the result lives, so
+    // that it is open and stays so.
     unsafe {
         BorrowedFd::borrow_raw(stream.as_raw_fd())
     }

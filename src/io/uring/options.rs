@@ -6,7 +6,8 @@ use socket2::SockRef;
 
 use crate::io::SocketOptions;
 
-/// Sets what is asked for; what the kernel refuses is left as it was (`otus check` says so beforehand).
+/// Sets what is asked for; what the kernel refuses is left as it was (`otus check` says so
+/// beforehand).
 pub(super) fn apply(fd: BorrowedFd<'_>, options: SocketOptions) {
     let socket = SockRef::from(&fd);
     let _ = socket.set_tcp_nodelay(options.nodelay);
@@ -27,8 +28,7 @@ pub(super) fn apply(fd: BorrowedFd<'_>, options: SocketOptions) {
 /// Whether the peer's end (FIN or reset) has arrived, even behind bytes that were not read yet.
 pub(super) fn is_peer_gone(fd: BorrowedFd<'_>) -> bool {
     use std::os::fd::AsRawFd;
-    let mut poll =
-        libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
     #[expect(unsafe_code, reason = "poll(2) of one descriptor without waiting")]
     // SAFETY: `poll` is one valid pollfd and the count says so; the call does not wait.
     let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };

@@ -32,7 +32,8 @@ struct Inner {
     read: Key,
     write: Key,
     cancelled: Cell<bool>,
-    /// The kernel tells of a reset once and then reads zero bytes, which would look like an orderly end.
+    /// The kernel tells of a reset once and then reads zero bytes, which would look like an orderly
+    /// end.
     reset: Cell<bool>,
 }
 
@@ -64,7 +65,14 @@ impl RingSocket {
         };
         let shared = Rc::clone(shared);
         RingSocket {
-            inner: Rc::new(Inner { stream, shared, read, write, cancelled: Cell::new(false), reset: Cell::new(false) }),
+            inner: Rc::new(Inner {
+                stream,
+                shared,
+                read,
+                write,
+                cancelled: Cell::new(false),
+                reset: Cell::new(false),
+            }),
         }
     }
 

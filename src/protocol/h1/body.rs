@@ -128,6 +128,12 @@ impl BodyDecoder {
         matches!(self.state, State::Done)
     }
 
+    /// Whether no byte of the body will be taken, because its length says that it is too large.
+    #[must_use]
+    pub const fn is_refused(&self) -> bool {
+        matches!(self.state, State::Failed(BodyError::TooLarge))
+    }
+
     /// Payload bytes that come next without framing between them: the rest of the length or of the
     /// chunk. Zero at the end and between chunks; `None` if only the close will tell.
     #[must_use]

@@ -1,7 +1,7 @@
 //! One HTTP/2 connection to an endpoint and the two tasks that serve it.
 //!
-//! One task reads and hands out what came; one writes what the engine has queued. Calls with payload write
-//! it themselves, from the buffer it was received into, while they hold the [`Turn`].
+//! One task reads and hands out what came; one writes what the engine has queued. Calls with
+//! payload write it themselves, from the buffer it was received into, while they hold the [`Turn`].
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -10,13 +10,13 @@ use crate::base::time::Instant;
 use crate::io::buffer::{Buffer, Gather};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
-use crate::proxy::context::Context;
-use crate::proxy::event::Event;
-use crate::proxy::reason::Reason;
 use crate::protocol::h2::connection::config::{Config, Role};
 use crate::protocol::h2::connection::engine::Connection;
 use crate::protocol::h2::connection::event::{Event as H2Event, HeadersKind, OpenError};
 use crate::protocol::h2::frame::{ErrorCode, StreamId, to_usize};
+use crate::proxy::context::Context;
+use crate::proxy::event::Event;
+use crate::proxy::reason::Reason;
 use crate::snapshot::upstream::{Pool as PoolRule, Upstream};
 
 use super::pool::EndpointPool;
@@ -151,7 +151,7 @@ impl<I: Io> GrpcConnection<I> {
         }
         self.socket.cancel();
         for call in self.calls.borrow().iter() {
-            call.end(End::Lost(reason));
+            call.end(&End::Lost(reason));
         }
         self.flush.raise();
         if let Some(pool) = self.pool.upgrade() {
@@ -207,7 +207,7 @@ impl<I: Io> GrpcConnection<I> {
             }
             H2Event::Reset { id, code, .. } => {
                 if let Some(call) = self.call(id) {
-                    call.end(End::Reset(code));
+                    call.end(&End::Reset(code));
                 }
             }
             H2Event::Writable { id: Some(id) } => {
@@ -244,7 +244,9 @@ impl<I: Io> GrpcConnection<I> {
         if tick.dead {
             return Err(Reason::UpstreamTimedOut);
         }
-        let mut deadline = tick.deadline.unwrap_or(Instant::NEVER);
+        // A stream that is opened while we wait starts the keep-alive anew, so look now and then.
+        let look = self.rule.keep_alive_interval.map_or(Instant::NEVER, |every| now + every / 3);
+        let mut deadline = tick.deadline.unwrap_or(Instant::NEVER).min(look);
         if self.calls.borrow().is_empty() {
             let end = self.idle_since.get() + self.rule.idle;
             if end <= now || self.retired.get() {
@@ -289,8 +291,7 @@ async fn read_once<I: Io>(
     match result {
         Ok(0) => return Err(Reason::UpstreamClosed),
         Ok(len) => {
-            cx.counters
-                .add(Counter::UpstreamReceivedBytes, u64::try_from(len).unwrap_or(u64::MAX));
+            cx.counters.add(Counter::UpstreamReceivedBytes, u64::try_from(len).unwrap_or(u64::MAX));
         }
         Err(IoError::TimedOut) => return Ok(()),
         Err(_) => return Err(Reason::UpstreamReset),
@@ -307,7 +308,8 @@ async fn say_goodbye<I: Io>(cx: &Rc<Context<I>>, connection: &GrpcConnection<I>)
     let _ = connection.socket.write(out, deadline).await;
 }
 
-/// Writes what is queued whenever nobody else does. What several calls queued in one turn leaves in one write.
+/// Writes what is queued whenever nobody else does. What several calls queued in one turn leaves in
+/// one write.
 async fn write_task<I: Io>(cx: Rc<Context<I>>, connection: Rc<GrpcConnection<I>>) {
     let mut out = Gather::new();
     while !connection.is_lost() {
@@ -324,9 +326,9 @@ async fn write_task<I: Io>(cx: Rc<Context<I>>, connection: Rc<GrpcConnection<I>>
         out = back;
         out.clear();
         match result {
-            Ok(()) => cx
-                .counters
-                .add(Counter::UpstreamSentBytes, u64::try_from(len).unwrap_or(u64::MAX)),
+            Ok(()) => {
+                cx.counters.add(Counter::UpstreamSentBytes, u64::try_from(len).unwrap_or(u64::MAX));
+            }
             Err(IoError::TimedOut) => connection.lose(Reason::UpstreamTimedOut),
             Err(_) => connection.lose(Reason::UpstreamReset),
         }

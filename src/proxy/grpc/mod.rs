@@ -1,6 +1,7 @@
 //! gRPC calls to endpoints: connections, streams on them, and the pools that keep them.
 //!
-//! The protocol is `protocol::h2` and `protocol::grpc`; here is the io around it. Start with [`stream`].
+//! The protocol is `protocol::h2` and `protocol::grpc`; here is the io around it. Start with
+//! [`stream`].
 
 pub mod connection;
 pub mod pool;

@@ -35,7 +35,8 @@ impl<I: Io> EndpointPool<I> {
         })
     }
 
-    /// Opens a stream on the least busy connection, on a new one where that is better, or waits for room.
+    /// Opens a stream on the least busy connection, on a new one where that is better, or waits for
+    /// room.
     ///
     /// On an error nothing of the call has left.
     pub async fn open(
@@ -48,10 +49,13 @@ impl<I: Io> EndpointPool<I> {
     ) -> Result<GrpcStream<I>, Reason> {
         loop {
             let may_connect = self.size() < upstream.pool.connections_max;
-            if let Some(connection) = self.pick(may_connect)
-                && let Ok(call) = connection.open(block, upload)
-            {
-                return Ok(GrpcStream::new(cx, connection, call));
+            if let Some(connection) = self.pick(may_connect) {
+                match connection.open(block, upload) {
+                    Ok(call) => return Ok(GrpcStream::new(cx, connection, call)),
+                    // It had room and takes no stream: not one to try again.
+                    Err(_) => connection.retire(),
+                }
+                continue;
             }
             if may_connect {
                 if let Err(reason) = self.connect(cx, upstream, deadline).await {
@@ -75,8 +79,9 @@ impl<I: Io> EndpointPool<I> {
         open.saturating_add(self.connecting.get())
     }
 
-    /// The least busy connection with room. One that carries an upload is chosen only if no other may be
-    /// opened: a service that stalls an upload must not hold up other calls by the shared window.
+    /// The least busy connection with room. One that carries an upload is chosen only if no other
+    /// may be opened: a service that stalls an upload must not hold up other calls by the shared
+    /// window.
     fn pick(&self, may_connect: bool) -> Option<Rc<GrpcConnection<I>>> {
         let connections = self.connections.borrow();
         let best = connections.iter().filter(|c| c.has_room()).min_by_key(|c| c.load())?;

@@ -12,19 +12,20 @@ use crate::io::buffer::{Buffer, Gather};
 use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
-use crate::proxy::attempt::LOOK_INTERVAL;
-use crate::proxy::context::Context;
-use crate::proxy::reason::Reason;
 use crate::protocol::grpc::frame::MessageDecoder;
 use crate::protocol::grpc::status::{self, Opening, Outcome, Status};
 use crate::protocol::h2::frame::{ErrorCode, StreamId};
 use crate::protocol::h2::hpack::fields::Fields;
+use crate::proxy::attempt::LOOK_INTERVAL;
+use crate::proxy::context::Context;
+use crate::proxy::reason::Reason;
 
 use super::connection::{GrpcConnection, was_refused};
 use super::unframed::Unframed;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each call; a box would be an allocation")]
 pub(super) enum End {
     /// The service said so.
     Ended(Outcome),
@@ -74,8 +75,8 @@ impl Call {
     }
 
     /// The first end counts.
-    pub(super) fn end(&self, end: End) {
-        self.answer.borrow_mut().end.get_or_insert(end);
+    pub(super) fn end(&self, end: &End) {
+        self.answer.borrow_mut().end.get_or_insert(*end);
         self.wake();
     }
 
@@ -86,23 +87,24 @@ impl Call {
             let outcome = status::trailers(pairs);
             let whole = answer.decoder.is_between_messages();
             drop(answer);
-            self.end(if whole { End::Ended(outcome) } else { End::Broken(Reason::AnswerMalformed) });
+            let broken = End::Broken(Reason::AnswerMalformed);
+            self.end(&if whole { End::Ended(outcome) } else { broken });
             return;
         }
         answer.begun = true;
         drop(answer);
         match status::opening(fields.status().unwrap_or(0), end_stream, pairs) {
             Opening::Messages => self.wake(),
-            Opening::Ended(outcome) | Opening::NotGrpc(outcome) => self.end(End::Ended(outcome)),
+            Opening::Ended(outcome) | Opening::NotGrpc(outcome) => self.end(&End::Ended(outcome)),
         }
     }
 
     pub(super) fn data(&self, data: &[u8], end_stream: bool) {
         if let Err(reason) = self.collect(data) {
-            self.end(End::Broken(reason));
+            self.end(&End::Broken(reason));
         } else if end_stream {
             // gRPC ends with trailers; a stream that ends without has no status.
-            self.end(End::Ended(Outcome::of(Status::Unknown)));
+            self.end(&End::Ended(Outcome::of(Status::Unknown)));
         }
     }
 
@@ -207,7 +209,8 @@ impl<I: Io> GrpcStream<I> {
         }
     }
 
-    /// Sends what lies in `unframed`, the payload straight from `buffer`, which comes back on every path.
+    /// Sends what lies in `unframed`, the payload straight from `buffer`, which comes back on every
+    /// path.
     ///
     /// A frame's header leaves only together with its payload, which is already here: a slow client
     /// never stalls the other calls of the connection inside a frame. `patience` bounds every wait.
@@ -249,9 +252,8 @@ impl<I: Io> GrpcStream<I> {
         let turn = self.connection.turn.take().await;
         out.clear();
         self.connection.take_queued(&mut out);
-        if let Err(reason) = self.frame(unframed, &mut out, end) {
-            return (Err(reason), out);
-        }
+        let framed = self.frame(unframed, &mut out, end);
+        // Also after a fault: what the engine had queued belongs to other calls as well.
         let len = out.len();
         let (result, out) = self.connection.socket.write(out, self.cx.io.now() + patience).await;
         drop(turn);
@@ -266,7 +268,7 @@ impl<I: Io> GrpcStream<I> {
         });
         let counted = u64::try_from(len).unwrap_or(u64::MAX);
         self.cx.counters.add(Counter::UpstreamSentBytes, counted);
-        (result, out)
+        (result.and(framed), out)
     }
 
     /// Cuts as much as the windows allow into frames.
@@ -385,7 +387,8 @@ impl<I: Io> GrpcStream<I> {
 impl<I: Io> Drop for GrpcStream<I> {
     fn drop(&mut self) {
         let connection = &self.connection;
-        if !(self.call.is_over() && self.sent_end.get()) && !connection.is_lost() {
+        let is_whole = self.call.is_over() && self.sent_end.get();
+        if !is_whole && !connection.is_lost() {
             // Our side is still open. After a whole answer this is no complaint (RFC 9113 §8.1).
             connection.engine.borrow_mut().reset(self.call.id, ErrorCode::CANCEL);
             connection.flush.raise();

@@ -6,7 +6,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// At most one task at a time holds the turn. A frame whose payload follows pins it until both are written.
+/// At most one task at a time holds the turn. A frame whose payload follows pins it until both are
+/// written.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     taken: Cell<bool>,

@@ -1,4 +1,5 @@
-//! Bytes of a stream before they are cut into frames: small ones of its own, and ranges of a payload buffer.
+//! Bytes of a stream before they are cut into frames: small ones of its own, and ranges of a
+//! payload buffer.
 
 use std::ops::Range;
 

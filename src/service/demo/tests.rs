@@ -109,7 +109,7 @@ fn a_full_disk_is_answered_before_the_upload_is_over() {
             let answers = client.stream(ReceiverStream::new(receiver));
             // It answers although the client has not ended; it finds out when it writes.
             let feed = async {
-                while sender.send(chunk("a", &[0; 65_536])).await.is_ok() {}
+                while sender.send(chunk("a", &vec![0; 65_536])).await.is_ok() {}
                 sender
             };
             let feed = tokio::spawn(feed);
@@ -127,7 +127,7 @@ fn a_client_that_leaves_takes_its_file_along() {
     with_demo(|mut client, world| async move {
         let (sender, receiver) = mpsc::channel(4);
         sender.send(to("storage", "upload", marker("a", "start"))).await.unwrap();
-        sender.send(chunk("a", &[7; 65_536])).await.unwrap();
+        sender.send(chunk("a", &vec![7; 65_536])).await.unwrap();
         let call = tokio::spawn(async move { client.stream(ReceiverStream::new(receiver)).await });
         let part = || world.dir.names().into_iter().find(|name| name.starts_with(".part-"));
         while part().is_none() {

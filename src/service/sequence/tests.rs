@@ -26,7 +26,7 @@ fn data(text: &'static str) -> Step {
 }
 
 #[track_caller]
-fn check(messages: Vec<Request>, want: Result<Vec<Step>, SequenceError>) {
+fn check(messages: Vec<Request>, want: Result<&[Step], SequenceError>) {
     let mut sequence = Sequence::default();
     let mut steps = Vec::new();
     let result = messages
@@ -37,32 +37,32 @@ fn check(messages: Vec<Request>, want: Result<Vec<Step>, SequenceError>) {
         steps.push(last);
         steps
     });
-    assert_eq!(got, want);
+    assert_eq!(got.as_deref().map_err(|error| *error), want);
 }
 
-fn one_file() -> Result<Vec<Step>, SequenceError> {
-    Ok(vec![begin("a"), data("one"), data("two"), Step::End, Step::Finish])
+fn one_file() -> [Step; 5] {
+    [begin("a"), data("one"), data("two"), Step::End, Step::Finish]
 }
 
 #[test]
 fn a_file_ends_with_either_end_marker_or_both() {
     let front = || vec![marker("a", "start"), chunk("a", b"one"), chunk("a", b"two")];
     let with = |ends: Vec<Request>| front().into_iter().chain(ends).collect();
-    check(with(vec![marker("a", "end")]), one_file());
-    check(with(vec![chunk("a", b"")]), one_file());
-    check(with(vec![marker("a", "end"), chunk("a", b"")]), one_file());
-    check(with(vec![chunk("a", b""), marker("a", "end")]), one_file());
+    check(with(vec![marker("a", "end")]), Ok(&one_file()));
+    check(with(vec![chunk("a", b"")]), Ok(&one_file()));
+    check(with(vec![marker("a", "end"), chunk("a", b"")]), Ok(&one_file()));
+    check(with(vec![chunk("a", b""), marker("a", "end")]), Ok(&one_file()));
 }
 
 #[test]
 fn the_first_chunk_opens_a_file_that_no_marker_opened() {
-    check(vec![chunk("a", b"one"), chunk("a", b"two"), chunk("a", b"")], one_file());
+    check(vec![chunk("a", b"one"), chunk("a", b"two"), chunk("a", b"")], Ok(&one_file()));
 }
 
 #[test]
 fn an_empty_file_is_a_file() {
-    let want = Ok(vec![begin("e"), Step::End, Step::Finish]);
-    check(vec![marker("e", "start"), marker("e", "end"), chunk("e", b"")], want);
+    let want = [begin("e"), Step::End, Step::Finish];
+    check(vec![marker("e", "start"), marker("e", "end"), chunk("e", b"")], Ok(&want));
 }
 
 #[test]
@@ -78,17 +78,9 @@ fn files_come_one_after_another() {
             chunk("b", b"two"),
             marker("b", "end"),
         ],
-        Ok(vec![
-            begin("a"),
-            data("one"),
-            Step::End,
-            begin("b"),
-            data("two"),
-            Step::End,
-            Step::Finish,
-        ]),
+        Ok(&[begin("a"), data("one"), Step::End, begin("b"), data("two"), Step::End, Step::Finish]),
     );
-    check(Vec::new(), Ok(vec![Step::Finish]));
+    check(Vec::new(), Ok(&[Step::Finish]));
 }
 
 #[test]

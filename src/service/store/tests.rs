@@ -73,7 +73,7 @@ fn a_name_that_is_taken_gets_a_number() {
     let texts: Vec<_> = stored.iter().map(|file| fs::read(&file.path).unwrap()).collect();
     assert_eq!(texts, [b"1", b"2", b"3"]);
     assert_eq!(dir.names().len(), 3);
-    assert!(dir.names().iter().all(|name| name.starts_with("a") && name.ends_with(".txt")));
+    assert!(dir.names().iter().all(|name| name.starts_with('a') && name.contains(".txt")));
 }
 
 #[test]
