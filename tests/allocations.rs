@@ -137,10 +137,17 @@ fn start(io: IoDriver) -> (Gateway, Service) {
 const MIB: usize = 1 << 20;
 /// Of each upload that is measured.
 const UPLOAD_MIB: usize = 64;
-/// Calls of the allocator for each MiB of payload, and for an upload as a whole.
-const CALLS_PER_MIB_MAX: u64 = 40;
-/// Bytes asked for with each MiB of payload: less than a sixteenth of it.
-const BYTES_PER_MIB_MAX: u64 = 64 * 1024;
+/// Calls of the allocator for each MiB of payload. Measured: 1.5 at most, most of them for the call
+/// as such, whatever its length.
+const CALLS_PER_MIB_MAX: u64 = 3;
+/// Bytes asked for with each MiB of payload: a sixty-fourth of it. Measured: 2.5 KiB at most; the
+/// rest is room for a buffer that the pool happens not to have.
+const BYTES_PER_MIB_MAX: u64 = 16 * 1024;
+/// Calls of the allocator for a unary call. Measured: 15.
+const CALLS_PER_CALL_MAX: u64 = 20;
+
+/// Uploads that are stalled at the same time.
+const UPLOADS: i64 = 16;
 
 /// Allocations of the shard for one upload.
 fn measure(client: &mut Client, fields: &[&str], body: &[u8]) -> (u64, u64) {
@@ -181,7 +188,6 @@ fn payload_is_not_allocated() {
 #[test]
 fn a_stalled_upload_holds_one_buffer_and_little_more() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    const UPLOADS: i64 = 16;
     on_both_drivers(|io| {
         let (gateway, service) = start(io);
         let mut first = gateway.client();
@@ -241,6 +247,6 @@ fn a_call_allocates_a_fixed_number_of_times() {
         let (first, second) = (round(&mut client), round(&mut client));
         println!("{first} and {second} allocations for 100 calls");
         assert!(first.abs_diff(second) <= 50, "{first} and {second}");
-        assert!(second <= 100 * 80, "{second} allocations for 100 calls");
+        assert!(second <= 100 * CALLS_PER_CALL_MAX, "{second} allocations for 100 calls");
     });
 }

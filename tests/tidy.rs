@@ -319,8 +319,8 @@ fn sources() -> Vec<Source> {
         }
         let text = fs::read_to_string(&path).unwrap();
         let mut code = bare(&text);
-        // A tests.rs is a test as a whole.
-        if path.ends_with("tests.rs") {
+        // A tests.rs is a test as a whole, and so is what lies in a folder of its name.
+        if path.ends_with("tests.rs") || below.iter().any(|part| part == "tests") {
             code = format!("#[cfg(test)] mod tests {{ {code} }}");
         }
         found.push(Source { path: below.to_path_buf(), module, text, code });

@@ -138,3 +138,7 @@ pub const ENDPOINTS_MAX: usize = 256;
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Without progress of a body in either direction towards an endpoint.
 pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Idle connections of one shard to one HTTP endpoint.
+pub const HTTP_POOL_CONNECTIONS_MAX: u32 = 64;
+/// An HTTP connection without an exchange is closed after so long, before most endpoints close it.
+pub const HTTP_POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);

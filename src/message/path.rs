@@ -164,7 +164,8 @@ pub struct Normal<'a> {
     /// Begins with a slash; visible ASCII; no empty segments but the last, no dot segments;
     /// unreserved characters stand for themselves and all escapes are in capitals.
     pub text: &'a [u8],
-    /// What in it two back ends could read differently.
+    /// What in the path as it was sent two back ends could read differently, also in segments
+    /// that `..` took away.
     pub oddities: Oddities,
 }
 
@@ -243,7 +244,18 @@ const fn is_pchar(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
             byte,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@'
+            b'!' | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
         )
 }
 
@@ -313,9 +325,8 @@ fn has_double_escape(segment: &[u8]) -> bool {
 fn high_oddities(segment: &[u8]) -> Result<Oddities, PathError> {
     let mut bytes = Vec::with_capacity(segment.len());
     decode_once(segment, &mut bytes);
-    let overlong = |pair: &[u8]| {
-        matches!(pair, [0xc0 | 0xc1, _] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f])
-    };
+    let overlong =
+        |pair: &[u8]| matches!(pair, [0xc0 | 0xc1, _] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]);
     if bytes.windows(2).any(overlong) {
         return Err(PathError::Overlong);
     }
@@ -350,9 +361,8 @@ enum Dots {
 /// One that is the last leaves its slash.
 fn settle(out: &mut Vec<u8>, start: usize, is_last: bool, dots: Dots) -> Result<(), PathError> {
     let keep = match out.get(start + 1..).unwrap_or_default() {
-        b"" => start,
         b"." | b".." if dots == Dots::Refuse => return Err(PathError::AboveRoot),
-        b"." => start,
+        b"" | b"." => start,
         b".." => {
             let above = out.get(..start).unwrap_or_default();
             above.iter().rposition(|byte| *byte == b'/').ok_or(PathError::AboveRoot)?
@@ -381,7 +391,8 @@ pub enum Reader {
 }
 
 /// Writes into `out` the normal path, without oddities of escapes, that a lenient back end makes
-/// of a normal path: escapes decoded until none is left, `\` taken as `/`, and its likes where it says so.
+/// of a normal path: escapes decoded until none is left, `\` taken as `/`, and its likes where it
+/// says so.
 pub fn lenient(normal: &[u8], reader: Reader, out: &mut Vec<u8>) -> Result<(), PathError> {
     let mut bytes = Vec::with_capacity(normal.len());
     decode_wholly(normal, &mut bytes);
@@ -405,16 +416,24 @@ pub fn lenient(normal: &[u8], reader: Reader, out: &mut Vec<u8>) -> Result<(), P
         let segment = segment.get(..cut.unwrap_or(segment.len())).unwrap_or_default();
         let start = out.len();
         out.push(b'/');
-        for byte in segment {
-            match byte {
-                0 | b'\r' | b'\n' => return Err(PathError::Break),
-                byte if is_pchar(*byte) => out.push(*byte),
-                byte => push_escape(*byte, out),
-            }
+        if segment.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')) {
+            return Err(PathError::Break);
         }
+        encode(segment, out);
         settle(out, start, segments.peek().is_none(), dots)?;
     }
     Ok(())
+}
+
+/// Appends a segment with escapes for what cannot stand for itself.
+pub fn encode(segment: &[u8], out: &mut Vec<u8>) {
+    for byte in segment {
+        if is_pchar(*byte) {
+            out.push(*byte);
+        } else {
+            push_escape(*byte, out);
+        }
+    }
 }
 
 /// Turns what some back ends fold to a slash, a backslash or a dot into `/` or `.`.

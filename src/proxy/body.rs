@@ -164,15 +164,15 @@ impl<'a, I: Io> RequestBody<'a, I> {
         let left = self.pace.window.saturating_sub(self.waited).max(Duration::from_millis(1));
         let idle = start + self.timeouts.body_idle;
         // Only the wait can be given up: a read moves bytes.
-        match race(self.wait(start, start + left, idle), over).await {
+        let counted = match race(self.wait(start, start + left, idle), over).await {
             Either::First(ready) => ready?,
             Either::Second(()) => return Ok(None),
-        }
+        };
         let buffer = self.cx.buffers.large();
         match self.socket.read(buffer, idle).await {
             (Ok(0), _) => Err(Reason::BodyTruncated),
             (Ok(len), buffer) => {
-                self.waited += self.cx.io.now() - start;
+                self.waited += self.cx.io.now() - counted;
                 self.count(len)?;
                 Ok(Some(buffer))
             }
@@ -181,16 +181,17 @@ impl<'a, I: Io> RequestBody<'a, I> {
         }
     }
 
-    /// Waits for readiness; the window of the pace may turn several times meanwhile.
+    /// Waits for readiness; the window of the pace may turn several times meanwhile. Returns up to
+    /// when the wait is counted.
     async fn wait(
         &mut self,
         mut since: Instant,
         mut turn: Instant,
         idle: Instant,
-    ) -> Result<(), Reason> {
+    ) -> Result<Instant, Reason> {
         loop {
             match self.socket.readable(turn.min(idle)).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(since),
                 Err(IoError::TimedOut) => {}
                 Err(_) => return Err(Reason::ClientLeft),
             }

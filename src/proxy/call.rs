@@ -47,8 +47,11 @@ pub(super) async fn run<I: Io>(
         let stream = attempts.open(deadline, record).await?;
         let sent = stream.send(exchange.socket, &message, true, deadline).await;
         if !stream.is_over() {
-            sent?;
-            wait(exchange, deadline, || stream.ended()).await?;
+            let waited = match sent {
+                Ok(()) => wait(exchange, deadline, || stream.ended()).await,
+                Err(reason) => Err(reason),
+            };
+            waited.inspect_err(|reason| stream.give_up(*reason))?;
         }
         record.upstream_answered = Some(exchange.cx.io.now());
         let ended = stream.outcome();
@@ -78,7 +81,7 @@ pub(super) async fn run<I: Io>(
                     status => (Reason::ServiceFailed(status), false),
                 }
             }
-            Err(reason) => (reason, ended.refused),
+            Err(reason) => (reason, ended.refused || (ended.lost && method.is_idempotent())),
         };
         drop(stream);
         if !again || !attempts.again(deadline).await {

@@ -72,11 +72,7 @@ impl<I: Io> Drop for CountClosed<'_, I> {
     }
 }
 
-async fn wait<I: Io>(
-    cx: &Context<I>,
-    socket: &SocketOf<I>,
-    idle: Duration,
-) -> Result<(), IoError> {
+async fn wait<I: Io>(cx: &Context<I>, socket: &SocketOf<I>, idle: Duration) -> Result<(), IoError> {
     let _place = cx.parked.enter(socket);
     socket.readable(cx.io.now() + idle).await
 }

@@ -1,6 +1,6 @@
 //! One request and its answer: accept → parse → **route → policy → upstream → respond**.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use crate::base::text::Text;
@@ -33,7 +33,8 @@ pub(super) struct Exchange<'a, I: Io> {
     pub(super) text: &'a [u8],
     /// The generation that this exchange sees.
     pub(super) tables: Rc<Tables<I>>,
-    pub(super) client: std::net::IpAddr,
+    /// Who the client is, when proxies stand between it and us.
+    pub(super) client: IpAddr,
     pub(super) request_id: Text<64>,
 }
 

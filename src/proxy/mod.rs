@@ -1,7 +1,7 @@
 //! The request path: accept → parse → route → policy → upstream → respond.
 //!
 //! The only place where the pure modules below meet io. Start with [`connection`], then
-//! [`exchange`], which reads like the six steps; [`upload`] and [`call`] are what it calls;
+//! `exchange`, which reads like the six steps; `upload` and `call` are what it calls;
 //! [`grpc`] is the way to endpoints. Every refusal is a [`reason::Reason`].
 
 mod attempt;

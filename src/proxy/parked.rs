@@ -42,12 +42,13 @@ impl<S: Socket> Parked<S> {
         Place { parked: self, index }
     }
 
-    /// Ends the wait of all that are parked now.
-    pub fn cancel_all(&self) {
+    /// Ends the wait of all that are parked now; how many there were.
+    pub fn cancel_all(&self) -> u32 {
         let sockets: Vec<S> = self.slots.borrow().sockets.iter().flatten().cloned().collect();
-        for socket in sockets {
+        for socket in &sockets {
             socket.cancel();
         }
+        u32::try_from(sockets.len()).unwrap_or(u32::MAX)
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) async fn run<I: Io>(
     cx.counters.add(Counter::UploadBytes, files.bytes);
     cx.counters.add(Counter::UploadFiles, u64::from(files.count));
     record.upload = Some(access_log::Upload { files: files.count, bytes: files.bytes });
-    if result.is_err() {
+    if let Err(reason) = &result {
+        upload.stream.give_up(*reason);
         cx.counters.count(Counter::UploadsFailed);
     }
     result

@@ -101,7 +101,7 @@ impl PathPattern {
             Some(name) => {
                 segments.pop();
                 check(&segments)?;
-                let known = segments.iter().any(|segment| segment.name() == Some(&name));
+                let known = segments.iter().any(|segment| segment.name() == Some(name.as_str()));
                 if known && !name.is_empty() {
                     return Err(PatternError::NameTwice);
                 }
@@ -117,9 +117,7 @@ impl PathPattern {
     /// Reads a prefix of segments: `/a/{id}`. A slash at the end changes nothing.
     pub fn prefix(text: &str) -> Result<PathPattern, PatternError> {
         match PathPattern::path(text)? {
-            PathPattern::Exact { segments, .. } => {
-                Ok(PathPattern::Prefix { segments, rest: None })
-            }
+            PathPattern::Exact { segments, .. } => Ok(PathPattern::Prefix { segments, rest: None }),
             other => Ok(other),
         }
     }
@@ -152,24 +150,22 @@ impl PathPattern {
         self.segments().iter().filter_map(Segment::name)
     }
 
-    /// Whether both match the same paths with the same rank; names of parameters do not matter.
+    /// The pattern without the names of its parameters: two of one shape match the same paths with
+    /// the same rank.
     #[must_use]
-    pub fn has_shape_of(&self, other: &PathPattern) -> bool {
-        let same = |own: &Segment, other: &Segment| match (own, other) {
-            (Segment::Literal(own), Segment::Literal(other)) => own == other,
-            (Segment::Param(_), Segment::Param(_)) => true,
-            _ => false,
+    pub fn shape(&self) -> String {
+        let nameless = |segment: &Segment| match segment {
+            Segment::Literal(text) => Segment::Literal(text.clone()),
+            Segment::Param(_) => Segment::Param(String::new()),
         };
-        let kind = match (self, other) {
-            (PathPattern::Exact { slash, .. }, PathPattern::Exact { slash: other, .. }) => {
-                slash == other
+        let segments: Vec<_> = self.segments().iter().map(nameless).collect();
+        match self {
+            PathPattern::Exact { slash, .. } => {
+                PathPattern::Exact { segments, slash: *slash }.to_string()
             }
-            (PathPattern::Prefix { .. }, PathPattern::Prefix { .. }) => true,
-            (PathPattern::Text(own), PathPattern::Text(other)) => return own == other,
-            _ => return false,
-        };
-        let (own, other) = (self.segments(), other.segments());
-        kind && own.len() == other.len() && own.iter().zip(other).all(|(a, b)| same(a, b))
+            PathPattern::Prefix { .. } => PathPattern::Prefix { segments, rest: None }.to_string(),
+            PathPattern::Text(_) => self.to_string(),
+        }
     }
 
     /// How many bytes of a normal path this matches; `None`: it does not. Slow and plain, for
@@ -255,7 +251,7 @@ pub(super) fn decoded<'b>(segment: &'b [u8], buffer: &'b mut [u8]) -> Option<&'b
 impl Segment {
     /// The name of a parameter.
     #[must_use]
-    pub fn name(&self) -> Option<&String> {
+    pub fn name(&self) -> Option<&str> {
         match self {
             Segment::Literal(_) => None,
             Segment::Param(name) => Some(name),
@@ -334,12 +330,12 @@ fn decode_literal(text: &str) -> Result<Vec<u8>, PatternError> {
 
 /// What must hold of all segments together.
 fn check(segments: &[Segment]) -> Result<(), PatternError> {
-    let mut names: Vec<&String> = segments.iter().filter_map(Segment::name).collect();
+    let mut names: Vec<&str> = segments.iter().filter_map(Segment::name).collect();
     if names.iter().any(|name| name.starts_with('*')) {
         return Err(PatternError::RestInside);
     }
     let count = names.len();
-    names.sort();
+    names.sort_unstable();
     names.dedup();
     if names.len() != count {
         return Err(PatternError::NameTwice);

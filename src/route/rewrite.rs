@@ -63,12 +63,11 @@ impl Rewrite {
         let parsed = PathPattern::string(text).map_err(RewriteError::Pattern)?;
         let PathPattern::Text(decoded) = parsed else { return Err(RewriteError::NotAPrefix) };
         let prefix = decoded.trim_end_matches('/').to_owned();
-        let (begins, inside) = match pattern {
-            PathPattern::Text(own) => (own.starts_with(&prefix), true),
-            _ => {
-                let own = PathPattern::prefix(text).map_err(RewriteError::Pattern)?;
-                (pattern.segments().starts_with(own.segments()), false)
-            }
+        let (begins, inside) = if let PathPattern::Text(own) = pattern {
+            (own.starts_with(&prefix), true)
+        } else {
+            let own = PathPattern::prefix(text).map_err(RewriteError::Pattern)?;
+            (pattern.segments().starts_with(own.segments()), false)
         };
         if !begins {
             return Err(RewriteError::NotAPrefix);
@@ -81,9 +80,10 @@ impl Rewrite {
     pub fn replace(text: &str, pattern: &PathPattern) -> Result<Rewrite, RewriteError> {
         let new = PathPattern::path(text).map_err(RewriteError::Pattern)?;
         let slash = match (&new, pattern) {
-            (PathPattern::Exact { slash, .. }, PathPattern::Exact { .. }) => *slash,
-            // Only there does the text itself decide where the segment goes on.
-            (PathPattern::Exact { slash, .. }, PathPattern::Text(_)) => *slash,
+            // What follows a prefix of segments begins with a slash of its own.
+            (PathPattern::Exact { slash, .. }, own) => {
+                *slash && !matches!(own, PathPattern::Prefix { .. })
+            }
             (PathPattern::Prefix { rest, .. }, own) => {
                 let known = match own {
                     PathPattern::Prefix { rest: own, .. } => own.is_some() && own == rest,
@@ -94,7 +94,7 @@ impl Rewrite {
                 }
                 false
             }
-            _ => false,
+            (PathPattern::Text(_), _) => false,
         };
         let mut pieces = Vec::new();
         let mut buffer = String::new();
@@ -152,8 +152,9 @@ impl Rewrite {
         };
         // Where a text is cut inside of a segment, `/a../x` can become `../x`.
         let written = out.get(start..).unwrap_or_default();
-        if inside && path::normalise(written, &mut Vec::new()).map(|n| n.text == written) != Ok(true)
-        {
+        let is_normal =
+            || path::normalise(written, &mut Vec::new()).is_ok_and(|normal| normal.text == written);
+        if inside && !is_normal() {
             out.truncate(start);
             return Err(Unsafe);
         }
@@ -176,17 +177,13 @@ fn push_rest(rest: &[u8], start: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a literal with the escapes that its normal form has.
+/// Appends a literal in normal form.
 fn push_literal(literal: &[u8], out: &mut String) -> Result<(), RewriteError> {
-    let malformed = RewriteError::Pattern(PatternError::Character);
-    let mut raw = vec![b'/'];
-    for byte in literal {
-        raw.extend_from_slice(format!("%{byte:02X}").as_bytes());
-    }
-    let mut buffer = Vec::new();
-    let normal = path::normalise(&raw, &mut buffer).map_err(|_| malformed)?;
-    let text = normal.text.get(1..).and_then(|text| str::from_utf8(text).ok()).ok_or(malformed)?;
-    out.push_str(text);
+    let mut bytes = Vec::new();
+    path::encode(literal, &mut bytes);
+    // It is ASCII: all else was escaped.
+    let text = String::from_utf8(bytes);
+    out.push_str(&text.map_err(|_| RewriteError::Pattern(PatternError::Character))?);
     Ok(())
 }
 

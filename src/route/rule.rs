@@ -74,18 +74,13 @@ impl Rule {
             && self.headers.iter().all(|rule| rule.holds(facts.headers))
     }
 
-    /// Whether both ask for the same, so that only one of them can ever win.
+    /// What it asks for, as a text: of two rules with the same one, only one can ever win.
     #[must_use]
-    pub fn asks_the_same(&self, other: &Rule) -> bool {
-        let sorted = |rule: &Rule| {
-            let mut headers = rule.headers.clone();
-            headers.sort();
-            headers
-        };
-        self.host == other.host
-            && self.path.has_shape_of(&other.path)
-            && self.methods == other.methods
-            && sorted(self) == sorted(other)
+    pub fn question(&self) -> String {
+        let mut headers: Vec<_> = self.headers.iter().collect();
+        headers.sort();
+        headers.dedup();
+        format!("{} {} {} {headers:?}", self.host, self.path.shape(), self.methods.text())
     }
 }
 

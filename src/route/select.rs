@@ -76,12 +76,11 @@ impl Table {
     fn select_decoded<'a>(
         &self,
         facts: &Facts<'a>,
-        lenient: &'a mut Vec<u8>,
+        lenient: &'a [u8],
         decoded: &'a mut Vec<u8>,
     ) -> Result<Selected<'a>, Refusal> {
         // It is normal already; this finds what came to light when it was decoded.
-        let Normal { text, oddities } =
-            path::normalise(lenient, decoded).map_err(Refusal::Path)?;
+        let Normal { text, oddities } = path::normalise(lenient, decoded).map_err(Refusal::Path)?;
         let found = self.find(&facts.with_path(text)).ok_or(Refusal::NoRoute)?;
         let delimiter = oddities.common(Oddities::DELIMITER);
         if oddities != delimiter {

@@ -131,7 +131,7 @@ impl Table {
 
     /// The hosts whose suffix a host has, the longest first. The suffix is never the whole host.
     fn suffixes<'a>(&'a self, host: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
-        let mut labels = host.iter().filter(|byte| **byte == b'.').count();
+        let mut labels = memchr::memchr_iter(b'.', host).count();
         let mut rest = host;
         std::iter::from_fn(move || {
             while labels > 0 {

@@ -7,6 +7,7 @@ pub mod accept;
 pub mod mailbox;
 pub mod thread;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,11 +43,13 @@ pub async fn run<I: Io>(
         cx.upkeep.spawn(&cx.io, task);
     }
     let drained = Rc::new(Event::default());
+    let cut_off = Rc::new(Cell::new(0));
     let mut draining = false;
     loop {
         if let Either::Second(()) = race(ear.listen(), drained.wait()).await {
             cx.count_panics();
-            return cx.gate.inside();
+            // Nearly all that were cut off have noticed by now, and left.
+            return cut_off.get().max(cx.gate.inside());
         }
         while let Some(letter) = mailbox.take() {
             match letter {
@@ -60,7 +63,8 @@ pub async fn run<I: Io>(
                 }
                 Letter::Drain { grace } if !draining => {
                     draining = true;
-                    let task = drain(Rc::clone(&cx), listeners.clone(), grace, Rc::clone(&drained));
+                    let (done, cut_off) = (Rc::clone(&drained), Rc::clone(&cut_off));
+                    let task = drain(Rc::clone(&cx), listeners.clone(), grace, done, cut_off);
                     cx.upkeep.spawn(&cx.io, task);
                 }
                 Letter::Drain { .. } => {}
@@ -75,6 +79,7 @@ async fn drain<I: Io>(
     listeners: Vec<I::Listener>,
     grace: Grace,
     done: Rc<Event>,
+    cut_off: Rc<Cell<u32>>,
 ) {
     let start = cx.io.now();
     for listener in &listeners {
@@ -82,9 +87,9 @@ async fn drain<I: Io>(
     }
     cx.drain();
     if !emptied(&cx, start + grace.exchanges).await {
-        cx.exchanges.cancel_all();
+        cut_off.set(cx.exchanges.cancel_all());
         if !emptied(&cx, start + grace.uploads.max(grace.exchanges)).await {
-            cx.uploads.cancel_all();
+            cut_off.set(cut_off.get().saturating_add(cx.uploads.cancel_all()));
             emptied(&cx, cx.io.now() + AFTERMATH).await;
         }
     }

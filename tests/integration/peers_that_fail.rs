@@ -70,7 +70,10 @@ fn a_peer_that_dies_is_told() {
 
 #[test]
 fn a_peer_that_disowns_the_stream_is_told() {
-    on_both_drivers(|io| check(io, Rudeness::Disown, 502, "connection_terminated"));
+    on_both_drivers(|io| {
+        check(io, Rudeness::Disown, 502, "connection_terminated");
+        check(io, Rudeness::Quit, 502, "connection_terminated");
+    });
 }
 
 #[test]
@@ -150,24 +153,45 @@ fn a_service_that_is_down_is_told_and_used_again_when_it_is_back() {
 }
 
 #[test]
-fn a_connection_that_died_idle_costs_a_call_nothing() {
+fn a_connection_that_died_costs_a_safe_call_nothing() {
     on_both_drivers(|io| {
-        let service = Service::start();
+        let mut service = Service::start();
         let address = service.address;
         let gateway = Gateway::start(io, |snapshot| {
-            module(snapshot, address);
-            snapshot.upstreams[0].retry.attempts_max = 3;
+            snapshot.add_module("storage", address);
         });
         let mut client = gateway.client();
-        for _ in 0..3 {
+        for _ in 0..10 {
             assert_eq!(client.get("/api/v3/storage/x").status, 200);
-        }
-        drop(service);
-        let _service = Service::start_at(address);
-        for _ in 0..3 {
+            // The gateway may notice before the next call, or by it.
+            drop(service);
+            service = Service::start_at(address);
             assert_eq!(client.get("/api/v3/storage/x").status, 200);
         }
         gateway.is_clean();
+    });
+}
+
+#[test]
+fn a_call_is_sent_again_only_if_it_is_safe_or_was_not_looked_at() {
+    on_both_drivers(|io| {
+        for (rudeness, method, status) in [
+            (Rudeness::Die, "GET", 200),
+            (Rudeness::Die, "POST", 502),
+            (Rudeness::Reset(Reason::REFUSED_STREAM), "POST", 200),
+            (Rudeness::Reset(Reason::INTERNAL_ERROR), "GET", 502),
+            (Rudeness::Disown, "POST", 200),
+            (Rudeness::Quit, "POST", 502),
+            (Rudeness::Quit, "GET", 200),
+        ] {
+            let rude = Rude::start(rudeness);
+            let gateway = Gateway::start(io, |snapshot| {
+                snapshot.add_module("storage", rude.address);
+            });
+            let reply = gateway.client().ask(method, "/api/v3/storage/x", &[], b"");
+            assert_eq!(reply.status, status, "{method} {rudeness:?}: {}", reply.text());
+            gateway.is_clean();
+        }
     });
 }
 

@@ -23,6 +23,8 @@ pub struct Call {
     /// The deed is done after so many bytes.
     at: Cell<u64>,
     is_done: Cell<bool>,
+    /// Our side of the stream has ended.
+    is_answered: Cell<bool>,
     received: Cell<u64>,
     /// Bytes that were received and not given back: the window stays small.
     held: Cell<u32>,
@@ -66,6 +68,7 @@ impl Call {
             deed,
             at: Cell::new(at),
             is_done: Cell::new(false),
+            is_answered: Cell::new(false),
             received: Cell::new(0),
             held: Cell::new(0),
             holds: Cell::new(false),
@@ -89,6 +92,7 @@ impl Call {
         if end {
             seen.is_whole.set(self.intake.borrow().end());
         }
+        let is_over = end && self.is_answered.get();
         let is_due = end || (self.deed != Deed::Honest && self.received.get() >= self.at.get());
         if is_due && !self.is_done.get() {
             self.strike(peer);
@@ -97,6 +101,9 @@ impl Call {
             self.held.set(self.held.get() + len);
         } else if !peer.is_dead.get() {
             peer.engine.borrow_mut().release(self.id, len);
+        }
+        if is_over {
+            peer.forget(self);
         }
     }
 
@@ -196,6 +203,7 @@ impl Call {
         if let Some(status) = status {
             self.trailers(peer, status, message.is_none());
         }
+        self.is_answered.set(true);
         if self.seen.is_whole.get() {
             peer.forget(self);
         }
@@ -248,6 +256,7 @@ impl Call {
         }
         self.seen.is_ok.set(self.seen.is_whole.get());
         self.trailers(peer, 0, false);
+        self.is_answered.set(true);
         peer.flush.raise();
         if self.seen.is_whole.get() {
             peer.forget(self);

@@ -19,7 +19,7 @@ use otus::proxy::event::Event;
 use crate::call::Call;
 use crate::deed::Deed;
 use crate::dice::{Dice, size};
-use crate::town::Town;
+use crate::town::{Town, Weather};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -37,11 +37,20 @@ pub struct Manner {
 }
 
 impl Manner {
-    pub fn draw(dice: &mut Dice, is_honest: bool, marker: EndMarker) -> Manner {
+    pub fn draw(dice: &mut Dice, weather: Weather, marker: EndMarker) -> Manner {
+        let Weather { is_calm, is_honest } = weather;
         let window =
             |dice: &mut Dice| dice.pick(&[1, 100, 5000, 65_535, 65_535, 1 << 20, 16 << 20]);
+        // Where time is measured, an upload must come to its end within it.
+        let window_min = if is_honest {
+            2000
+        } else if is_calm {
+            100
+        } else {
+            1
+        };
         let config = Config {
-            initial_window: window(dice).max(if is_honest { 2000 } else { 1 }),
+            initial_window: window(dice).max(window_min),
             connection_window: window(dice).max(65_535),
             frame_max: dice.pick(&[16_384, 16_384, 65_536, 1 << 20]),
             header_table: dice.pick(&[0, 4096, 100]),
@@ -82,6 +91,13 @@ impl Endpoint {
         });
         town.sim.spawn(accept(Rc::clone(&endpoint)));
         endpoint
+    }
+
+    /// Calls that have neither ended nor been cancelled, on connections that are read.
+    pub fn calls(&self) -> usize {
+        let peers = self.peers.borrow();
+        let read = peers.iter().filter(|peer| !peer.is_frozen.get() && !peer.is_dead.get());
+        read.map(|peer| peer.calls.borrow().len()).sum()
     }
 
     /// Ends everything.

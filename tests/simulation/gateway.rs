@@ -95,6 +95,11 @@ impl Gateway {
         drained
     }
 
+    /// Whether no client is left.
+    pub fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.cx.gate.inside() == 0)
+    }
+
     /// Connections that a drain cut off.
     pub fn cut_off(&self) -> u32 {
         self.shards.iter().filter_map(|shard| shard.ended.get()).sum()

@@ -149,5 +149,10 @@ fn content(name: &str, len: usize) -> Rc<[u8]> {
         let room = (len - at).min(trap.len());
         bytes[at..at + room].copy_from_slice(&trap[..room]);
     }
+    // By chance a trap goes on as the real delimiter does.
+    let whole = delimiter.as_bytes();
+    while let Some(at) = bytes.windows(whole.len()).position(|window| window == whole) {
+        bytes[at + whole.len() - 1] ^= 1;
+    }
     bytes.into()
 }

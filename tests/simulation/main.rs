@@ -11,6 +11,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at its first fault")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test stops at its first fault")]
+#![allow(clippy::as_conversions, reason = "a test knows its numbers")]
+#![allow(unreachable_pub, reason = "the modules of one test are nobody else's")]
 
 mod call;
 mod client;

@@ -1,5 +1,6 @@
 //! Requests as bytes.
 
+use std::fmt::Write;
 use std::rc::Rc;
 
 use crate::dice::{Dice, size};
@@ -17,6 +18,13 @@ pub struct Wire {
     pub is_head: bool,
     /// The client asks to close afterwards.
     pub closes: bool,
+}
+
+impl Wire {
+    /// The id of a request whose answer has no body.
+    pub fn head(&self) -> Option<&str> {
+        self.is_head.then_some(self.exchange.id.as_str())
+    }
 }
 
 /// How large things are.
@@ -52,7 +60,7 @@ fn call(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool
     let mut path = format!("/api/{base}/echo/r/{id}");
     let mut body = None;
     if by_query {
-        path.push_str(&format!("?mark={mark}&bulk={bulk}"));
+        path = format!("{path}?mark={mark}&bulk={bulk}");
     } else {
         body = Some(format!("{{\"mark\":\"{mark}\", \"bulk\":\"{bulk}\"}}").into_bytes());
     }
@@ -74,10 +82,10 @@ fn upload(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bo
     };
     let mut head = head(dice, method, &path, &id, closes);
     let body = if is_form {
-        head.push_str(&format!("Content-Type: multipart/form-data; boundary=\"{BOUNDARY}\"\r\n"));
+        head = head + "Content-Type: multipart/form-data; boundary=\"" + BOUNDARY + "\"\r\n";
         form(dice, files)
     } else {
-        head.push_str(&format!("X-Filename: {}\r\n", files[0].name));
+        head = head + "X-Filename: " + &files[0].name + "\r\n";
         files[0].content.to_vec()
     };
     let expects = dice.one_in(6);
@@ -94,7 +102,7 @@ fn head(dice: &mut Dice, method: &str, path: &str, id: &str, closes: bool) -> St
     if dice.one_in(3) {
         head.push_str("accept-language: de-AT,de;q=0.9\r\nAuthorization: Bearer t0ken\r\n");
     }
-    head.push_str(&format!("X-Request-Id: {id}\r\n"));
+    head = head + "X-Request-Id: " + id + "\r\n";
     if closes {
         head.push_str("Connection: close\r\n");
     }
@@ -118,7 +126,7 @@ fn finish(
 /// Says in the head how the body ends, and makes it end that way.
 fn frame(dice: &mut Dice, head: &mut String, body: &[u8]) -> Vec<u8> {
     if dice.one_in(2) {
-        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
         return body.to_vec();
     }
     head.push_str("Transfer-Encoding: chunked\r\n");

@@ -37,10 +37,15 @@ impl Reader {
         Reader { pool: BufferPool::new(4096), socket, bytes: Vec::new() }
     }
 
-    /// The next answer, interim ones included. `is_head`: it has no body whatever it says.
-    pub async fn next(&mut self, is_head: bool, deadline: Instant) -> Result<Response, Silence> {
+    /// The next answer, interim ones included. To the request `head` it has no body, whatever it
+    /// says.
+    pub async fn next(
+        &mut self,
+        head: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Response, Silence> {
         loop {
-            if let Some(response) = self.parse(is_head) {
+            if let Some(response) = self.parse(head) {
                 return Ok(response);
             }
             self.receive(deadline).await?;
@@ -74,7 +79,7 @@ impl Reader {
         }
     }
 
-    fn parse(&mut self, is_head: bool) -> Option<Response> {
+    fn parse(&mut self, head_of: Option<&str>) -> Option<Response> {
         let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = str::from_utf8(&self.bytes[..end]).expect("heads are text").to_owned();
         let mut lines = head.split("\r\n");
@@ -87,6 +92,8 @@ impl Reader {
         };
         let fields: Vec<(String, String)> = lines.map(field).collect();
         let mut response = Response { status, fields, body: Vec::new() };
+        // A head that never became whole is answered with a body, whatever its method.
+        let is_head = head_of.is_some() && response.field("x-request-id") == head_of;
         let has_body = status >= 200 && status != 204 && !is_head;
         let len = response.field("content-length").map(|text| text.parse::<usize>().unwrap());
         assert_eq!(len.is_some(), status >= 200 && status != 204, "a length unless it is none");

@@ -59,7 +59,7 @@ async fn vanish(town: &Town, dice: &mut Dice, socket: &SimSocket, id: String) {
 /// Reads what may come to one request, and then the end.
 async fn read_one(town: &Town, socket: &SimSocket, wire: &Wire) {
     let mut reader = Reader::new(socket.clone());
-    while let Ok(response) = reader.next(wire.is_head, town.sim.now() + PATIENCE).await {
+    while let Ok(response) = reader.next(wire.head(), town.sim.now() + PATIENCE).await {
         if response.status >= 200 {
             if response.status == 200 {
                 client::judge(town, wire, &response, None);
@@ -80,7 +80,7 @@ async fn await_end(town: &Town, reader: &mut Reader) {
 async fn read_any(town: &Town, socket: &SimSocket) {
     let mut reader = Reader::new(socket.clone());
     let silence = loop {
-        match reader.next(false, town.sim.now() + PATIENCE).await {
+        match reader.next(None, town.sim.now() + PATIENCE).await {
             Ok(response) => assert!((100..600).contains(&response.status)),
             Err(silence) => break silence,
         }
@@ -109,9 +109,9 @@ async fn trickle_head(town: &Town, socket: &SimSocket) {
 /// Sends a body that never ends, too slowly.
 async fn trickle_body(town: &Town, dice: &mut Dice, socket: &SimSocket, id: String) {
     town.met("slow bodies");
-    let path = dice.pick(&["/api/v3/store/f/x", "/api/v3/echo", "/drop"]);
+    let line = dice.pick(&["PUT /api/v3/store/f/x", "POST /api/v3/echo", "POST /drop"]);
     let head = format!(
-        "PUT {path} HTTP/1.1\r\nhost: a\r\nx-request-id: rude-{id}\r\ncontent-length: 90000\r\n\r\n"
+        "{line} HTTP/1.1\r\nhost: a\r\nx-request-id: rude-{id}\r\ncontent-length: 90000\r\n\r\n"
     );
     let start = town.sim.now();
     let mut bytes = head.into_bytes();
@@ -122,7 +122,7 @@ async fn trickle_body(town: &Town, dice: &mut Dice, socket: &SimSocket, id: Stri
         if took > PATIENCE {
             return;
         }
-        bytes = vec![b'x'; dice.count(1, 60)];
+        bytes = vec![b'x'; dice.count(1, 30)];
     }
     read_any(town, socket).await;
 }
@@ -133,7 +133,9 @@ async fn garbage(town: &Town, dice: &mut Dice, socket: &SimSocket) {
     if dice.one_in(2) {
         dice.prng().fill(&mut bytes);
     } else {
-        bytes.iter_mut().for_each(|byte| *byte = dice.pick(b"GET / HTP1.\r\n:ab"));
+        for byte in &mut bytes {
+            *byte = dice.pick(b"GET / HTP1.\r\n:ab");
+        }
     }
     if town.write(socket, &bytes).await.is_ok() {
         read_any(town, socket).await;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otus::gufo::dialect::EndMarker;
-use otus::io::Io;
 use otus::io::sim::{Faults, World};
+use otus::io::{Io, IoError, SocketOptions};
 use otus::shard::Grace;
 use otus::snapshot::Snapshot;
 use otus::snapshot::gufo::{Module, Rate, UploadRoute};
@@ -23,6 +23,7 @@ use crate::endpoint::{Endpoint, Manner};
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
 use crate::request::{self, Sizes};
+use crate::response::PATIENCE;
 use crate::rude;
 use crate::town::{Town, Weather};
 
@@ -87,9 +88,9 @@ impl Run {
         let marker = dice.pick(&[EndMarker::Meta, EndMarker::EmptyChunk, EndMarker::Both]);
         let snapshot = snapshot(&mut dice, weather, marker, &addresses[..count]);
         let shards = dice.count(1, 3);
-        let shares = dice.one_in(2);
+        let is_shared = dice.one_in(2);
         let gates = |shard: u8| {
-            let own = address(0, 1, 8000 + u16::from(if shares { 0 } else { shard }));
+            let own = address(0, 1, 8000 + u16::from(if is_shared { 0 } else { shard }));
             if shard == 0 { vec![own, address(0, 1, 8100)] } else { vec![own] }
         };
         let gates: Vec<Vec<SocketAddr>> = (0..u8::try_from(shards).unwrap()).map(gates).collect();
@@ -106,7 +107,7 @@ impl Run {
             met: RefCell::default(),
         });
         let endpoints = addresses.iter().map(|address| {
-            let manner = Manner::draw(&mut dice, weather.is_honest, marker);
+            let manner = Manner::draw(&mut dice, weather, marker);
             Endpoint::start(&town, *address, manner, dice.fork())
         });
         let endpoints = endpoints.collect();
@@ -216,12 +217,21 @@ impl Run {
         self.town.draining.set(true);
         let (exchanges, uploads) = (self.dice.millis(0, 8000), self.dice.millis(0, 20_000));
         self.gateway.drain(Grace { exchanges, uploads });
+        let (town, gate) = (Rc::clone(&self.town), self.dice.pick(&self.town.gates));
+        self.town.sim.spawn(async move {
+            town.sleep(Duration::from_secs(1)).await;
+            let deadline = town.sim.now() + Duration::from_secs(5);
+            let late = town.sim.connect(gate, SocketOptions::default(), deadline).await;
+            let is_refused = late.is_err_and(|error| error == IoError::Refused);
+            assert!(is_refused || !town.weather.is_calm, "who comes late waits in vain");
+        });
     }
 
     /// Stops the gateway, if it has not been told to before.
     fn drain(&mut self, world: &mut World) {
         if !self.town.draining.get() {
             if self.dice.one_in(2) {
+                self.check_forgotten(world);
                 // Idle connections end by themselves, on both sides.
                 world.run_for(Duration::from_mins(20));
                 self.gateway.check_empty();
@@ -237,6 +247,20 @@ impl Run {
         }
         let in_peace = self.town.weather.is_calm && !self.drains_early;
         assert!(!in_peace || self.gateway.cut_off() == 0, "a drain cut off what was not there");
+    }
+
+    /// Without exchanges there are no calls: endpoints know that nobody waits for them.
+    fn check_forgotten(&self, world: &mut World) {
+        let start = world.now();
+        while !self.gateway.is_empty() {
+            world.run_for(STEP);
+            assert!(world.now() - start < PATIENCE, "connections outlive their clients");
+        }
+        world.run_for(Duration::from_secs(1));
+        if self.town.weather.is_calm {
+            let calls: usize = self.endpoints.iter().map(|endpoint| endpoint.calls()).sum();
+            assert_eq!(calls, 0, "calls outlive their exchanges");
+        }
     }
 
     /// Nothing is left when all have gone.
@@ -260,10 +284,6 @@ impl Run {
         }
         let faults = world.faults_met().into_iter();
         met.extend(faults.map(|(kind, times)| (fault_name(kind), times)));
-        debug_assert!(matches!(
-            self.marker,
-            EndMarker::Meta | EndMarker::EmptyChunk | EndMarker::Both
-        ));
         Report { digest: world.digest(), met }
     }
 }

@@ -160,15 +160,20 @@ impl Client {
         Ok(reply)
     }
 
-    fn fill(&mut self) -> io::Result<()> {
-        let mut chunk = vec![0; 64 * 1024];
-        let len = loop {
-            match self.stream.read(&mut chunk) {
+    /// Reads what comes next, whatever it is.
+    pub(crate) fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(chunk) {
                 // The kernel interrupts threads that have had an io_uring, as one that probed has.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
+                other => return other,
             }
-        };
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut chunk = vec![0; 64 * 1024];
+        let len = self.read(&mut chunk)?;
         if len == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

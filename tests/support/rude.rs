@@ -24,8 +24,10 @@ use super::service::answer;
 pub(crate) enum Rudeness {
     /// Resets the stream with this code.
     Reset(Reason),
-    /// Says goodbye to all streams, this one among those it has not looked at, and closes.
+    /// Says goodbye to all streams, this one among those it has not looked at.
     Disown,
+    /// Says goodbye and closes without serving what it has begun.
+    Quit,
     /// Says goodbye and serves what it has begun.
     Goodbye,
     /// Closes the connection.
@@ -42,6 +44,11 @@ pub(crate) enum Rudeness {
 
 /// How much of a body is read before it happens.
 const READ_BYTES: usize = 40_000;
+
+/// An empty SETTINGS frame (RFC 9113 §6.5).
+const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+/// GOAWAY with the last stream 0 and no error (RFC 9113 §6.8): no stream was looked at.
+const GOAWAY_TO_ALL: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// A peer that runs. Dropping it ends it.
 pub(crate) struct Rude {
@@ -120,6 +127,12 @@ async fn serve(mut stream: TcpStream, mood: Mood) {
             let _ = stream.write_all(text).await;
             return swallow(stream).await;
         }
+        Rudeness::Disown if mood.strikes() => {
+            let _ = stream.write_all(SETTINGS).await;
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(GOAWAY_TO_ALL).await;
+            return swallow(stream).await;
+        }
         _ => {}
     }
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
@@ -127,7 +140,7 @@ async fn serve(mut stream: TcpStream, mood: Mood) {
     while let Some(Ok((request, respond))) = connection.accept().await {
         let body = request.into_body();
         match mood.rudeness {
-            Rudeness::Disown | Rudeness::Die if mood.strikes() => {
+            Rudeness::Quit | Rudeness::Die if mood.strikes() => {
                 return leave(connection, body, mood.rudeness).await;
             }
             Rudeness::Goodbye if mood.strikes() => {
@@ -164,7 +177,7 @@ async fn leave(mut connection: Connection<TcpStream, Bytes>, body: RecvStream, h
         if ended || body.is_some() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    if how == Rudeness::Disown {
+    if how == Rudeness::Quit {
         connection.abrupt_shutdown(Reason::NO_ERROR);
         let _ = std::future::poll_fn(|cx| connection.poll_closed(cx)).await;
     }

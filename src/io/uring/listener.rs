@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
@@ -96,6 +96,9 @@ impl Listener for RingListener {
                 return result;
             }
             if self.inner.cancelled.get() {
+                // From here on the kernel refuses connections, instead of letting them wait for
+                // the end of the drain: clones of this listener keep the descriptor open.
+                let _ = SockRef::from(&borrow(&self.inner.waiter)).shutdown(Shutdown::Both);
                 return Err(IoError::Cancelled);
             }
             let ready = self.inner.waiter.readable(false);

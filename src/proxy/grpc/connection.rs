@@ -1,7 +1,7 @@
 //! One HTTP/2 connection to an endpoint and the two tasks that serve it.
 //!
 //! One task reads and hands out what came; one writes what the engine has queued. Calls with
-//! payload write it themselves, from the buffer it was received into, while they hold the [`Turn`].
+//! payload write it themselves, from the buffer it was received into, while they hold the `Turn`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -37,6 +37,8 @@ pub struct GrpcConnection<I: Io> {
     retired: Cell<bool>,
     uploads: Cell<u32>,
     idle_since: Cell<Instant>,
+    /// When the endpoint has said anything the last time.
+    heard: Cell<Instant>,
     pool: Weak<EndpointPool<I>>,
     rule: PoolRule,
 }
@@ -77,6 +79,7 @@ impl<I: Io> GrpcConnection<I> {
             retired: Cell::new(false),
             uploads: Cell::new(0),
             idle_since: Cell::new(now),
+            heard: Cell::new(now),
             pool: Rc::downgrade(pool),
             rule: upstream.pool,
         });
@@ -109,6 +112,14 @@ impl<I: Io> GrpcConnection<I> {
     pub(super) fn retire(&self) {
         self.retired.set(true);
         self.close_if_unused();
+    }
+
+    /// A call that began at `begun` was not answered in time. If nothing at all came meanwhile, the
+    /// endpoint may be gone without a word: further calls do not wait for the PING that finds out.
+    pub(super) fn distrust(&self, begun: Instant) {
+        if self.heard.get() <= begun {
+            self.retire();
+        }
     }
 
     fn close_if_unused(&self) {
@@ -291,6 +302,7 @@ async fn read_once<I: Io>(
     match result {
         Ok(0) => return Err(Reason::UpstreamClosed),
         Ok(len) => {
+            connection.heard.set(now);
             cx.counters.add(Counter::UpstreamReceivedBytes, u64::try_from(len).unwrap_or(u64::MAX));
         }
         Err(IoError::TimedOut) => return Ok(()),

@@ -140,6 +140,7 @@ pub struct GrpcStream<I: Io> {
     sent_end: Cell<bool>,
     sent_any: Cell<bool>,
     out: RefCell<Gather>,
+    begun: Instant,
 }
 
 /// How a call ended for the exchange.
@@ -149,6 +150,8 @@ pub struct CallOutcome {
     pub outcome: Result<Outcome, Reason>,
     /// The endpoint has certainly not acted on the request: it may be sent again.
     pub refused: bool,
+    /// The connection was lost: what the endpoint did is not known, as if it were unavailable.
+    pub lost: bool,
 }
 
 impl<I: Io> GrpcStream<I> {
@@ -165,6 +168,14 @@ impl<I: Io> GrpcStream<I> {
             sent_end: Cell::new(false),
             sent_any: Cell::new(false),
             out: RefCell::new(Gather::new()),
+            begun: cx.io.now(),
+        }
+    }
+
+    /// The call has failed for this reason, before the service ended it.
+    pub fn give_up(&self, reason: Reason) {
+        if reason == Reason::UpstreamTimedOut {
+            self.connection.distrust(self.begun);
         }
     }
 
@@ -361,7 +372,8 @@ impl<I: Io> GrpcStream<I> {
     /// How the call ended; an error before it has.
     pub fn outcome(&self) -> CallOutcome {
         let end = self.call.answer.borrow().end;
-        let of = |outcome, refused| CallOutcome { outcome, refused };
+        let lost = matches!(end, Some(End::Lost(_)));
+        let of = |outcome, refused| CallOutcome { outcome, refused, lost };
         match end {
             Some(End::Ended(outcome)) => {
                 self.cx.counters.grpc_status(u32::from(outcome.status.code()));
