@@ -23,6 +23,10 @@ enum Kind {
 /// # Errors
 /// See [`WireError`]. Something may have been appended then.
 pub(super) fn put_any(out: &mut Vec<u8>, any: &[u8]) -> Result<bool, WireError> {
+    if let Some(content) = usual(any) {
+        put_json(out, content);
+        return Ok(true);
+    }
     let mut url: &[u8] = &[];
     let mut content: &[u8] = &[];
     let mut reader = Reader::new(any);
@@ -50,6 +54,29 @@ pub(super) fn put_any(out: &mut Vec<u8>, any: &[u8]) -> Result<bool, WireError> 
         Kind::List => put_list(out, content, 0)?,
     }
     Ok(true)
+}
+
+/// The JSON text of an `Any` as almost every service writes it: the type of `BytesValue` under its
+/// usual URL, then the value, then nothing. Others are read field by field.
+fn usual(any: &[u8]) -> Option<&[u8]> {
+    let rest = any.strip_prefix(USUAL_URL)?;
+    let wrapper = only_field(rest, 0x12)?;
+    only_field(wrapper, 0x0a)
+}
+
+/// The URL of `BytesValue` as the first field of an `Any`, with its tag and length.
+const USUAL_URL: &[u8] = b"\x0a\x2etype.googleapis.com/google.protobuf.BytesValue";
+
+/// The content of a message that is one field with this tag of one byte.
+fn only_field(message: &[u8], tag: u8) -> Option<&[u8]> {
+    let (len, content) = match message.strip_prefix(&[tag])? {
+        [len @ 0..=0x7f, content @ ..] => (usize::from(*len), content),
+        [low, high @ 0..=0x7f, content @ ..] => {
+            (usize::from(*low & 0x7f) | usize::from(*high) << 7, content)
+        }
+        _ => return None,
+    };
+    (content.len() == len).then_some(content)
 }
 
 /// The one field of a wrapper; empty if it is left out.

@@ -55,8 +55,10 @@ impl<'a, I: Io> Attempts<'a, I> {
     }
 
     /// Opens a stream; tries again, at the next endpoint, for as long as nothing has been sent.
+    /// `since` is now.
     pub(super) async fn open(
         &mut self,
+        mut since: Instant,
         deadline: Instant,
         record: &mut Record,
     ) -> Result<GrpcStream<I>, Reason> {
@@ -64,12 +66,10 @@ impl<'a, I: Io> Attempts<'a, I> {
         loop {
             self.made += 1;
             record.attempts = self.made;
-            let begun = cx.io.now();
             let reason = match self.open_once(deadline).await {
                 Ok(stream) => {
-                    let now = cx.io.now();
-                    record.connect = Some(now - begun);
-                    record.upstream_sent = Some(now);
+                    record.connect = Some(stream.begun() - since);
+                    record.upstream_sent = Some(stream.begun());
                     return Ok(stream);
                 }
                 Err(reason) => reason,
@@ -81,6 +81,7 @@ impl<'a, I: Io> Attempts<'a, I> {
             if !again || !self.again(deadline).await {
                 return Err(reason);
             }
+            since = cx.io.now();
         }
     }
 

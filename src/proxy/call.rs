@@ -41,10 +41,11 @@ pub(super) async fn run<I: Io>(
         .map_err(|_| Reason::BodyTooLarge)?;
     drop(args);
 
-    let deadline = exchange.cx.io.now() + target.module.timeout;
+    let mut now = exchange.cx.io.now();
+    let deadline = now + target.module.timeout;
     let mut attempts = Attempts::new(exchange, target, GrpcMethod::Do, record)?;
     loop {
-        let stream = attempts.open(deadline, record).await?;
+        let stream = attempts.open(now, deadline, record).await?;
         let sent = stream.send(exchange.socket, &message, true, deadline).await;
         if !stream.is_over() {
             let waited = match sent {
@@ -53,7 +54,8 @@ pub(super) async fn run<I: Io>(
             };
             waited.inspect_err(|reason| stream.give_up(*reason))?;
         }
-        record.upstream_answered = Some(exchange.cx.io.now());
+        now = exchange.cx.io.now();
+        record.upstream_answered = Some(now);
         let ended = stream.outcome();
         let (reason, again) = match ended.outcome {
             Ok(outcome) => {
@@ -66,12 +68,10 @@ pub(super) async fn run<I: Io>(
                                 .merge(target.module.dialect, &message)
                                 .map_err(|_| Reason::AnswerMalformed)?;
                         }
-                        return Reply::answer(&answer, exchange.cx.io.unix_now());
+                        return Reply::answer(&answer, exchange.time);
                     }
                     // The service keeps the deadline that it was told, and may notice first.
-                    Status::Cancelled | Status::DeadlineExceeded
-                        if exchange.cx.io.now() >= deadline =>
-                    {
+                    Status::Cancelled | Status::DeadlineExceeded if now >= deadline => {
                         exchange.cx.counters.count(Counter::UpstreamTimeouts);
                         (Reason::UpstreamTimedOut, false)
                     }
@@ -134,7 +134,7 @@ pub(super) fn with_call<I: Io, T>(
         user_agent: utf8(head.value(text, Known::UserAgent)),
         api_version: Some(target.api_version),
         language: language(utf8(head.value(text, Known::AcceptLanguage))).or(Some(&gufo.language)),
-        time_stamp: i32::try_from(exchange.cx.io.unix_now().seconds()).ok(),
+        time_stamp: i32::try_from(exchange.time.seconds()).ok(),
         token: credential.map(|(_, token)| token.trim_start()),
         token_type: credential.map(|(kind, _)| kind),
         args,

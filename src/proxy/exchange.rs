@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use crate::base::text::Text;
-use crate::base::time::Instant;
+use crate::base::time::{Instant, UnixTime};
 use crate::gufo::path::{self, ModulePath, PathError, Reserved};
 use crate::io::Io;
 use crate::io::buffer::Buffer;
@@ -36,6 +36,8 @@ pub(super) struct Exchange<'a, I: Io> {
     /// Who the client is, when proxies stand between it and us.
     pub(super) client: IpAddr,
     pub(super) request_id: Text<64>,
+    /// When it began, by the calendar.
+    pub(super) time: UnixTime,
 }
 
 impl<I: Io> Exchange<'_, I> {
@@ -73,10 +75,11 @@ pub(super) async fn run<I: Io>(
 ) -> After {
     let tables = cx.tables(); // Pins one generation.
     let HeadText { head, text } = head;
-    let request_id = request_id::of(cx, head, text);
+    let time = cx.io.unix_now();
+    let request_id = request_id::of(cx, head, text, time);
     let client = super::client::address(&tables.snapshot.server.trusted_peers, peer, head, text);
     let exchange =
-        Exchange { cx, socket, head, text, tables: Rc::clone(&tables), client, request_id };
+        Exchange { cx, socket, head, text, tables: Rc::clone(&tables), client, request_id, time };
     let mut record = Record::begin(cx, started);
     let (plan, style, label) = plan(&exchange);
     record.label = label;
@@ -113,7 +116,7 @@ pub(super) async fn refuse<I: Io>(
     reason: Reason,
     started: Instant,
 ) -> After {
-    let request_id = request_id::new(cx);
+    let request_id = request_id::new(cx, cx.io.unix_now());
     // What was read of the head before the fault is not to be trusted: nothing of it is told.
     let blank = RequestHead::default();
     let record = Record::begin(cx, started);
@@ -199,7 +202,7 @@ fn plan_module<'a, I: Io>(
 ) -> (Plan<'a>, Label) {
     let snapshot = &exchange.tables.snapshot;
     let gufo = &snapshot.gufo;
-    let now = exchange.cx.io.unix_now();
+    let now = exchange.time;
     let method = exchange.head.method;
     if matches!(method, Method::Options | Method::Connect | Method::Other) {
         return (Plan::Answer(Box::new(Reply::empty(204))), Label::OTHER);

@@ -1,6 +1,7 @@
 //! The id that client, services and log share.
 
 use crate::base::text::Text;
+use crate::base::time::UnixTime;
 use crate::io::Io;
 use crate::message::head::RequestHead;
 use crate::message::known::Known;
@@ -8,10 +9,15 @@ use crate::message::known::Known;
 use super::context::Context;
 
 /// The client's own id if it is harmless, else a new one.
-pub(super) fn of<I: Io>(cx: &Context<I>, head: &RequestHead, text: &[u8]) -> Text<64> {
+pub(super) fn of<I: Io>(
+    cx: &Context<I>,
+    head: &RequestHead,
+    text: &[u8],
+    time: UnixTime,
+) -> Text<64> {
     match head.value(text, Known::XRequestId) {
         Some(id) if is_harmless(id) => Text::new(id),
-        _ => new(cx),
+        _ => new(cx, time),
     }
 }
 
@@ -21,22 +27,24 @@ fn is_harmless(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(byte))
 }
 
+/// Where the two digits of each byte stand between the dashes.
+const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
+const fn digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
 /// A UUID of version 7 (RFC 9562 §5.7): milliseconds, then chance.
-pub(super) fn new<I: Io>(cx: &Context<I>) -> Text<64> {
-    let millis = u64::try_from(cx.io.unix_now().0.as_millis()).unwrap_or(u64::MAX);
+pub(super) fn new<I: Io>(cx: &Context<I>, time: UnixTime) -> Text<64> {
+    let millis = u64::try_from(time.0.as_millis()).unwrap_or(u64::MAX);
     let (a, b) = cx.with_prng(|prng| (prng.next_u64(), prng.next_u64()));
     let high = (millis << 16) | 0x7000 | (a & 0x0fff);
     let low = 0x8000_0000_0000_0000 | (b >> 2);
     let [bytes_high, bytes_low] = [high.to_be_bytes(), low.to_be_bytes()];
     let mut text = [b'-'; 36];
-    let mut places = text.chunks_exact_mut(1).enumerate().filter_map(|(at, place)| {
-        if matches!(at, 8 | 13 | 18 | 23) { None } else { place.first_mut() }
-    });
-    for byte in bytes_high.into_iter().chain(bytes_low) {
-        for nibble in [byte >> 4, byte & 0xf] {
-            if let Some(place) = places.next() {
-                *place = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-            }
+    for (byte, at) in bytes_high.into_iter().chain(bytes_low).zip(PLACES) {
+        if let Some(pair) = text.get_mut(at..at + 2) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
         }
     }
     Text::new(&text)

@@ -42,9 +42,10 @@ pub(super) async fn run<I: Io>(
 ) -> Result<Reply, Reason> {
     let mut files = Files::new(exchange, target)?;
     let cx = exchange.cx;
-    let deadline = cx.io.now() + target.module.stream_timeout;
+    let now = cx.io.now();
+    let deadline = now + target.module.stream_timeout;
     let mut attempts = Attempts::new(exchange, target, Method::Stream, record)?;
-    let stream = attempts.open(deadline, record).await?;
+    let stream = attempts.open(now, deadline, record).await?;
     cx.counters.count(Counter::UploadsStarted);
     let mut upload = Upload { exchange, target, stream, answer: Answer::default() };
     let result = upload.run(body, &mut files, record).await;

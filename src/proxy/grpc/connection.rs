@@ -139,14 +139,14 @@ impl<I: Io> GrpcConnection<I> {
     }
 
     /// The stream is over; nothing of it is waited for any more.
-    pub(super) fn forget(&self, call: &Call, now: Instant) {
+    pub(super) fn forget(&self, call: &Call, cx: &Context<I>) {
         let mut calls = self.calls.borrow_mut();
         if let Ok(index) = calls.binary_search_by_key(&call.id, |call| call.id) {
             calls.remove(index);
             self.uploads.set(self.uploads.get().saturating_sub(u32::from(call.upload)));
         }
         if calls.is_empty() {
-            self.idle_since.set(now);
+            self.idle_since.set(cx.io.now());
         }
         drop(calls);
         self.close_if_unused();

@@ -172,6 +172,11 @@ impl<I: Io> GrpcStream<I> {
         }
     }
 
+    /// When the stream was opened.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// The call has failed for this reason, before the service ended it.
     pub fn give_up(&self, reason: Reason) {
         if reason == Reason::UpstreamTimedOut {
@@ -309,6 +314,9 @@ impl<I: Io> GrpcStream<I> {
     /// Waits until payload may be sent; returns how much. Gives up soon after the client has left.
     async fn writable(&self, client: &I::Socket, deadline: Instant) -> Result<usize, Reason> {
         loop {
+            if let Some(result) = self.room() {
+                return result; // The usual case: it costs no look at the clock.
+            }
             let look = self.cx.io.now() + LOOK_INTERVAL;
             match self.writable_until(look.min(deadline)).await {
                 Some(result) => return result,
@@ -322,14 +330,19 @@ impl<I: Io> GrpcStream<I> {
         }
     }
 
+    /// How much payload may be sent now, if any; an error if the call is over.
+    fn room(&self) -> Option<Result<usize, Reason>> {
+        if self.call.is_over() {
+            return Some(Err(self.end_reason()));
+        }
+        let room = self.connection.engine.borrow().capacity(self.call.id);
+        (room > 0).then(|| Ok(usize::try_from(room).unwrap_or(usize::MAX)))
+    }
+
     async fn writable_until(&self, deadline: Instant) -> Option<Result<usize, Reason>> {
         let ready = poll_fn(|cx| {
-            if self.call.is_over() {
-                return Poll::Ready(Err(self.end_reason()));
-            }
-            let room = self.connection.engine.borrow().capacity(self.call.id);
-            if room > 0 {
-                return Poll::Ready(Ok(usize::try_from(room).unwrap_or(usize::MAX)));
+            if let Some(result) = self.room() {
+                return Poll::Ready(result);
             }
             self.park(cx.waker());
             Poll::Pending
@@ -408,7 +421,7 @@ impl<I: Io> Drop for GrpcStream<I> {
                 self.cx.counters.count(Counter::UpstreamStreamsCancelled);
             }
         }
-        connection.forget(&self.call, self.cx.io.now());
+        connection.forget(&self.call, &self.cx);
         self.cx.counters.count(Counter::UpstreamStreamsClosed);
     }
 }

@@ -203,6 +203,10 @@ pub fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HuffmanError> {
     // The end: ones beyond the input complete the padding to the end of string.
     bits |= u64::MAX.checked_shr(have).unwrap_or(0);
     loop {
+        // The usual end: fewer than eight bits of padding, all ones, which begin no short code.
+        if have < 8 && bits == u64::MAX {
+            return Ok(());
+        }
         let fast = fast_at(bits);
         if fast.symbols == 2 && u32::from(fast.bits) <= have {
             out.extend_from_slice(&[fast.first, fast.second]);
