@@ -77,34 +77,41 @@ impl<I: Io> Upload<'_, I> {
     ) -> Result<Reply, Reason> {
         let mut unframed = Unframed::default();
         files.begin(&mut unframed)?;
+        let mut all_sent = true;
         while !body.is_done() && !self.stream.is_over() {
             // A service may answer while its client pauses.
             let Some(mut buffer) = body.take_unless(self.stream.ended()).await? else { break };
-            loop {
+            let sent = loop {
                 let whole = cut(body, files, &mut buffer, &mut unframed)?;
-                let sent = self.send(&mut unframed, Some(buffer), false).await;
-                let Some(back) = sent.1 else { return Err(Reason::Bug) };
+                let (sent, back) = self.send(&mut unframed, Some(buffer), false).await;
+                let Some(back) = back else { return Err(Reason::Bug) };
                 buffer = back;
-                if sent.0.is_err() && !self.stream.is_over() {
-                    sent.0?;
+                if whole || sent.is_err() || self.stream.is_over() {
+                    break sent;
                 }
-                if whole || self.stream.is_over() {
-                    break;
-                }
-            }
+            };
+            // Also after a fault: behind the body the next request may have begun.
             body.put(buffer);
+            all_sent &= sent.is_ok();
+            if !self.stream.is_over() {
+                sent?;
+            }
             self.listen()?;
         }
-        if !self.stream.is_over() {
+        if self.stream.is_over() {
+            // Nothing was left to say, not even the end of a file?
+            all_sent = all_sent && files.finish(&mut unframed).is_ok() && unframed.is_empty();
+        } else {
             files.finish(&mut unframed)?;
             let sent = self.send(&mut unframed, None, true).await.0;
+            all_sent &= sent.is_ok();
             if !self.stream.is_over() {
                 sent?;
             }
             self.await_end().await?;
         }
         record.upstream_answered = Some(self.exchange.cx.io.now());
-        self.outcome(body.is_done(), record)
+        self.outcome(all_sent && body.is_done(), record)
     }
 
     async fn send(

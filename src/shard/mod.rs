@@ -34,7 +34,7 @@ pub struct Grace {
 /// Serves until a letter says to stop. Returns how many connections were cut off.
 pub async fn run<I: Io>(
     cx: Rc<Context<I>>,
-    listeners: Vec<I::Listener>,
+    mut listeners: Vec<I::Listener>,
     mailbox: Mailbox,
     ear: I::Ear,
 ) -> u32 {
@@ -64,7 +64,8 @@ pub async fn run<I: Io>(
                 Letter::Drain { grace } if !draining => {
                     draining = true;
                     let (done, cut_off) = (Rc::clone(&drained), Rc::clone(&cut_off));
-                    let task = drain(Rc::clone(&cx), listeners.clone(), grace, done, cut_off);
+                    let closing = std::mem::take(&mut listeners);
+                    let task = drain(Rc::clone(&cx), closing, grace, done, cut_off);
                     cx.upkeep.spawn(&cx.io, task);
                 }
                 Letter::Drain { .. } => {}
@@ -82,7 +83,8 @@ async fn drain<I: Io>(
     cut_off: Rc<Cell<u32>>,
 ) {
     let start = cx.io.now();
-    for listener in &listeners {
+    // Closed as soon as its queue is empty: who comes later is refused and does not wait in vain.
+    for listener in listeners {
         listener.cancel();
     }
     cx.drain();

@@ -103,7 +103,8 @@ impl RecvWindow {
     /// The peer sent `len` bytes.
     pub fn receive(&mut self, len: u32) -> Result<(), FlowError> {
         let len = i64::from(len);
-        if len > self.left {
+        // What is empty needs no room, not even when the window is negative (§6.9.1).
+        if len > self.left.max(0) {
             return Err(FlowError);
         }
         self.left -= len;

@@ -12,7 +12,7 @@ use crate::io::buffer::{Buffer, Gather};
 use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
-use crate::protocol::grpc::frame::MessageDecoder;
+use crate::protocol::grpc::frame::{FrameError, MessageDecoder};
 use crate::protocol::grpc::status::{self, Opening, Outcome, Status};
 use crate::protocol::h2::frame::{ErrorCode, StreamId};
 use crate::protocol::h2::hpack::fields::Fields;
@@ -112,7 +112,10 @@ impl Call {
         let mut answer = self.answer.borrow_mut();
         let mut rest = data;
         while !rest.is_empty() {
-            let fed = answer.decoder.feed(rest).map_err(|_| Reason::AnswerMalformed)?;
+            let fed = answer.decoder.feed(rest).map_err(|error| match error {
+                FrameError::TooLarge => Reason::AnswerTooLarge,
+                FrameError::Compressed | FrameError::FlagUnknown => Reason::AnswerMalformed,
+            })?;
             rest = rest.get(fed.consumed..).unwrap_or_default();
             if fed.complete {
                 let message = answer.decoder.message().to_vec();
@@ -412,11 +415,14 @@ impl<I: Io> GrpcStream<I> {
 impl<I: Io> Drop for GrpcStream<I> {
     fn drop(&mut self) {
         let connection = &self.connection;
-        let is_whole = self.call.is_over() && self.sent_end.get();
-        if !is_whole && !connection.is_lost() {
-            // Our side is still open. After a whole answer this is no complaint (RFC 9113 §8.1).
-            connection.engine.borrow_mut().reset(self.call.id, ErrorCode::CANCEL);
-            connection.flush.raise();
+        if !connection.is_lost() {
+            // Ends a side that is still open: ours, or that of a service whose answer is not taken.
+            // After a whole answer this is no complaint (RFC 9113 §8.1).
+            let mut engine = connection.engine.borrow_mut();
+            engine.reset(self.call.id, ErrorCode::CANCEL);
+            if !engine.outgoing().is_empty() {
+                connection.flush.raise();
+            }
             if !self.call.is_over() {
                 self.cx.counters.count(Counter::UpstreamStreamsCancelled);
             }
