@@ -134,7 +134,8 @@ async fn accept(endpoint: Rc<Endpoint>) {
                 town.sim.spawn(write(peer));
             }
             Err(IoError::Exhausted) => town.sleep(Duration::from_millis(20)).await,
-            Err(_) => return,
+            Err(IoError::Cancelled) => return,
+            Err(_) => {} // That connection was gone before it was taken.
         }
     }
 }

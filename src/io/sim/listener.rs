@@ -105,6 +105,7 @@ impl Listener for SimListener {
                 return Poll::Ready(result);
             }
             if inner.cancelled.get() {
+                self.refuse_from_now_on();
                 return Poll::Ready(Err(IoError::Cancelled));
             }
             *inner.acceptor.borrow_mut() = Some(cx.waker().clone());
@@ -124,6 +125,17 @@ impl Listener for SimListener {
 
     fn address(&self) -> SocketAddr {
         self.inner.address
+    }
+}
+
+impl SimListener {
+    /// As the real one: a cancelled listener whose queue is empty refuses, though clones of it live.
+    fn refuse_from_now_on(&self) {
+        let own = Rc::as_ptr(&self.inner);
+        let mut core = self.inner.shared.core.borrow_mut();
+        if let Some(listeners) = core.listeners.get_mut(&self.inner.address) {
+            listeners.retain(|listener| !std::ptr::eq(listener.as_ptr(), own));
+        }
     }
 }
 

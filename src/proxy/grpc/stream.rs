@@ -246,13 +246,29 @@ impl<I: Io> GrpcStream<I> {
             out.set_payload(buffer);
         }
         let mut result = Ok(());
+        let mut looked = None;
         while result.is_ok() && !(unframed.is_empty() && (!end || self.sent_end.get())) {
             (result, out) = self.send_some(client, unframed, out, end, patience).await;
+            if result.is_ok() && !unframed.is_empty() && self.is_abandoned(client, &mut looked) {
+                result = Err(Reason::ClientLeft);
+            }
         }
         let buffer = out.take_payload();
         out.clear();
         self.out.replace(out);
         (result, buffer)
+    }
+
+    /// Whether the client has left. A service that takes a few bytes at a time never lets us wait for
+    /// long, so that no wait would find it out; looked at when it is due.
+    fn is_abandoned(&self, client: &I::Socket, looked: &mut Option<Instant>) -> bool {
+        let now = self.cx.io.now();
+        let due = *looked.get_or_insert(now) + LOOK_INTERVAL;
+        if now < due {
+            return false;
+        }
+        *looked = Some(now);
+        client.is_peer_gone()
     }
 
     async fn send_some(
