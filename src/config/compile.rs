@@ -62,7 +62,6 @@ impl Config {
             },
             shutdown_grace: self.duration("server.shutdown_grace"),
             upload_grace: self.duration("server.upload_grace"),
-            debug: self.boolean("server.debug") == Some(true),
             metrics_token: self.secret("server.metrics_token").filter(|token| !token.is_empty()),
             trusted_peers: self.cidrs("server.trusted_peers"),
         }

@@ -91,7 +91,6 @@ api_bases = ["/gw/v3"]
 default_headers = false
 lang = "german"
 grpc_timeout = 7
-debug = true
 [security]
 mode = "SIGN"
 [listener.transport]
@@ -131,7 +130,7 @@ fn every_value_of_the_gateway_reaches_the_snapshot() {
     assert_eq!(server.listeners[0].transport.congestion.unwrap().as_str(), "bbr");
     assert_eq!(server.listeners[0].transport.send_buffer, Some(1 << 20));
     assert_eq!((&server.workers, server.io), (&Workers::Cores(vec![2, 0]), IoDriver::Epoll));
-    assert_eq!((server.admin, server.debug), (None, true));
+    assert_eq!(server.admin, None);
     assert!(server.metrics_token.as_ref().unwrap().matches(b"m"));
     assert_eq!(server.shutdown_grace, Duration::from_secs(1));
     assert_eq!(server.upload_grace, Duration::from_secs(2));

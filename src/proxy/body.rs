@@ -37,6 +37,8 @@ pub(super) struct RequestBody<'a, I: Io> {
     continue_due: bool,
     paced: u64,
     waited: Duration,
+    /// All waiting for the client together.
+    stalled: Duration,
     received: u64,
 }
 
@@ -72,6 +74,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
             continue_due,
             paced: 0,
             waited: Duration::ZERO,
+            stalled: Duration::ZERO,
             received: 0,
         }
     }
@@ -79,6 +82,11 @@ impl<'a, I: Io> RequestBody<'a, I> {
     /// Payload bytes so far.
     pub(super) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// How long the client was waited for.
+    pub(super) fn stalled(&self) -> Duration {
+        self.stalled
     }
 
     /// Whether the whole body was decoded.
@@ -172,7 +180,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
         match self.socket.read(buffer, idle).await {
             (Ok(0), _) => Err(Reason::BodyTruncated),
             (Ok(len), buffer) => {
-                self.waited += self.cx.io.now() - counted;
+                self.add_wait(self.cx.io.now() - counted);
                 self.count(len)?;
                 Ok(Some(buffer))
             }
@@ -196,7 +204,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
                 Err(_) => return Err(Reason::ClientLeft),
             }
             let now = self.cx.io.now();
-            self.waited += now - since;
+            self.add_wait(now - since);
             since = now;
             if now >= idle {
                 return Err(self.timed_out(Reason::BodyTimedOut));
@@ -204,6 +212,11 @@ impl<'a, I: Io> RequestBody<'a, I> {
             self.check_pace()?;
             turn = now + self.pace.window;
         }
+    }
+
+    fn add_wait(&mut self, took: Duration) {
+        self.waited += took;
+        self.stalled += took;
     }
 
     fn count(&mut self, len: usize) -> Result<(), Reason> {

@@ -284,6 +284,7 @@ async fn respond<I: Io>(
         }
     };
     record.received = body.received();
+    record.stalled = body.stalled();
     let fate = reason.map_or(Fate::Keep, |reason| reason.row().fate);
     let keep =
         exchange.head.keep_alive && body.is_done() && fate == Fate::Keep && !cx.is_draining();

@@ -23,6 +23,8 @@ use super::tables::Tables;
 pub(super) struct Record {
     pub(super) label: Label,
     pub(super) received: u64,
+    /// Waiting for the client's body.
+    pub(super) stalled: Duration,
     pub(super) upload: Option<Upload>,
     pub(super) attempts: u32,
     /// When the request left for the endpoint, and when its answer was there.
@@ -49,6 +51,7 @@ impl Record {
         Record {
             label: Label::OTHER,
             received: 0,
+            stalled: Duration::ZERO,
             upload: None,
             attempts: 0,
             upstream_sent: None,
@@ -92,12 +95,30 @@ impl Record {
         if let (Some(table), Some(took)) = (table, upstream) {
             latency.upstream(table.label, took);
         }
+        let own = self.own(total, upstream);
+        if let Some(own) = own {
+            latency.own(self.label, own);
+        }
         drop(latency);
         if subject.tables.has_log {
-            let times =
-                Times { total, connect: self.connect, upstream_ttfb: upstream, ..Times::default() };
+            let body_in = (self.received > 0).then_some(self.stalled);
+            let times = Times {
+                total,
+                connect: self.connect,
+                upstream_ttfb: upstream,
+                body_in,
+                own,
+                ..Times::default()
+            };
             cx.log().push(self.line(cx, subject, reason, status, sent, times), counters);
         }
+    }
+
+    /// What we added: the total without the waits for peers. Not told of uploads, which wait for both
+    /// sides at once.
+    fn own(&self, total: Duration, upstream: Option<Duration>) -> Option<Duration> {
+        let waits = self.stalled + self.connect.unwrap_or_default() + upstream.unwrap_or_default();
+        self.upload.is_none().then(|| total.saturating_sub(waits))
     }
 
     fn line<I: Io>(

@@ -23,8 +23,6 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// The same for uploads in flight.
     pub upload_grace: Duration,
-    /// Whether debugging aids are on (Gufo's `/exit`).
-    pub debug: bool,
     /// What a reader of the metrics must show in `X-Metrics-Token`; `None`: no token was set.
     pub metrics_token: Option<Secret>,
     /// Peers whose forwarding fields are believed. Empty: nobody's.
@@ -90,7 +88,6 @@ impl Default for Server {
             io: IoDriver::Auto,
             shutdown_grace: limits::SHUTDOWN_GRACE,
             upload_grace: limits::UPLOAD_GRACE,
-            debug: false,
             metrics_token: None,
             trusted_peers: Vec::new(),
         }

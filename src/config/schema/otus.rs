@@ -65,7 +65,7 @@ pub const SERVER: &[Key] = &[
     ),
     not_yet("server.session", Kind::Bool, "check sessions; comes later"),
     not_yet("server.masterservice", Kind::Bool, "ask the masterservice for services; comes later"),
-    live("server.debug", Kind::Bool, "false", "serve `/exit`, which drains the gateway"),
+    not_yet("server.debug", Kind::Bool, "serve `/exit`; comes later"),
 ];
 
 /// `[security]`
