@@ -114,8 +114,8 @@ impl Record {
         }
     }
 
-    /// What we added: the total without the waits for peers. Not told of uploads, which wait for both
-    /// sides at once.
+    /// What we added: the total without the waits for peers. Not told of uploads, which wait for
+    /// both sides at once.
     fn own(&self, total: Duration, upstream: Option<Duration>) -> Option<Duration> {
         let waits = self.stalled + self.connect.unwrap_or_default() + upstream.unwrap_or_default();
         self.upload.is_none().then(|| total.saturating_sub(waits))

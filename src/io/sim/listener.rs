@@ -129,7 +129,8 @@ impl Listener for SimListener {
 }
 
 impl SimListener {
-    /// As the real one: a cancelled listener whose queue is empty refuses, though clones of it live.
+    /// As the real one: a cancelled listener whose queue is empty refuses, though clones of it
+    /// live.
     fn refuse_from_now_on(&self) {
         let own = Rc::as_ptr(&self.inner);
         let mut core = self.inner.shared.core.borrow_mut();

@@ -258,7 +258,8 @@ impl<I: Io> GrpcConnection<I> {
         // A stream that is opened while we wait starts the keep-alive anew, so look now and then.
         let look = self.rule.keep_alive_interval.map_or(Instant::NEVER, |every| now + every / 3);
         let mut deadline = tick.deadline.unwrap_or(Instant::NEVER).min(look);
-        let mut end = now + self.rule.idle; // The last call may end without a word from the endpoint.
+        // The last call may end without a word from the endpoint.
+        let mut end = now + self.rule.idle;
         if self.calls.borrow().is_empty() {
             end = self.idle_since.get() + self.rule.idle;
             if end <= now || self.retired.get() {

@@ -259,8 +259,8 @@ impl<I: Io> GrpcStream<I> {
         (result, buffer)
     }
 
-    /// Whether the client has left. A service that takes a few bytes at a time never lets us wait for
-    /// long, so that no wait would find it out; looked at when it is due.
+    /// Whether the client has left. A service that takes a few bytes at a time never lets us wait
+    /// for long, so that no wait would find it out; looked at when it is due.
     fn is_abandoned(&self, client: &I::Socket, looked: &mut Option<Instant>) -> bool {
         let now = self.cx.io.now();
         let due = *looked.get_or_insert(now) + LOOK_INTERVAL;
