@@ -169,9 +169,6 @@ pub trait Socket: Clone + 'static {
     /// yet.
     fn is_peer_gone(&self) -> bool;
 
-    /// Whether nothing has come that was not read: no bytes, no end, no error.
-    fn is_quiet(&self) -> bool;
-
     /// Closes with a reset instead of an orderly end, so that a cut message cannot look complete.
     fn reset_on_close(&self);
 

@@ -44,8 +44,6 @@ pub struct Context<I: Io> {
     pub exchanges: Parked<I::Socket>,
     /// Connections with an upload in flight.
     pub uploads: Parked<I::Socket>,
-    /// Connections that have become tunnels.
-    pub tunnels: Parked<I::Socket>,
     tables: RefCell<Rc<Tables<I>>>,
     labels: RefCell<Labels>,
     log: LogSender,
@@ -91,7 +89,6 @@ impl<I: Io> Context<I> {
             parked: Parked::default(),
             exchanges: Parked::default(),
             uploads: Parked::default(),
-            tunnels: Parked::default(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),

@@ -221,10 +221,6 @@ impl Socket for SimSocket {
         self.inner.link.is_peer_gone(self.inner.end)
     }
 
-    fn is_quiet(&self) -> bool {
-        self.inner.link.is_quiet(self.inner.end)
-    }
-
     fn reset_on_close(&self) {
         self.inner.link.reset_on_close(self.inner.end);
     }

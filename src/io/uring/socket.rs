@@ -218,10 +218,6 @@ impl Socket for RingSocket {
         options::is_peer_gone(self.fd())
     }
 
-    fn is_quiet(&self) -> bool {
-        !self.inner.cancelled.get() && options::is_quiet(self.fd())
-    }
-
     fn reset_on_close(&self) {
         let _ = SockRef::from(&self.fd()).set_linger(Some(Duration::ZERO));
     }
