@@ -13,6 +13,8 @@ pub mod observe;
 pub mod proto;
 pub mod protocol;
 pub mod proxy;
+pub mod route;
 pub mod service;
 pub mod shard;
 pub mod snapshot;
+pub mod upstream;

@@ -62,7 +62,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("service", &["base", "proto", "observe"]),
-    ("cli", &["config", "control", "service", "base", "snapshot", "io", "observe"]),
+    (
+        "cli",
+        &[
+            "config", "control", "service", "base", "snapshot", "io", "observe", "route",
+            "message", "upstream",
+        ],
+    ),
 ];
 
 /// Modules without `async`, clock, socket or log: what they do follows from their arguments.

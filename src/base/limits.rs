@@ -122,3 +122,32 @@ pub const LABELS_MAX: usize = 256;
 pub const LATENCY_SERIES_MAX: usize = 128;
 /// Notices to the operator that wait to be written. More at once is a storm; the rest is counted.
 pub const NOTICES_MAX: usize = 256;
+/// Routes of one configuration.
+pub const ROUTES_MAX: usize = 65_536;
+/// Segments of the path of a route. Bounds the depth of a lookup.
+pub const ROUTE_SEGMENTS_MAX: usize = 32;
+/// Parameters of the path of a route.
+pub const ROUTE_PARAMS_MAX: usize = 8;
+/// Bytes of a literal segment, or of a host, of a route. Longer ones of requests match no literal.
+pub const ROUTE_LITERAL_BYTES_MAX: usize = 255;
+/// Bytes of a prefix of a route that is compared as a string.
+pub const ROUTE_STRING_BYTES_MAX: usize = 1024;
+/// Endpoints of one upstream.
+pub const ENDPOINTS_MAX: usize = 256;
+/// Between a request that was sent whole and the first byte of its answer. nginx waits 60 s.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Without progress of a body in either direction towards an endpoint.
+pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Between the head of a request with a body that the endpoint no longer takes, and its answer.
+pub const ENDING_TIMEOUT: Duration = Duration::from_secs(1);
+/// Idle connections of one shard to one HTTP endpoint.
+pub const HTTP_POOL_CONNECTIONS_MAX: u32 = 64;
+/// An HTTP connection without an exchange is closed after so long, before most endpoints close it.
+pub const HTTP_POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Interim answers (1xx) of an endpoint to one request. Real ones send one or two.
+pub const INTERIM_ANSWERS_MAX: u32 = 16;
+/// An answer of so many bytes is not begun towards a client whose receive window is smaller
+/// than [`CLIENT_WINDOW_MIN`]: it would hold the connection for as long as it likes.
+pub const SLOW_READ_BYTES: u64 = 256 * 1024;
+/// Less room than two full segments of Ethernet. See [`SLOW_READ_BYTES`].
+pub const CLIENT_WINDOW_MIN: u32 = 2048;

@@ -23,6 +23,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Tell every fault of a configuration, and change nothing.
     Check(CheckArgs),
+    /// Tell which route a request takes, why it takes no other, and what is forwarded.
+    Explain(ExplainArgs),
     /// Run one of the demo's services alone, for tests.
     #[command(hide = true)]
     Service(ServiceArgs),
@@ -58,6 +60,21 @@ pub struct CheckArgs {
     pub file: Option<PathBuf>,
 }
 
+/// `otus explain`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
+pub struct ExplainArgs {
+    /// The method, such as GET.
+    pub method: String,
+    /// The URL, or a path alone, with the host in `-H 'Host: ...'`.
+    pub url: String,
+    /// A field of the request; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// The settings file [default: config/settings.toml, then settings.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// `otus service`
 #[derive(ClapArgs, Clone, PartialEq, Eq, Debug)]
 pub struct ServiceArgs {
@@ -90,6 +107,11 @@ mod tests {
         assert_eq!(parse(&["start", "--config", "a.toml"]), Some(Args { command: Some(start) }));
         let check = Command::Check(CheckArgs { file });
         assert_eq!(parse(&["check", "a.toml"]), Some(Args { command: Some(check) }));
+        let explain = parse(&["explain", "GET", "/a", "-H", "Host: b", "-H", "c: d"]);
+        let Some(Args { command: Some(Command::Explain(explain)) }) = explain else {
+            panic!("not read")
+        };
+        assert_eq!((explain.url.as_str(), explain.headers.len()), ("/a", 2));
         assert!(matches!(parse(&["demo"]), Some(Args { command: Some(Command::Demo(_)) })));
         assert!(matches!(
             parse(&["service", "demo", "--listen", "127.0.0.1:0"]),

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod check;
 pub mod demo;
+pub mod explain;
 pub mod start;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ pub fn run() -> ExitCode {
         Command::Start(args) => start::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args, &mut std::io::stdout()),
+        Command::Explain(args) => explain::run(&args, &mut std::io::stdout()),
         Command::Service(args) => demo::run_service(&args),
     }
 }

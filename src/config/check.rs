@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::{Code, Finding};
+use super::routes::{Reader, is_upload};
 use super::schema;
 use super::schema::key::Reload;
 use super::values::Config;
 use crate::base::limits::SMALL_BUFFER_BYTES;
+use crate::snapshot::upstream::UpstreamId;
 
 /// Names of paths that the gateway answers itself (SPEC 5.1).
 const RESERVED: [&str; 5] = ["health", "info", "heartbeat", "entrypoint", "exit"];
@@ -27,6 +29,7 @@ pub(super) fn check(
     checker.limits();
     checker.microservices();
     checker.routes();
+    checker.proxying();
     checker.not_built();
 }
 
@@ -42,17 +45,24 @@ impl Checker<'_> {
         self.findings.push(self.config.finding(code, path, message, way_out));
     }
 
+    /// Whether there are microservices, or nothing else is served that could do without.
+    fn serves_gufo(&self) -> bool {
+        let proxies = self.config.has_below("upstreams") || self.config.has_below("route");
+        self.config.has_below("microservices") || !proxies
+    }
+
     /// Whether a value was left out, and not only written wrongly.
     fn lacks(&self, path: &str) -> bool {
         self.whole && !self.config.is_given(path) && !self.broken.contains(path)
     }
 
     fn security(&mut self) {
-        if self.lacks("security.mode") {
+        let needed = self.serves_gufo();
+        if needed && self.lacks("security.mode") {
             let way_out = "write mode = \"sign\" in [security], or set SECURITY_MODE";
             self.find(Code::Missing, "security.mode", "`security.mode` is not set", way_out);
         }
-        if self.lacks("server.sign") {
+        if needed && self.lacks("server.sign") {
             let way_out = "write sign = \"...\" in [server], or set GUFO_SIGN; \
                            `openssl rand -hex 32` makes one";
             self.find(Code::Missing, "server.sign", "`server.sign` is not set", way_out);
@@ -156,7 +166,7 @@ impl Checker<'_> {
         let mut seen: BTreeMap<String, String> = BTreeMap::new();
         for name in self.config.names("microservices") {
             let key = |key: &str| format!("microservices.{name}.{key}");
-            let any = self.first_key_of(&name);
+            let any = self.config.first_below(&format!("microservices.{name}"));
             if RESERVED.contains(&name.as_str()) {
                 let message = format!("the gateway answers paths named \"{name}\" itself");
                 self.find(
@@ -206,27 +216,17 @@ impl Checker<'_> {
         }
     }
 
-    /// A key of a microservice that somebody wrote: the place to complain at.
-    fn first_key_of(&self, name: &str) -> String {
-        let prefix = format!("microservices.{name}.");
-        let keys = self.config.values.keys();
-        keys.filter(|path| path.starts_with(&prefix))
-            .min_by_key(|path| match self.config.origin(path) {
-                super::place::Origin::Settings(span) => span.start,
-                _ => usize::MAX,
-            })
-            .cloned()
-            .unwrap_or(prefix)
-    }
-
     fn routes(&mut self) {
         let (mut ids, mut paths) = (BTreeSet::new(), BTreeSet::new());
-        for number in self.config.names("route") {
+        let modules = self.config.names("microservices");
+        let numbers = self.config.names("route");
+        for number in &numbers {
             let key = |key: &str| format!("route.{number}.{key}");
             let (id, path, module) = (key("id"), key("path"), key("module"));
-            let any = self.given(&id, self.given(&module, &path)).to_owned();
+            let any = self.config.first_below(&format!("route.{number}"));
+            let is_upload = is_upload(self.config, self.broken, number);
             for (path, name) in [(&id, "id"), (&module, "module")] {
-                if self.lacks(path) {
+                if self.lacks(path) && (is_upload || name == "id") {
                     let way_out = format!("write {name} = \"...\"");
                     self.find(Code::Missing, &any, &format!("a route has no `{name}`"), &way_out);
                 }
@@ -235,6 +235,10 @@ impl Checker<'_> {
                 let way_out = "give each route an id of its own";
                 self.find(Code::Contradiction, &id, "two routes have this id", way_out);
             }
+            if !is_upload {
+                continue;
+            }
+            self.upload_alone(number);
             if self.config.text(&path).is_some_and(|path| !paths.insert(path)) {
                 let way_out = "leave one of them out";
                 self.find(
@@ -245,9 +249,8 @@ impl Checker<'_> {
                 );
             }
             if let Some(name) = self.config.text(&module) {
-                let names = self.config.names("microservices");
                 let port = format!("microservices.{name}.port");
-                if !names.contains(&name) || self.lacks(&port) && self.whole {
+                if !modules.contains(&name) || self.lacks(&port) && self.whole {
                     let message = format!("there is no microservice \"{name}\" with host and port");
                     self.find(
                         Code::Dangling,
@@ -260,9 +263,53 @@ impl Checker<'_> {
         }
     }
 
+    /// Complains of keys of a route that do not go with `module`.
+    fn upload_alone(&mut self, number: &str) {
+        let table = format!("route.{number}");
+        let keys = self.config.values.keys();
+        let other = keys
+            .filter_map(|path| path.strip_prefix(&table)?.strip_prefix('.'))
+            .find(|key| !matches!(*key, "id" | "path" | "module" | "param"));
+        if let Some(key) = other.map(str::to_owned) {
+            let message = format!("`{key}` does not go with `module`");
+            let way_out = "leave one of them out";
+            self.find(Code::Contradiction, &format!("{table}.{key}"), &message, way_out);
+        }
+    }
+
+    /// Upstreams, and the routes that lead to them.
+    fn proxying(&mut self) {
+        let names = self.config.names("upstreams");
+        for name in &names {
+            let any = self.config.first_below(&format!("upstreams.{name}"));
+            if self.lacks(&format!("upstreams.{name}.endpoints")) {
+                let message = format!("upstream \"{name}\" has no endpoints");
+                let way_out = "write endpoints = [\"127.0.0.1:8080\"]";
+                self.find(Code::Missing, &any, &message, way_out);
+            }
+            if self.config.has_below(&format!("microservices.{name}")) {
+                let message = format!("there is a microservice \"{name}\" as well");
+                self.find(Code::Contradiction, &any, &message, "give the upstream another name");
+            }
+            self.config.check_upstream(name, self.findings);
+        }
+        // An upstream that was written wrongly is there all the same.
+        let broken = self.broken.iter().filter_map(|path| path.strip_prefix("upstreams."));
+        let broken = broken.filter_map(|path| path.split('.').next()).map(str::to_owned);
+        let known: BTreeMap<_, _> =
+            names.into_iter().chain(broken).map(|name| (name, (UpstreamId(0), None))).collect();
+        let mut reader = Reader::new(self.config, self.broken, self.whole, self.findings);
+        let numbers = self.config.names("route");
+        reader.routes(&numbers, &known);
+        for number in numbers.iter().filter(|n| is_upload(self.config, self.broken, n)) {
+            reader.check_upload(number);
+        }
+    }
+
     /// Says once what is accepted and not built, and apart from it what a reader might rely on.
     fn not_built(&mut self) {
-        if self.whole && self.config.boolean("server.session") != Some(false) {
+        let open = self.config.boolean("server.session") != Some(false);
+        if self.whole && open && self.serves_gufo() {
             let message = "sessions are not checked yet: every call goes on without a user";
             let way_out = "write session = false in [server] to say that this is known";
             self.find(Code::NoEffect, "server.session", message, way_out);

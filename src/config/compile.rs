@@ -1,11 +1,15 @@
 //! From a configuration that was read to the snapshot that shards see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::fault::{Code, Faults, Finding};
+use super::routes::{self, is_upload};
 use super::values::Config;
+use crate::route::pattern::PathPattern;
+use crate::route::rewrite::Rewrite;
+use crate::route::rule::Rule;
 use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::{
     ApiBase, Gufo, Module, Rate, SecurityMode, Upload, UploadRoute, default_headers, dialect,
@@ -13,10 +17,11 @@ use crate::snapshot::gufo::{
 };
 use crate::snapshot::limits::Limits;
 use crate::snapshot::observe::Observe;
+use crate::snapshot::route::{Action, Route, RouteTimeouts, Routes};
 use crate::snapshot::server::{IoDriver, Listener, Server};
 use crate::snapshot::timeouts::Timeouts;
 use crate::snapshot::transport::Transport;
-use crate::snapshot::upstream::{Endpoint, Pool, Protocol, Retry, Upstream, UpstreamId};
+use crate::snapshot::upstream::{Endpoint, Pool, Retry, Upstream, UpstreamId};
 
 /// Gives the addresses of a host name with this port.
 pub type Resolve<'a> = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + 'a;
@@ -31,13 +36,19 @@ impl Config {
         resolve: &Resolve<'_>,
     ) -> Result<(Snapshot, Vec<Finding>), Faults> {
         let mut findings = Vec::new();
-        let (modules, upstreams) = self.modules(resolve, &mut findings);
+        let mut resolver = Resolver { resolve, known: BTreeMap::new() };
+        let (modules, mut upstreams) = self.modules(&mut resolver, &mut findings);
+        for name in self.names("upstreams") {
+            upstreams.push(self.http_upstream(&name, &mut resolver, &mut findings));
+        }
+        let gufo = self.gufo(modules);
         let snapshot = Snapshot {
             generation,
             server: self.server(),
             timeouts: self.timeouts(),
             limits: self.limits(),
-            gufo: self.gufo(modules),
+            routes: self.routes(&gufo, &upstreams),
+            gufo,
             upstreams,
             observe: Observe { access_log: self.log("server.access_log") },
         };
@@ -113,6 +124,9 @@ impl Config {
 
     fn upload_routes(&self) -> Vec<UploadRoute> {
         let route = |number: &String| {
+            if !is_upload(self, &BTreeSet::new(), number) {
+                return None;
+            }
             let text = |key: &str| self.text(&format!("route.{number}.{key}"));
             let (id, module) = (text("id")?, text("module")?);
             Some(UploadRoute { id, path: text("path")?, module, param: text("param")? })
@@ -122,30 +136,54 @@ impl Config {
         routes
     }
 
+    /// All routes; those of the Gufo surface among them, so that the longest prefix wins. Without
+    /// any other, there are none of them either.
+    fn routes(&self, gufo: &Gufo, upstreams: &[Upstream]) -> Routes {
+        let names = self.names("upstreams");
+        let known = upstreams.iter().enumerate().filter(|(_, spec)| names.contains(&spec.name));
+        let known: BTreeMap<_, _> = known
+            .map(|(index, spec)| (spec.name.clone(), (UpstreamId::at(index), Some(spec))))
+            .collect();
+        // What is wrong was told when the configuration was checked.
+        let (broken, mut told) = (BTreeSet::new(), Vec::new());
+        let mut reader = routes::Reader::new(self, &broken, true, &mut told);
+        let mut routes = reader.routes(&self.names("route"), &known);
+        if routes.is_empty() {
+            return Routes::default();
+        }
+        let bases = gufo.bases.iter().enumerate().filter(|_| !gufo.modules().is_empty());
+        for (index, base) in bases {
+            routes.extend(own_route(&base.prefix, &base.prefix, Action::Gufo(index)));
+        }
+        for (index, upload) in gufo.upload_routes.iter().enumerate() {
+            routes.extend(own_route(&upload.id, &upload.path, Action::Upload(index)));
+        }
+        Routes::new(routes)
+    }
+
     /// One upstream for each microservice that has a host.
     fn modules(
         &self,
-        resolve: &Resolve<'_>,
+        resolver: &mut Resolver<'_>,
         findings: &mut Vec<Finding>,
     ) -> (Vec<Module>, Vec<Upstream>) {
         let (mut modules, mut upstreams) = (Vec::new(), Vec::new());
-        let mut known: BTreeMap<(String, u16), Vec<SocketAddr>> = BTreeMap::new();
+        let mut told = BTreeSet::new();
         for name in self.names("microservices") {
             let table = format!("microservices.{name}");
             let host_key = format!("{table}.host");
             let port = self.integer(&format!("{table}.port")).and_then(|n| u16::try_from(n).ok());
             let (Some(host), Some(port)) = (self.text(&host_key), port) else { continue };
-            let addresses = known.entry((host.clone(), port)).or_insert_with(|| {
-                addresses(&host, port, resolve).unwrap_or_else(|error| {
+            let addresses = resolver.addresses(&host, port).unwrap_or_else(|error| {
+                if told.insert((host.clone(), port)) {
                     let message = format!("the host \"{host}\" does not resolve now: {error}");
                     let way_out = "calls are answered as unavailable until a reload finds it";
                     findings.push(self.finding(Code::Unresolved, &host_key, &message, way_out));
-                    Vec::new()
-                })
+                }
+                Vec::new()
             });
-            let endpoint =
-                |address: &SocketAddr| Endpoint { host: host.clone(), address: *address };
-            let endpoints = addresses.iter().map(endpoint).collect();
+            let endpoint = |address: SocketAddr| Endpoint { host: host.clone(), address };
+            let endpoints = addresses.into_iter().map(endpoint).collect();
             let id = UpstreamId::at(upstreams.len());
             upstreams.push(self.upstream(&name, &table, endpoints));
             modules.push(self.module(&name, &table, id));
@@ -155,9 +193,9 @@ impl Config {
 
     fn upstream(&self, name: &str, table: &str, endpoints: Vec<Endpoint>) -> Upstream {
         let key = |key: &str| format!("{table}.{key}");
+        // The address does not matter: it is replaced.
+        let general = Upstream::grpc(name, SocketAddr::from(([127, 0, 0, 1], 0)));
         Upstream {
-            name: name.to_owned(),
-            protocol: Protocol::Grpc,
             endpoints,
             connect_timeout: self.duration(&key("connect_timeout")),
             transport: self.transport(&key("transport")),
@@ -174,6 +212,7 @@ impl Config {
                 backoff_min: self.duration(&key("retry.backoff")),
                 backoff_max: self.duration(&key("retry.backoff_max")),
             },
+            ..general
         }
     }
 
@@ -205,7 +244,7 @@ impl Config {
         }
     }
 
-    fn transport(&self, table: &str) -> Transport {
+    pub(super) fn transport(&self, table: &str) -> Transport {
         let key = |key: &str| format!("{table}.{key}");
         let size = |name: &str| self.size(&key(name)).map(to_u32);
         Transport {
@@ -218,18 +257,38 @@ impl Config {
     }
 }
 
-/// The addresses of a host; without asking anybody if it is one itself.
-fn addresses(host: &str, port: u16, resolve: &Resolve<'_>) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
+/// Asks for each name once.
+pub(super) struct Resolver<'a> {
+    resolve: &'a Resolve<'a>,
+    known: BTreeMap<(String, u16), Result<Vec<SocketAddr>, String>>,
+}
+
+impl Resolver<'_> {
+    /// The addresses of a host; without asking anybody if it is one itself.
+    pub(super) fn addresses(&mut self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let entry = self.known.entry((host.to_owned(), port));
+        entry.or_insert_with(|| ask(self.resolve, host, port)).clone()
     }
-    let mut addresses = resolve(host, port)?;
-    let mut seen = std::collections::BTreeSet::new();
+}
+
+fn ask(resolve: &Resolve<'_>, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let mut addresses = resolve(host, port).map_err(|error| error.to_string())?;
+    let mut seen = BTreeSet::new();
     addresses.retain(|address| seen.insert(*address));
     if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
+        return Err("no address".to_owned());
     }
     Ok(addresses)
+}
+
+/// A route of the gateway's own for a prefix; `None` if it is no prefix that a route can have.
+fn own_route(id: &str, prefix: &str, action: Action) -> Option<(Rule, Route)> {
+    let rule = Rule::of_path(PathPattern::prefix(prefix).ok()?);
+    let (id, place, timeouts) = (id.to_owned(), String::new(), RouteTimeouts::default());
+    Some((rule, Route { id, place, action, rewrite: Rewrite::Keep, timeouts }))
 }
 
 fn api_base(prefix: String) -> ApiBase {
@@ -247,6 +306,6 @@ fn to_u32(n: u64) -> u32 {
 
 /// The schema keeps the number between zero and one, where only digits are lost.
 #[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "0 to 1")]
-fn to_f32(number: f64) -> f32 {
+pub(super) fn to_f32(number: f64) -> f32 {
     number as f32
 }

@@ -74,7 +74,7 @@ fn fixed(path: &str) -> Option<&'static str> {
 pub(super) fn as_toml(kind: &Kind, text: &str) -> String {
     match kind {
         Kind::Bool | Kind::Port { .. } | Kind::Integer(..) | Kind::Float(..) => text.to_owned(),
-        Kind::Cidrs | Kind::Paths => {
+        Kind::Cidrs | Kind::Paths | Kind::Texts(_) => {
             let items = text.split(", ").filter(|item| !item.is_empty());
             let quoted: Vec<_> = items.map(|item| format!("\"{item}\"")).collect();
             format!("[{}]", quoted.join(", "))

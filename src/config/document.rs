@@ -296,7 +296,7 @@ impl<'a> Walker<'a> {
         };
         for (number, table) in tables.into_iter().enumerate() {
             if let Some(table) = table {
-                self.table(&format!("{path}.{number:04}"), table);
+                self.table(&format!("{path}.{number:06}"), table);
             } else {
                 let what = format!("`{path}` is a list of tables");
                 let way_out = format!("write [[{path}]]");

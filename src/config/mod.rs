@@ -17,7 +17,9 @@ pub mod values;
 mod check;
 mod document;
 mod dotenv;
+mod routes;
 mod suggest;
+mod upstreams;
 mod value;
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ fn keys(out: &mut String) -> std::fmt::Result {
         let default =
             key.default.map_or("–".to_owned(), |text| format!("`{}`", as_toml(&key.kind, text)));
         let (value, reload) = (range(&key.kind), reload(key));
+        let name = if name == "*" { "<name>" } else { name };
         writeln!(out, "| `{name}` | {value} | {default} | {reload} | {} |", key.help)?;
     }
     writeln!(out, "\n### Accepted, without effect yet\n")?;
@@ -49,6 +50,7 @@ fn keys(out: &mut String) -> std::fmt::Result {
 fn title(table: &str) -> String {
     match table {
         "route.*" => "`[[route]]`".to_owned(),
+        _ if table.starts_with("route.*.") => format!("`[{}]`", table.replace("*.", "")),
         _ => format!("`[{}]`", table.replace('*', "<name>")),
     }
 }
@@ -93,6 +95,7 @@ fn range(kind: &Kind) -> String {
         Kind::Workers => "`\"auto\"`, 1 to 1024, or a list such as `[0, 2]`".to_owned(),
         Kind::Cidrs => "list of ranges such as `\"10.0.0.0/8\"`".to_owned(),
         Kind::Paths => "list of paths".to_owned(),
+        Kind::Texts(what) => format!("list of {what}, or one"),
         Kind::Path => "path".to_owned(),
         Kind::Log => "`\"stdout\"`, `\"stderr\"`, `\"off\"`, or the path of a file".to_owned(),
         Kind::Congestion => "`\"system\"` or a name such as `\"bbr\"`".to_owned(),

@@ -46,6 +46,7 @@ pub(super) enum Value {
     Workers(Workers),
     Cidrs(Vec<Cidr>),
     Paths(Vec<String>),
+    Texts(Vec<String>),
     Log(Option<LogTarget>),
     Congestion(Option<Text<15>>),
 }
@@ -89,6 +90,10 @@ pub(super) fn read(kind: &Kind, raw: &Raw<'_>) -> Read {
         }
         Kind::Paths => {
             items(raw)?.into_iter().map(path).collect::<Result<_, _>>().map(Value::Paths)
+        }
+        Kind::Texts(_) => {
+            let items = if let Raw::Text(_) = raw { vec![text(raw, "text")?] } else { items(raw)? };
+            Ok(Value::Texts(items.into_iter().map(str::to_owned).collect()))
         }
         Kind::Path => path(text(raw, "a path")?).map(Value::Text),
         Kind::Log => log(text(raw, "a place for the log")?),

@@ -56,6 +56,24 @@ impl Config {
         names
     }
 
+    /// Whether anything was written below a table.
+    pub(super) fn has_below(&self, table: &str) -> bool {
+        self.first_below(table) != table
+    }
+
+    /// The key below a table that was written first: the place to complain at. The table itself if
+    /// there is none.
+    pub(super) fn first_below(&self, table: &str) -> String {
+        let prefix = format!("{table}.");
+        let keys = self.values.range(prefix.clone()..);
+        let keys = keys.take_while(|(path, _)| path.starts_with(&prefix));
+        let first = keys.min_by_key(|(_, entry)| match &entry.origin {
+            Origin::Settings(span) => span.start,
+            _ => usize::MAX,
+        });
+        first.map_or_else(|| table.to_owned(), |(path, _)| path.clone())
+    }
+
     /// Something about the value of this key.
     pub(super) fn finding(&self, code: Code, path: &str, message: &str, way_out: &str) -> Finding {
         Finding {
@@ -179,6 +197,15 @@ impl Config {
         match self.value(path) {
             Some(Value::Paths(list)) => list,
             _ => mistaken(),
+        }
+    }
+
+    /// A list of texts; none if nobody wrote it.
+    pub(super) fn texts(&self, path: &str) -> Vec<String> {
+        match self.value(path) {
+            Some(Value::Texts(list)) => list,
+            None => Vec::new(),
+            Some(_) => mistaken(),
         }
     }
 

@@ -236,6 +236,20 @@ impl Gather {
         self.note_own(start);
     }
 
+    /// The same, unless `write` fails: then nothing is appended.
+    pub fn push_result<T, E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let start = self.own.len();
+        let outcome = write(&mut self.own);
+        if outcome.is_err() {
+            self.own.truncate(start);
+        }
+        self.note_own(start);
+        outcome
+    }
+
     /// What was written behind `start` becomes a part, or the end of the last one.
     fn note_own(&mut self, start: usize) {
         let len = self.own.len().saturating_sub(start);

@@ -169,6 +169,12 @@ pub trait Socket: Clone + 'static {
     /// yet.
     fn is_peer_gone(&self) -> bool;
 
+    /// Whether nothing has come that was not read: no bytes, no end, no error.
+    fn is_quiet(&self) -> bool;
+
+    /// Bytes that the peer said it has room for, where that is known.
+    fn window(&self) -> Option<u32>;
+
     /// Closes with a reset instead of an orderly end, so that a cut message cannot look complete.
     fn reset_on_close(&self);
 

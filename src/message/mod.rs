@@ -9,5 +9,6 @@ pub mod framing;
 pub mod head;
 pub mod hop;
 pub mod known;
+pub mod path;
 pub mod target;
 pub mod token;

@@ -47,6 +47,8 @@ pub enum Counter {
     UpstreamConnectionsClosed,
     /// Attempts to connect to an endpoint that failed.
     UpstreamConnectFailures,
+    /// Endpoints that a shard set aside because their requests failed.
+    EndpointsEjected,
     /// Streams opened on connections to endpoints.
     UpstreamStreamsOpened,
     /// Streams to endpoints that ended.

@@ -82,7 +82,7 @@ pub fn render(out: &mut String, view: &View<'_>) {
 }
 
 /// Counters that are shown as the sum over all shards.
-const COUNTERS: [(Counter, &str, &str); 22] = [
+const COUNTERS: [(Counter, &str, &str); 23] = [
     (
         Counter::ConnectionsRefused,
         "otus_connections_refused_total",
@@ -133,6 +133,11 @@ const COUNTERS: [(Counter, &str, &str); 22] = [
         Counter::UpstreamConnectFailures,
         "otus_upstream_connect_failures_total",
         "Attempts to connect to an endpoint that failed.",
+    ),
+    (
+        Counter::EndpointsEjected,
+        "otus_endpoints_ejected_total",
+        "Endpoints that a shard set aside because their requests failed.",
     ),
     (
         Counter::UpstreamStreamsOpened,

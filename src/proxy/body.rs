@@ -94,6 +94,23 @@ impl<'a, I: Io> RequestBody<'a, I> {
         self.decoder.is_done()
     }
 
+    /// Whether nothing of the body was decoded yet, so that it can be sent from its beginning.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.received == 0 && !self.decoder.is_done()
+    }
+
+    /// Whether all that is left of a body of known length has arrived.
+    pub(super) fn is_here(&self) -> bool {
+        let held = self.buffer.as_ref().map_or(0, Buffer::len);
+        let held = u64::try_from(held).unwrap_or(u64::MAX);
+        self.is_done() || self.decoder.length_left().is_some_and(|left| left <= held)
+    }
+
+    /// Whether bytes have arrived that were not decoded yet.
+    pub(super) fn has_bytes(&self) -> bool {
+        self.buffer.as_ref().is_some_and(|buffer| !buffer.is_empty())
+    }
+
     /// Whether the body is known to be too large before anything of it is looked at.
     pub(super) fn is_too_large(&self) -> bool {
         self.decoder.is_refused()

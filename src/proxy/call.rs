@@ -143,7 +143,7 @@ pub(super) fn with_call<I: Io, T>(
 }
 
 /// An address as text, without an allocation; IPv4 without the machinery of `fmt`.
-fn ip_text(address: IpAddr) -> Text<48> {
+pub(super) fn ip_text(address: IpAddr) -> Text<48> {
     let mut text = Text::EMPTY;
     match address {
         IpAddr::V4(address) => {

@@ -15,6 +15,7 @@ use crate::observe::latency::ShardLatency;
 use crate::protocol::h1::encode::http_date;
 use crate::snapshot::Snapshot;
 
+use super::exchange::Scratch;
 use super::gate::Gate;
 use super::parked::Parked;
 use super::tables::{Labels, Tables};
@@ -52,6 +53,7 @@ pub struct Context<I: Io> {
     panics: Cell<u64>,
     #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
     heads: RefCell<Vec<Box<HeadText>>>,
+    scratches: RefCell<Vec<Scratch>>,
     date: Cell<(u64, [u8; 29])>,
 }
 
@@ -77,7 +79,8 @@ impl<I: Io> Context<I> {
         io.secret(&mut seed);
         let mut labels = Labels::default();
         let buffers = BufferPool::new(snapshot.limits.read_buffer_bytes);
-        let tables = Rc::new(Tables::new(snapshot, None, &mut labels));
+        let mut prng = Prng::new(u64::from_le_bytes(seed));
+        let tables = Rc::new(Tables::new(snapshot, None, &mut labels, &mut prng));
         let context = Context {
             io,
             shard,
@@ -93,9 +96,10 @@ impl<I: Io> Context<I> {
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),
             log,
-            prng: RefCell::new(Prng::new(u64::from_le_bytes(seed))),
+            prng: RefCell::new(prng),
             draining: Cell::new(false),
             heads: RefCell::new(Vec::new()),
+            scratches: RefCell::new(Vec::new()),
             date: Cell::new((0, [b' '; 29])),
         };
         context.publish_gauges();
@@ -110,7 +114,8 @@ impl<I: Io> Context<I> {
     /// Runs a new generation from the next exchange on; those under way keep theirs.
     pub fn publish(&self, snapshot: Arc<Snapshot>) {
         let old = self.tables();
-        let tables = Tables::new(snapshot, Some(&old), &mut self.labels.borrow_mut());
+        let (labels, prng) = (&mut self.labels.borrow_mut(), &mut self.prng.borrow_mut());
+        let tables = Tables::new(snapshot, Some(&old), labels, prng);
         *self.tables.borrow_mut() = Rc::new(tables);
         self.publish_gauges();
     }
@@ -158,6 +163,19 @@ impl<I: Io> Context<I> {
             head.head.clear();
             head.text.clear();
             heads.push(head);
+        }
+    }
+
+    /// Memory to find a route with.
+    pub(super) fn take_scratch(&self) -> Scratch {
+        self.scratches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives it back.
+    pub(super) fn put_scratch(&self, scratch: Scratch) {
+        let mut scratches = self.scratches.borrow_mut();
+        if scratches.len() < HEADS_KEPT {
+            scratches.push(scratch);
         }
     }
 

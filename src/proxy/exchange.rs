@@ -13,11 +13,17 @@ use crate::message::head::{Method, RequestHead, Version};
 use crate::message::known::Known;
 use crate::observe::labels::Label;
 use crate::protocol::h1::body::BodyDecoder;
+use crate::route::rule::{Facts, Headers};
+use crate::route::select::{self, Refusal, Selected};
 use crate::snapshot::gufo::{ApiBase, Module, UploadRoute};
+use crate::snapshot::route::{Action, Route};
+use crate::snapshot::upstream::UpstreamId;
 
 use super::body::{Pace, RequestBody};
 use super::connection::After;
 use super::context::{Context, HeadText, SocketOf};
+use super::http::forward::{self, Destination};
+use super::http::response::Delivered;
 use super::reason::{Fate, Reason};
 use super::record::{Record, Subject};
 use super::reply::{self, Reply, Style, Terms};
@@ -33,14 +39,24 @@ pub(super) struct Exchange<'a, I: Io> {
     pub(super) text: &'a [u8],
     /// The generation that this exchange sees.
     pub(super) tables: Rc<Tables<I>>,
+    /// The other end of the connection.
+    pub(super) peer: SocketAddr,
     /// Who the client is, when proxies stand between it and us.
     pub(super) client: IpAddr,
     pub(super) request_id: Text<64>,
-    /// When it began, by the calendar.
+    /// When it began.
+    pub(super) started: Instant,
+    /// The same by the calendar.
     pub(super) time: UnixTime,
 }
 
 impl<I: Io> Exchange<'_, I> {
+    /// Whether what the peer says about the client is believed.
+    pub(super) fn trusts_peer(&self) -> bool {
+        let peer = self.peer.ip().to_canonical();
+        self.tables.snapshot.server.trusted_peers.iter().any(|cidr| cidr.contains(peer))
+    }
+
     fn subject(&self) -> Subject<'_, I> {
         let Exchange { head, text, client, request_id, .. } = *self;
         Subject { tables: &self.tables, head, text, client, request_id }
@@ -53,6 +69,16 @@ enum Plan<'a> {
     Refuse(Reason),
     Call(Target<'a>),
     Upload(Target<'a>),
+    /// The path to forward is in the [`Scratch`].
+    Forward(&'a Route, UpstreamId),
+}
+
+/// What finds a route: memory that is used again for each request.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    select: select::Scratch,
+    /// The path as it is forwarded.
+    path: Vec<u8>,
 }
 
 /// Where a call goes.
@@ -78,15 +104,26 @@ pub(super) async fn run<I: Io>(
     let time = cx.io.unix_now();
     let request_id = request_id::of(cx, head, text, time);
     let client = super::client::address(&tables.snapshot.server.trusted_peers, peer, head, text);
-    let exchange =
-        Exchange { cx, socket, head, text, tables: Rc::clone(&tables), client, request_id, time };
+    let exchange = Exchange {
+        cx,
+        socket,
+        head,
+        text,
+        tables: Rc::clone(&tables),
+        peer,
+        client,
+        request_id,
+        started,
+        time,
+    };
     let mut record = Record::begin(cx, started);
-    let (plan, style, label) = plan(&exchange);
+    let mut scratch = cx.take_scratch();
+    let (plan, style, label) = plan(&exchange, &mut scratch);
     record.label = label;
     let mut body = open_body(&exchange, &plan, rest);
     // No service is called for it, and a client that waits is not asked for it (RFC 9110 §10.1.1).
     let plan = match plan {
-        Plan::Call(_) | Plan::Upload(_) if body.is_too_large() => {
+        Plan::Call(_) | Plan::Upload(_) | Plan::Forward(..) if body.is_too_large() => {
             Plan::Refuse(Reason::BodyTooLarge)
         }
         plan => plan,
@@ -103,7 +140,22 @@ pub(super) async fn run<I: Io>(
             // Boxed: its state is large, and most exchanges are no uploads.
             Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
         }
+        Plan::Forward(route, upstream) => {
+            let Scratch { path, .. } = &scratch;
+            let timeouts = &route.timeouts;
+            let destination = Destination { upstream, path, timeouts, begun: started };
+            let place = if body.is_here() { &cx.exchanges } else { &cx.uploads };
+            let _place = place.enter(socket);
+            match forward::run(&exchange, &destination, &mut body, &mut record).await {
+                Ok(delivered) => {
+                    cx.put_scratch(scratch);
+                    return conclude(&exchange, &delivered, body, record);
+                }
+                Err(reason) => Err(reason),
+            }
+        }
     };
+    cx.put_scratch(scratch);
     respond(&exchange, style, result, body, record).await
 }
 
@@ -140,13 +192,18 @@ fn open_body<'a, I: Io>(
 ) -> RequestBody<'a, I> {
     let snapshot = &exchange.tables.snapshot;
     let timeouts = snapshot.timeouts;
-    let (max, pace) = if let Plan::Upload(target) = plan {
-        let rate = snapshot.upload_rate(target.module);
-        let pace = Pace { bytes: rate.bytes, window: rate.window };
-        (snapshot.upload_bytes_max(target.module).unwrap_or(u64::MAX), pace)
-    } else {
-        let pace = Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
-        (snapshot.limits.json_body_bytes, pace)
+    let usual = Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
+    let (max, pace) = match plan {
+        Plan::Upload(target) => {
+            let rate = snapshot.upload_rate(target.module);
+            let pace = Pace { bytes: rate.bytes, window: rate.window };
+            (snapshot.upload_bytes_max(target.module).unwrap_or(u64::MAX), pace)
+        }
+        // It is streamed: how much is too much is for the endpoint to say.
+        Plan::Forward(..) => (u64::MAX, usual),
+        Plan::Answer(_) | Plan::Refuse(_) | Plan::Call(_) => {
+            (snapshot.limits.json_body_bytes, usual)
+        }
     };
     let decoder = BodyDecoder::new(exchange.head.framing, max);
     // A client whose body has begun to arrive does not wait for us (RFC 9110 §10.1.1).
@@ -155,7 +212,73 @@ fn open_body<'a, I: Io>(
 }
 
 /// Which route the request takes, before a byte of its body is read.
-fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style, Label) {
+fn plan<'a, I: Io>(
+    exchange: &'a Exchange<'a, I>,
+    scratch: &mut Scratch,
+) -> (Plan<'a>, Style, Label) {
+    let routes = &exchange.tables.snapshot.routes;
+    if routes.is_empty() {
+        return plan_surface(exchange);
+    }
+    let (head, text) = (exchange.head, exchange.text);
+    if matches!(head.method, Method::Connect | Method::Trace) {
+        // No tunnels to anywhere; and TRACE would show what proxies add.
+        return (Plan::Refuse(Reason::MethodNotAllowed), Style::Problem, Label::OTHER);
+    }
+    let facts = Facts {
+        host: head.host_name.of(text),
+        path: head.path.of(text),
+        method: head.method,
+        method_text: head.method_text.of(text),
+        headers: Headers { fields: &head.fields, bytes: text },
+    };
+    let refuse = |reason| (Plan::Refuse(reason), Style::Problem, Label::OTHER);
+    let Selected { found, path } = match routes.table().select(&facts, &mut scratch.select) {
+        Ok(selected) => selected,
+        Err(Refusal::Path(_) | Refusal::Odd(_)) => return refuse(Reason::PathInvalid),
+        Err(Refusal::NoRoute) => return plan_unrouted(exchange, &facts),
+    };
+    let Some(route) = routes.get(found.route) else { return refuse(Reason::Bug) };
+    let label = exchange.tables.routes.get(found.route.index()).copied().unwrap_or(Label::OTHER);
+    scratch.path.clear();
+    if route.rewrite.apply(path, &found, &mut scratch.path).is_err() {
+        return refuse(Reason::PathInvalid);
+    }
+    let plan = match &route.action {
+        Action::Gufo(_) | Action::Upload(_) => return plan_surface(exchange),
+        Action::Proxy(upstream) => Plan::Forward(route, *upstream),
+        Action::Redirect(redirect) => {
+            let mut location = Vec::new();
+            let query = head.query.map(|query| query.of(text));
+            redirect.location(&scratch.path, query, &mut location);
+            Plan::Answer(Box::new(Reply::redirect(redirect.status, &location)))
+        }
+        Action::Reply(status) => Plan::Answer(Box::new(Reply::empty(*status))),
+    };
+    (plan, Style::Problem, label)
+}
+
+/// No route matches: the gateway's own paths, or a refusal that says with which methods one would.
+fn plan_unrouted<'a, I: Io>(
+    exchange: &'a Exchange<'a, I>,
+    facts: &Facts<'_>,
+) -> (Plan<'a>, Style, Label) {
+    let own = plan_surface(exchange);
+    let table = exchange.tables.snapshot.routes.table();
+    let allowed = match own.0 {
+        Plan::Refuse(Reason::RouteNotFound) => table.allowed(facts).text(),
+        _ => String::new(),
+    };
+    if allowed.is_empty() {
+        return own;
+    }
+    let reply =
+        Reply::problem(Reason::MethodNotAllowed, exchange.request_id.as_str()).allow(&allowed);
+    (Plan::Answer(Box::new(reply)), Style::Problem, Label::OTHER)
+}
+
+/// The paths that are not of routes: of the gateway itself, and of the Gufo surface.
+fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style, Label) {
     let gufo = &exchange.tables.snapshot.gufo;
     let request_path = exchange.head.path.of(exchange.text);
     match request_path {
@@ -259,6 +382,29 @@ fn plan_route<'a, I: Io>(
     };
     let api_version = gufo.bases.first().map_or("", |base| &base.version);
     (Plan::Upload(Target { module, index, path, api_version }), Style::Envelope, label)
+}
+
+/// Tells of an answer that was delivered and says what becomes of the connection.
+fn conclude<I: Io>(
+    exchange: &Exchange<'_, I>,
+    delivered: &Delivered,
+    body: RequestBody<'_, I>,
+    mut record: Record,
+) -> After {
+    record.received = body.received();
+    record.stalled = body.stalled();
+    let Delivered { status, sent, keep, cut, .. } = *delivered;
+    record.end(exchange.cx, &exchange.subject(), cut, status, sent);
+    if cut.is_some() || status == 101 {
+        return After::Close;
+    }
+    if !keep {
+        return After::Linger;
+    }
+    match body.into_rest() {
+        Some(rest) if !rest.is_empty() => After::Next(rest),
+        _ => After::Wait,
+    }
 }
 
 /// Sends the answer and says what becomes of the connection.

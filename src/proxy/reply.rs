@@ -35,6 +35,8 @@ pub(super) struct Reply {
     content_type: Cow<'static, str>,
     disposition: Option<String>,
     proxy_status: Option<&'static str>,
+    /// A field line that the status asks for, encoded.
+    line: Vec<u8>,
     body: Vec<u8>,
 }
 
@@ -59,7 +61,14 @@ const PROBLEM: &str = "application/problem+json";
 impl Reply {
     fn new(status: u16, content_type: impl Into<Cow<'static, str>>, body: Vec<u8>) -> Self {
         let content_type = content_type.into();
-        Reply { status, content_type, disposition: None, proxy_status: None, body }
+        Reply {
+            status,
+            content_type,
+            disposition: None,
+            proxy_status: None,
+            line: Vec::new(),
+            body,
+        }
     }
 
     pub(super) fn text(status: u16, body: &str) -> Self {
@@ -68,6 +77,19 @@ impl Reply {
 
     pub(super) fn empty(status: u16) -> Self {
         Reply::new(status, "", Vec::new())
+    }
+
+    /// Sends the client elsewhere (RFC 9110 §15.4).
+    pub(super) fn redirect(status: u16, location: &[u8]) -> Self {
+        let mut reply = Reply::empty(status);
+        encode::field(&mut reply.line, b"location", location);
+        reply
+    }
+
+    /// Names the methods that the path is served with (RFC 9110 §15.5.6).
+    pub(super) fn allow(mut self, methods: &str) -> Self {
+        encode::field(&mut self.line, b"allow", methods.as_bytes());
+        self
     }
 
     /// What a service answered.
@@ -187,6 +209,8 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::BodyTimedOut
         | Reason::BodyTooSlow
         | Reason::PoolExhausted
+        | Reason::EndpointsDown
+        | Reason::MethodNotAllowed
         | Reason::Draining
         | Reason::ConnectionsMax
         | Reason::ClientLeft
@@ -263,6 +287,7 @@ fn head<I: Io>(cx: &Context<I>, out: &mut Vec<u8>, reply: &Reply, terms: &Terms<
     if let Some(disposition) = &reply.disposition {
         encode::field(out, b"content-disposition", disposition.as_bytes());
     }
+    out.extend_from_slice(&reply.line);
     if let Some(status) = reply.proxy_status {
         encode::field(out, b"proxy-status", status.as_bytes());
     }

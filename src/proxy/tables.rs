@@ -1,9 +1,10 @@
 //! A shard's own copy of a snapshot: what exchanges read, and what of it can be computed once.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::base::prng::Prng;
 use crate::base::text::Text;
 use crate::gufo::dialect::Dialect;
 use crate::io::{Io, SocketOptions};
@@ -14,9 +15,11 @@ use crate::protocol::h2::hpack::encode::Block;
 use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::Module;
 use crate::snapshot::transport::Transport;
-use crate::snapshot::upstream::{Endpoint, Upstream};
+use crate::snapshot::upstream::{Endpoint, Protocol, Upstream};
+use crate::upstream::group::Group;
 
 use super::grpc::pool::EndpointPool;
+use super::http::connection::HttpPool;
 use super::retry::Budget;
 
 /// One generation, as one shard sees it. An exchange clones the `Rc` at its start.
@@ -27,6 +30,8 @@ pub struct Tables<I: Io> {
     pub modules: Vec<ModuleTable>,
     /// By the upstream's id.
     pub upstreams: Vec<UpstreamTable<I>>,
+    /// Under which the requests of a route are counted, by its id.
+    pub routes: Vec<Label>,
     /// Whether exchanges are told about one by one.
     pub has_log: bool,
     /// The field lines of every answer of the Gufo surface, encoded.
@@ -52,6 +57,9 @@ impl Labels {
         for upstream in &snapshot.upstreams {
             self.upstreams.label(&upstream.name);
         }
+        for route in snapshot.routes.list() {
+            self.routes.label(&route.id);
+        }
     }
 }
 
@@ -71,6 +79,10 @@ pub struct UpstreamTable<I: Io> {
     pub label: Label,
     /// Connections, for each endpoint.
     pub pools: Vec<Rc<EndpointPool<I>>>,
+    /// Idle HTTP connections, for each endpoint.
+    pub http_pools: Vec<Rc<HttpPool<I>>>,
+    /// What is known of the endpoints, and whose turn it is.
+    pub group: RefCell<Group>,
     /// How many retries are left.
     pub budget: Rc<Budget>,
     /// The endpoint whose turn is next.
@@ -79,17 +91,24 @@ pub struct UpstreamTable<I: Io> {
 
 impl<I: Io> Tables<I> {
     /// Compiles a snapshot. State of endpoints and budgets that `old` has is moved over.
-    pub fn new(snapshot: Arc<Snapshot>, old: Option<&Tables<I>>, labels: &mut Labels) -> Self {
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        old: Option<&Tables<I>>,
+        labels: &mut Labels,
+        prng: &mut Prng,
+    ) -> Self {
         let modules = snapshot.gufo.modules().iter();
         let modules = modules.map(|m| module(&snapshot, m, &mut labels.routes)).collect();
         let upstreams = snapshot.upstreams.iter();
-        let upstreams = upstreams.map(|u| upstream(u, old, &mut labels.upstreams)).collect();
+        let upstreams = upstreams.map(|u| upstream(u, old, &mut labels.upstreams, prng)).collect();
+        let routes = snapshot.routes.list().iter();
+        let routes = routes.map(|route| labels.routes.label(&route.id)).collect();
         let has_log = snapshot.observe.access_log.is_some();
         let mut default_lines = Vec::new();
         for (name, value) in &snapshot.gufo.default_headers {
             h1::encode::field(&mut default_lines, name.as_bytes(), value.as_bytes());
         }
-        Tables { snapshot, modules, upstreams, has_log, default_lines }
+        Tables { snapshot, modules, upstreams, routes, has_log, default_lines }
     }
 
     fn pool_of(&self, endpoint: &Endpoint, transport: &Transport) -> Option<Rc<EndpointPool<I>>> {
@@ -101,9 +120,18 @@ impl<I: Io> Tables<I> {
             .cloned()
     }
 
-    fn budget_of(&self, name: &str) -> Option<Rc<Budget>> {
+    fn http_pool_of(&self, endpoint: &Endpoint, transport: &Transport) -> Option<Rc<HttpPool<I>>> {
+        let specs = self.snapshot.upstreams.iter().zip(&self.upstreams);
+        specs
+            .filter(|(spec, _)| spec.transport == *transport)
+            .flat_map(|(_, table)| &table.http_pools)
+            .find(|pool| pool.address == endpoint.address)
+            .cloned()
+    }
+
+    fn upstream_of(&self, name: &str) -> Option<&UpstreamTable<I>> {
         let mut specs = self.snapshot.upstreams.iter().zip(&self.upstreams);
-        specs.find(|(spec, _)| spec.name == name).map(|(_, table)| Rc::clone(&table.budget))
+        specs.find(|(spec, _)| spec.name == name).map(|(_, table)| table)
     }
 }
 
@@ -111,15 +139,35 @@ fn upstream<I: Io>(
     spec: &Upstream,
     old: Option<&Tables<I>>,
     names: &mut Names,
+    prng: &mut Prng,
 ) -> UpstreamTable<I> {
+    let endpoints = |protocol| {
+        let is_spoken = spec.protocol == protocol;
+        spec.endpoints.iter().filter(move |_| is_spoken)
+    };
     let pool = |endpoint: &Endpoint| {
         old.and_then(|old| old.pool_of(endpoint, &spec.transport))
             .unwrap_or_else(|| EndpointPool::new(endpoint.address))
     };
+    let http_pool = |endpoint: &Endpoint| {
+        old.and_then(|old| old.http_pool_of(endpoint, &spec.transport))
+            .unwrap_or_else(|| HttpPool::new(endpoint.address))
+    };
+    let identities: Vec<String> = spec.endpoints.iter().map(|e| e.address.to_string()).collect();
+    let identities = identities.iter().map(String::as_str);
+    let mut group = Group::new(identities, spec.balance, spec.outlier, prng);
+    if let Some(old) = old.and_then(|old| old.upstream_of(&spec.name)) {
+        group.carry_over(&old.group.borrow());
+    }
     UpstreamTable {
         label: names.label(&spec.name),
-        pools: spec.endpoints.iter().map(pool).collect(),
-        budget: old.and_then(|old| old.budget_of(&spec.name)).unwrap_or_default(),
+        pools: endpoints(Protocol::Grpc).map(pool).collect(),
+        http_pools: endpoints(Protocol::Http1).map(http_pool).collect(),
+        group: RefCell::new(group),
+        budget: old
+            .and_then(|old| old.upstream_of(&spec.name))
+            .map(|old| Rc::clone(&old.budget))
+            .unwrap_or_default(),
         next: Cell::new(0),
     }
 }

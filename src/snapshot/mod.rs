@@ -9,6 +9,7 @@ pub mod diff;
 pub mod gufo;
 pub mod limits;
 pub mod observe;
+pub mod route;
 pub mod secret;
 pub mod server;
 pub mod timeouts;
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub gufo: gufo::Gufo,
     /// Where requests go. The index is the [`UpstreamId`](upstream::UpstreamId).
     pub upstreams: Vec<upstream::Upstream>,
+    /// Which requests go there, and what is done with the others.
+    pub routes: route::Routes,
     /// What is told about the traffic.
     pub observe: observe::Observe,
 }
@@ -50,6 +53,7 @@ impl Snapshot {
             limits: limits::Limits::default(),
             gufo: gufo::Gufo::default(),
             upstreams: Vec::new(),
+            routes: route::Routes::default(),
             observe: observe::Observe::default(),
         }
     }
@@ -72,6 +76,17 @@ impl Snapshot {
         let bytes = self.timeouts.body_rate_bytes;
         let general = gufo::Rate { bytes, window: self.timeouts.body_rate_window };
         module.upload.min_rate.unwrap_or(general)
+    }
+
+    /// Adds an HTTP upstream with these endpoints and every default. Used by tests.
+    pub fn add_http_upstream(
+        &mut self,
+        name: &str,
+        addresses: &[SocketAddr],
+    ) -> upstream::UpstreamId {
+        let id = upstream::UpstreamId::at(self.upstreams.len());
+        self.upstreams.push(upstream::Upstream::http(name, addresses));
+        id
     }
 
     /// Adds a gRPC upstream with one endpoint and a module of the same name with every default.

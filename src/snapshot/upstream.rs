@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::transport::Transport;
 use crate::base::limits;
+use crate::upstream::balance::Balance;
+use crate::upstream::health::HealthRule;
+use crate::upstream::outlier::OutlierRule;
 
 /// The place of an [`Upstream`] in its snapshot. Means nothing in another snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -35,6 +38,18 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// From the start of a connection until it can carry calls.
     pub connect_timeout: Duration,
+    /// How long its endpoints may take, where a route says nothing else. HTTP only.
+    pub timeouts: UpstreamTimeouts,
+    /// How requests are spread over its endpoints.
+    pub balance: Balance,
+    /// Of what the key of [`Balance::Hash`] is made.
+    pub hash_key: HashKey,
+    /// The `host` that its endpoints get. HTTP only.
+    pub host: HostField,
+    /// When one shard sets an endpoint aside.
+    pub outlier: OutlierRule,
+    /// How endpoints are checked; `None`: only by the requests that they get.
+    pub health: Option<HealthCheck>,
     /// Socket options of its connections.
     pub transport: Transport,
     /// How many connections are kept, and for how long.
@@ -47,12 +62,34 @@ impl Upstream {
     /// One gRPC endpoint with every default.
     #[must_use]
     pub fn grpc(name: &str, address: SocketAddr) -> Self {
-        let endpoint = Endpoint { host: address.ip().to_string(), address };
+        Upstream::of(name, Protocol::Grpc, &[address])
+    }
+
+    /// HTTP endpoints with every default.
+    #[must_use]
+    pub fn http(name: &str, addresses: &[SocketAddr]) -> Self {
+        let pool = Pool {
+            connections_max: limits::HTTP_POOL_CONNECTIONS_MAX,
+            idle: limits::HTTP_POOL_IDLE_TIMEOUT,
+            ..Pool::default()
+        };
+        Upstream { pool, ..Upstream::of(name, Protocol::Http1, addresses) }
+    }
+
+    fn of(name: &str, protocol: Protocol, addresses: &[SocketAddr]) -> Self {
+        let endpoint =
+            |address: &SocketAddr| Endpoint { host: address.ip().to_string(), address: *address };
         Upstream {
             name: name.to_owned(),
-            protocol: Protocol::Grpc,
-            endpoints: vec![endpoint],
+            protocol,
+            endpoints: addresses.iter().map(endpoint).collect(),
             connect_timeout: limits::CONNECT_TIMEOUT,
+            timeouts: UpstreamTimeouts::default(),
+            balance: Balance::default(),
+            hash_key: HashKey::default(),
+            host: HostField::default(),
+            outlier: OutlierRule::default(),
+            health: None,
             transport: Transport::upstream(),
             pool: Pool::default(),
             retry: Retry::default(),
@@ -65,6 +102,73 @@ impl Upstream {
 pub enum Protocol {
     /// gRPC over HTTP/2 with prior knowledge.
     Grpc,
+    /// HTTP/1.1
+    Http1,
+}
+
+/// How long endpoints may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UpstreamTimeouts {
+    /// From the end of the request to the head of the answer.
+    pub first_byte: Duration,
+    /// Without progress of a body, in either direction, and of a tunnel.
+    pub idle: Duration,
+    /// From the head of the request to the end of the answer; `None`: as long as it takes.
+    pub total: Option<Duration>,
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        UpstreamTimeouts {
+            first_byte: limits::FIRST_BYTE_TIMEOUT,
+            idle: limits::UPSTREAM_IDLE_TIMEOUT,
+            total: None,
+        }
+    }
+}
+
+/// Of what the key that chooses an endpoint is made.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum HashKey {
+    /// The address of the client.
+    #[default]
+    Client,
+    /// The host and the path of the request.
+    Path,
+    /// The value of this field, its name in lower case; the address of the client if there is none.
+    Field(String),
+}
+
+/// The `host` that endpoints get.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum HostField {
+    /// The one that the client sent.
+    #[default]
+    Client,
+    /// That of the endpoint, as in its address.
+    Endpoint,
+    /// This one.
+    Fixed(String),
+}
+
+/// How endpoints are checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HealthCheck {
+    /// What is sent.
+    pub kind: HealthKind,
+    /// When, and what the results mean.
+    pub rule: HealthRule,
+}
+
+/// What is sent to an endpoint to see whether it is well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HealthKind {
+    /// Nothing: a connection is made.
+    Tcp,
+    /// GET of this path; 2xx is well.
+    Http(String),
+    /// `grpc.health.v1.Health/Check` of this service; SERVING is well.
+    Grpc(String),
 }
 
 /// One address of an upstream.

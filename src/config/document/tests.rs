@@ -47,7 +47,7 @@ fn values_are_found_in_every_form_of_table() {
 
 #[test]
 fn lists_of_tables_are_numbered() {
-    let want = ["route.0000.id=\"a\"", "route.0001.id=\"b\""];
+    let want = ["route.000000.id=\"a\"", "route.000001.id=\"b\""];
     check("[[route]]\nid = \"a\"\n[[route]]\nid = \"b\"\n", &want);
     check("route = [{ id = \"a\" }, { id = \"b\" }]", &want);
     check("[route]\nid = \"a\"", &["OT0103@1: `route` is a list of tables; write [[route]]"]);

@@ -71,6 +71,8 @@ pub enum Kind {
     Cidrs,
     /// A list of paths that begin with a slash.
     Paths,
+    /// A list of texts, or one text; what they are, for the documentation.
+    Texts(&'static str),
     /// One path that begins with a slash.
     Path,
     /// `off`, `stdout`, `stderr`, or the path of a file.

@@ -1,9 +1,10 @@
 //! Every key there is: its kind, default, range and meaning. The one place where that is written.
 //!
 //! The loader, the file written at the first start, and `docs/config.md` are all made from it.
-//! Start with [`Key`]; the rows are in [`otus`] and [`gufo`].
+//! Start with [`Key`]; the rows are in [`otus`], [`http`] and [`gufo`].
 
 pub mod gufo;
+pub mod http;
 pub mod key;
 pub mod otus;
 
@@ -18,7 +19,8 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(otus::TIMEOUTS)
         .chain(otus::LIMITS)
         .chain(otus::MICROSERVICES)
-        .chain(otus::ROUTE)
+        .chain(http::ROUTE)
+        .chain(http::UPSTREAMS)
         .chain(otus::SETTINGS)
         .chain(gufo::KEYS)
 }

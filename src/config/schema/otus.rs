@@ -3,8 +3,8 @@
 use super::key::{Key, Kind, between, between_or_off, live, not_yet, open, restart, seconds};
 use crate::base::size::{GIB, KIB, MIB};
 
-const SYSTEM_SIZE: Kind = Kind::Size { min: 4 * KIB, max: GIB, none: Some("system") };
-const DAY: u64 = 86_400;
+pub(super) const SYSTEM_SIZE: Kind = Kind::Size { min: 4 * KIB, max: GIB, none: Some("system") };
+pub(super) const DAY: u64 = 86_400;
 
 /// `[server]`
 pub const SERVER: &[Key] = &[
@@ -260,14 +260,6 @@ pub const MICROSERVICES: &[Key] = &[
     not_yet("microservices.*.entrypointversion", Kind::Text, "version of the entry point"),
     not_yet("microservices.*.cron", Kind::Bool, "whether the service runs scheduled work"),
     not_yet("microservices.*.sign_version", Kind::Integer(1, 2), "form of the signature"),
-];
-
-/// `[[route]]`
-pub const ROUTE: &[Key] = &[
-    open("route.*.id", Kind::Text, "name in logs and metrics; required"),
-    live("route.*.path", Kind::Path, "/", "this path and all below it are uploads, in any method"),
-    open("route.*.module", Kind::Text, "the microservice that takes them; required"),
-    live("route.*.param", Kind::Text, "upload", "the `Param` of the call"),
 ];
 
 /// `[settings]`

@@ -328,6 +328,12 @@ impl Link {
         own.is_reset() || own.cancelled || peer.out.end_arrived
     }
 
+    pub(super) fn is_quiet(&self, end: End) -> bool {
+        let sides = self.sides.borrow();
+        let (own, peer) = sides.of(end);
+        !own.is_reset() && !own.cancelled && !peer.out.end_arrived && peer.out.arrived == 0
+    }
+
     /// The last handle of this end is gone. As with TCP, bytes that were not read make it a reset.
     pub(super) fn close(self: &Rc<Self>, core: &mut Core, end: End) {
         let mut sides = self.sides.borrow_mut();

@@ -221,6 +221,14 @@ impl Socket for SimSocket {
         self.inner.link.is_peer_gone(self.inner.end)
     }
 
+    fn is_quiet(&self) -> bool {
+        self.inner.link.is_quiet(self.inner.end)
+    }
+
+    fn window(&self) -> Option<u32> {
+        None
+    }
+
     fn reset_on_close(&self) {
         self.inner.link.reset_on_close(self.inner.end);
     }

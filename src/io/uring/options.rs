@@ -27,10 +27,43 @@ pub(super) fn apply(fd: BorrowedFd<'_>, options: SocketOptions) {
 
 /// Whether the peer's end (FIN or reset) has arrived, even behind bytes that were not read yet.
 pub(super) fn is_peer_gone(fd: BorrowedFd<'_>) -> bool {
+    pending(fd, libc::POLLRDHUP) & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+}
+
+/// Whether nothing waits to be read: no bytes, no end, no error.
+pub(super) fn is_quiet(fd: BorrowedFd<'_>) -> bool {
+    pending(fd, libc::POLLIN | libc::POLLRDHUP) == 0
+}
+
+/// What has happened on a descriptor, of what is asked for and of errors.
+fn pending(fd: BorrowedFd<'_>, events: libc::c_short) -> libc::c_short {
     use std::os::fd::AsRawFd;
-    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     #[expect(unsafe_code, reason = "poll(2) of one descriptor without waiting")]
     // SAFETY: `poll` is one valid pollfd and the count says so; the call does not wait.
     let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    ready > 0 && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+    if ready > 0 { poll.revents } else { 0 }
+}
+
+/// The window that the peer advertised last, in bytes; `None` if the kernel does not tell.
+pub(super) fn window(fd: BorrowedFd<'_>) -> Option<u32> {
+    use std::os::fd::AsRawFd;
+    let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
+    let whole = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
+    let mut len = whole;
+    #[expect(unsafe_code, reason = "getsockopt(2) into a zeroed tcp_info")]
+    // SAFETY: the pointer is to `len` writable bytes, which is what the kernel is told. All of
+    // `tcp_info` is integers, for which zeros and any bytes that the kernel writes are valid.
+    let info = unsafe {
+        let status = libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        );
+        (status == 0).then(|| info.assume_init())?
+    };
+    // An older kernel writes less, and the field stays zero.
+    (len == whole).then_some(info.tcpi_snd_wnd)
 }

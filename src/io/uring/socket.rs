@@ -218,6 +218,14 @@ impl Socket for RingSocket {
         options::is_peer_gone(self.fd())
     }
 
+    fn is_quiet(&self) -> bool {
+        !self.inner.cancelled.get() && options::is_quiet(self.fd())
+    }
+
+    fn window(&self) -> Option<u32> {
+        options::window(self.fd())
+    }
+
     fn reset_on_close(&self) {
         let _ = SockRef::from(&self.fd()).set_linger(Some(Duration::ZERO));
     }

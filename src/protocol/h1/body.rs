@@ -145,6 +145,19 @@ impl BodyDecoder {
         }
     }
 
+    /// What is left of a body whose length was told at its beginning; `None` for all others.
+    #[must_use]
+    pub const fn length_left(&self) -> Option<u64> {
+        match self.state {
+            State::Length { left } => Some(left),
+            State::UntilClose
+            | State::Framing(_)
+            | State::Chunk { .. }
+            | State::Done
+            | State::Failed(_) => None,
+        }
+    }
+
     /// Payload bytes so far.
     #[must_use]
     pub const fn payload(&self) -> u64 {

@@ -1,0 +1,156 @@
+//! The keys of routes and of HTTP upstreams.
+
+use super::key::{Key, Kind, between, between_or_off, live, open};
+use super::otus::{DAY, SYSTEM_SIZE};
+
+/// `[[route]]`
+pub const ROUTE: &[Key] = &[
+    open("route.*.id", Kind::Text, "name in logs and metrics; required"),
+    live("route.*.path", Kind::Path, "/", "with `module`: this path and all below it are uploads"),
+    open("route.*.module", Kind::Text, "the microservice that takes uploads, in any method"),
+    live("route.*.param", Kind::Text, "upload", "with `module`: the `Param` of the call"),
+    live(
+        "route.*.priority",
+        Kind::Integer(0, 1_000_000),
+        "0",
+        "higher wins where host, path and the number of conditions are alike; then the first wins",
+    ),
+    live(
+        "route.*.path_policy",
+        Kind::Choice(&["strict", "decode", "passthrough"]),
+        "strict",
+        "what becomes of paths that two back ends could read differently",
+    ),
+    open("route.*.strip_prefix", Kind::Text, "cut off the path before it is forwarded"),
+    open(
+        "route.*.rewrite",
+        Kind::Text,
+        "replaces what the route matched; may name its parameters: `/v2/{id}`",
+    ),
+    open("route.*.upstream", Kind::Text, "where requests go: a name of `[upstreams.<name>]`"),
+    open("route.*.reply", Kind::Integer(200, 599), "answers with this status and no more"),
+    open(
+        "route.*.match.host",
+        Kind::Texts("hosts: `\"example.com\"`, `\"*.example.com\"`"),
+        "hosts, on all ports; none: all. An exact one wins over a suffix, a longer suffix over a \
+         shorter one",
+    ),
+    open(
+        "route.*.match.path",
+        Kind::Text,
+        "`/a/{id}`: this path alone; `/a/{*rest}`: it and all below it. An exact path wins over a \
+         prefix, a longer prefix over a shorter one, a literal over a parameter",
+    ),
+    open("route.*.match.prefix", Kind::Text, "this path and all below it; `/` if nothing is said"),
+    live(
+        "route.*.match.kind",
+        Kind::Choice(&["segment", "string"]),
+        "segment",
+        "`string`: the path or prefix is compared as a string: `/api` matches `/apix`",
+    ),
+    open("route.*.match.methods", Kind::Texts("methods"), "none: all. GET does not include HEAD"),
+    open(
+        "route.*.match.headers.*",
+        Kind::Text,
+        "a field that must have this value; `*`: any value",
+    ),
+    open(
+        "route.*.redirect.to",
+        Kind::Text,
+        "sends clients there: `\"https://example.com\"`, or `\"\"` for the same host; path and \
+         query follow",
+    ),
+    live("route.*.redirect.status", Kind::Integer(301, 308), "308", "301, 302, 303, 307 or 308"),
+    open("route.*.timeouts.connect", between(1, 300), "as `connect_timeout` of the upstream"),
+    open("route.*.timeouts.first_byte", between(1, DAY), "as `first_byte_timeout`"),
+    open("route.*.timeouts.idle", between(1, DAY), "as `idle_timeout`"),
+    open("route.*.timeouts.total", between_or_off(1, DAY), "as `total_timeout`"),
+];
+
+/// `[upstreams.<name>]`
+pub const UPSTREAMS: &[Key] = &[
+    open(
+        "upstreams.*.endpoints",
+        Kind::Texts("endpoints: `\"10.0.0.1:8080\"`, `\"name:80\"`"),
+        "hosts with ports that serve the same; required",
+    ),
+    live(
+        "upstreams.*.protocol",
+        Kind::Choice(&["http", "grpc"]),
+        "http",
+        "`http`: HTTP/1.1; `grpc`: gRPC over HTTP/2 without TLS",
+    ),
+    live(
+        "upstreams.*.balance",
+        Kind::Choice(&["round_robin", "least_request", "hash"]),
+        "least_request",
+        "how requests are spread: in turn, to the less busy of two, or by a key",
+    ),
+    live(
+        "upstreams.*.hash_by",
+        Kind::Text,
+        "client",
+        "the key of `hash`: `client`, `path`, or `header:<name>`",
+    ),
+    live(
+        "upstreams.*.host",
+        Kind::Text,
+        "client",
+        "the `host` that endpoints get: the `client`'s, the `endpoint`'s, or this text",
+    ),
+    live("upstreams.*.connect_timeout", between(1, 300), "5s", "until a connection is made"),
+    live(
+        "upstreams.*.first_byte_timeout",
+        between(1, DAY),
+        "1m",
+        "from the end of a request to the head of its answer",
+    ),
+    live("upstreams.*.idle_timeout", between(1, DAY), "1m", "without progress of a body"),
+    live("upstreams.*.total_timeout", between_or_off(1, DAY), "off", "a whole exchange"),
+    live(
+        "upstreams.*.pool.connections",
+        Kind::Integer(1, 10_000),
+        "64",
+        "idle connections that one shard keeps to one endpoint; with gRPC, all connections",
+    ),
+    live("upstreams.*.pool.idle", between(100, DAY), "30s", "an unused connection is closed"),
+    live("upstreams.*.retry.attempts", Kind::Integer(1, 10), "4", "attempts, the first included"),
+    live("upstreams.*.retry.budget", Kind::Float(0.0, 1.0), "0.2", "retries for each request"),
+    live("upstreams.*.retry.backoff", between(1, 60), "200ms", "before the second attempt"),
+    live("upstreams.*.retry.backoff_max", between(1, 600), "2s", "before any attempt, at most"),
+    live(
+        "upstreams.*.outlier.failures",
+        Kind::Integer(0, 1_000_000),
+        "5",
+        "failures in a row after which a shard sets an endpoint aside; 0: never",
+    ),
+    live(
+        "upstreams.*.outlier.ejection",
+        between(100, DAY),
+        "10s",
+        "for so long; each further time for twice as long",
+    ),
+    live("upstreams.*.outlier.ejection_max", between(100, DAY), "5m", "for so long at most"),
+    live(
+        "upstreams.*.health.kind",
+        Kind::Choice(&["off", "tcp", "http", "grpc"]),
+        "off",
+        "active checks; comes with the control thread's probes",
+    ),
+    live("upstreams.*.health.path", Kind::Path, "/", "what `http` asks for; 2xx is well"),
+    live("upstreams.*.health.service", Kind::Text, "", "what `grpc` asks for"),
+    live("upstreams.*.health.interval", between(100, DAY), "5s", "from check to check"),
+    live("upstreams.*.health.timeout", between(1, 300), "2s", "a check that takes longer failed"),
+    live("upstreams.*.health.rise", Kind::Integer(1, 100), "2", "checks until it is used again"),
+    live("upstreams.*.health.fall", Kind::Integer(1, 100), "3", "checks until it is not used"),
+    live("upstreams.*.transport.congestion", Kind::Congestion, "system", "congestion control"),
+    live(
+        "upstreams.*.transport.not_sent_lowat",
+        SYSTEM_SIZE,
+        "128KiB",
+        "unsent bytes that the kernel holds",
+    ),
+    live("upstreams.*.transport.receive_buffer", SYSTEM_SIZE, "system", "`SO_RCVBUF`"),
+    live("upstreams.*.transport.send_buffer", SYSTEM_SIZE, "system", "`SO_SNDBUF`"),
+    live("upstreams.*.transport.nodelay", Kind::Bool, "true", "small writes leave at once"),
+];

@@ -1,0 +1,193 @@
+//! From `[upstreams.<name>]` tables to upstreams, with what is wrong about them.
+
+use super::compile::{Resolver, to_f32};
+use super::fault::{Code, Finding};
+use super::values::Config;
+use crate::base::limits::ENDPOINTS_MAX;
+use crate::snapshot::upstream::{
+    Endpoint, HashKey, HealthCheck, HealthKind, HostField, Pool, Protocol, Retry, Upstream,
+    UpstreamTimeouts,
+};
+use crate::upstream::balance::Balance;
+use crate::upstream::health::HealthRule;
+use crate::upstream::outlier::OutlierRule;
+
+impl Config {
+    /// What is wrong about the upstream of this name.
+    pub(super) fn check_upstream(&self, name: &str, findings: &mut Vec<Finding>) {
+        let key = |key: &str| format!("upstreams.{name}.{key}");
+        let mut find = |code, path: &str, message: &str, way_out: &str| {
+            findings.push(self.finding(code, path, message, way_out));
+        };
+        let way_out = "write endpoints = [\"127.0.0.1:8080\"]";
+        let endpoints = self.texts(&key("endpoints"));
+        for text in &endpoints {
+            if split_endpoint(text).is_none() {
+                let message = format!("`endpoints`: \"{text}\" is no host with a port");
+                find(Code::Malformed, &key("endpoints"), &message, way_out);
+            }
+        }
+        if self.is_given(&key("endpoints")) && endpoints.is_empty() {
+            find(Code::Missing, &key("endpoints"), "`endpoints` is empty", way_out);
+        }
+        if self.hash_key(name).is_none() {
+            let way_out = "write \"client\", \"path\" or \"header:<name>\"";
+            find(Code::Malformed, &key("hash_by"), "`hash_by` names no key", way_out);
+        }
+        let host = self.text(&key("host")).unwrap_or_default();
+        if !matches!(host.as_str(), "client" | "endpoint") && !is_authority(&host) {
+            let way_out = "write \"client\", \"endpoint\", or a host such as \"example.com\"";
+            find(Code::Malformed, &key("host"), "`host` is no host", way_out);
+        }
+        let (first, most) = (key("retry.backoff"), key("retry.backoff_max"));
+        if self.duration(&first) > self.duration(&most) {
+            let path = if self.is_given(&first) { &first } else { &most };
+            let message = "`backoff` is longer than `backoff_max`";
+            find(Code::Contradiction, path, message, "write a shorter backoff");
+        }
+        let (first, most) = (key("outlier.ejection"), key("outlier.ejection_max"));
+        if self.duration(&first) > self.duration(&most) {
+            let path = if self.is_given(&first) { &first } else { &most };
+            let message = "`ejection` is longer than `ejection_max`";
+            find(Code::Contradiction, path, message, "write a shorter ejection");
+        }
+    }
+
+    /// The upstream of this name. Endpoints that do not resolve now are warned of and left out.
+    pub(super) fn http_upstream(
+        &self,
+        name: &str,
+        resolver: &mut Resolver<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Upstream {
+        let key = |key: &str| format!("upstreams.{name}.{key}");
+        let text = |name: &str| self.text(&key(name)).unwrap_or_default();
+        Upstream {
+            name: name.to_owned(),
+            protocol: if text("protocol") == "grpc" { Protocol::Grpc } else { Protocol::Http1 },
+            endpoints: self.endpoints(&key("endpoints"), resolver, findings),
+            connect_timeout: self.duration(&key("connect_timeout")),
+            timeouts: UpstreamTimeouts {
+                first_byte: self.duration(&key("first_byte_timeout")),
+                idle: self.duration(&key("idle_timeout")),
+                total: self.optional_duration(&key("total_timeout")),
+            },
+            balance: Balance::from_name(&text("balance")).unwrap_or_default(),
+            hash_key: self.hash_key(name).unwrap_or_default(),
+            host: match text("host").as_str() {
+                "client" => HostField::Client,
+                "endpoint" => HostField::Endpoint,
+                fixed => HostField::Fixed(fixed.to_owned()),
+            },
+            outlier: OutlierRule {
+                failures: self.small(&key("outlier.failures")),
+                ejection: self.duration(&key("outlier.ejection")),
+                ejection_max: self.duration(&key("outlier.ejection_max")),
+            },
+            health: self.health(name),
+            transport: self.transport(&key("transport")),
+            pool: Pool {
+                connections_max: self.small(&key("pool.connections")),
+                idle: self.duration(&key("pool.idle")),
+                ..Pool::default()
+            },
+            retry: Retry {
+                attempts_max: self.small(&key("retry.attempts")),
+                budget_ratio: to_f32(self.float(&key("retry.budget"))),
+                backoff_min: self.duration(&key("retry.backoff")),
+                backoff_max: self.duration(&key("retry.backoff_max")),
+            },
+        }
+    }
+
+    fn endpoints(
+        &self,
+        key: &str,
+        resolver: &mut Resolver<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Vec<Endpoint> {
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        for text in self.texts(key) {
+            let Some((host, port)) = split_endpoint(&text) else { continue };
+            match resolver.addresses(host, port) {
+                Ok(addresses) => {
+                    for address in addresses {
+                        let endpoint = Endpoint { host: host.to_owned(), address };
+                        if !endpoints.contains(&endpoint) {
+                            endpoints.push(endpoint);
+                        }
+                    }
+                }
+                Err(error) => {
+                    let message = format!("the host \"{host}\" does not resolve now: {error}");
+                    let way_out = "requests to it are answered as unavailable until a reload \
+                                   finds it";
+                    findings.push(self.finding(Code::Unresolved, key, &message, way_out));
+                }
+            }
+        }
+        if endpoints.len() > ENDPOINTS_MAX {
+            let message = format!("an upstream has more than {ENDPOINTS_MAX} endpoints");
+            findings.push(self.finding(Code::OutOfRange, key, &message, "write fewer"));
+        }
+        endpoints
+    }
+
+    fn hash_key(&self, name: &str) -> Option<HashKey> {
+        match self.text(&format!("upstreams.{name}.hash_by"))?.as_str() {
+            "client" => Some(HashKey::Client),
+            "path" => Some(HashKey::Path),
+            other => {
+                let field = other.strip_prefix("header:")?;
+                let proper = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+                let is_name = !field.is_empty() && field.bytes().all(proper);
+                is_name.then(|| HashKey::Field(field.to_ascii_lowercase()))
+            }
+        }
+    }
+
+    fn health(&self, name: &str) -> Option<HealthCheck> {
+        let key = |key: &str| format!("upstreams.{name}.health.{key}");
+        let text = |name: &str| self.text(&key(name)).unwrap_or_default();
+        let kind = match text("kind").as_str() {
+            "tcp" => HealthKind::Tcp,
+            "http" => HealthKind::Http(text("path")),
+            "grpc" => HealthKind::Grpc(text("service")),
+            _ => return None,
+        };
+        let rule = HealthRule {
+            interval: self.duration(&key("interval")),
+            timeout: self.duration(&key("timeout")),
+            rise: self.small(&key("rise")),
+            fall: self.small(&key("fall")),
+        };
+        Some(HealthCheck { kind, rule })
+    }
+}
+
+/// The host and the port of `host:port` or `[::1]:port`.
+fn split_endpoint(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| digits && *port != 0)?;
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| address)?,
+        None => Some(host).filter(|host| is_host_name(host))?,
+    };
+    Some((host, port))
+}
+
+/// Whether a text is a host, perhaps with a port.
+fn is_authority(text: &str) -> bool {
+    split_endpoint(text).is_some() || is_host_name(text)
+}
+
+/// A host name or an IPv4 address (RFC 1123 §2.1, and the underscore that containers use).
+fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}

@@ -1,0 +1,125 @@
+//! Connections to HTTP/1.1 endpoints, and the pool of those that wait for their next request.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+
+use crate::base::time::Instant;
+use crate::io::{Io, IoError, Socket};
+use crate::observe::counters::Counter;
+use crate::proxy::context::{Context, SocketOf};
+use crate::proxy::reason::Reason;
+use crate::proxy::tables::socket_options;
+use crate::snapshot::upstream::Upstream;
+
+/// A connection that carries one exchange at a time.
+pub(super) struct HttpConnection<I: Io> {
+    pub(super) socket: SocketOf<I>,
+    /// Whether it has carried an exchange before: then the endpoint may be about to close it.
+    pub(super) is_used: bool,
+    cx: Rc<Context<I>>,
+}
+
+impl<I: Io> Drop for HttpConnection<I> {
+    fn drop(&mut self) {
+        self.cx.counters.count(Counter::UpstreamConnectionsClosed);
+    }
+}
+
+/// Idle connections of one shard to one address; the one used last goes out first.
+pub struct HttpPool<I: Io> {
+    /// Where they lead.
+    pub address: SocketAddr,
+    idle: RefCell<Vec<Idle<I>>>,
+    /// A task looks after the idle ones.
+    is_swept: Cell<bool>,
+}
+
+struct Idle<I: Io> {
+    connection: HttpConnection<I>,
+    until: Instant,
+}
+
+impl<I: Io> HttpPool<I> {
+    /// No connections yet.
+    pub fn new(address: SocketAddr) -> Rc<Self> {
+        let idle = RefCell::new(Vec::new());
+        Rc::new(HttpPool { address, idle, is_swept: Cell::new(false) })
+    }
+
+    /// An idle connection on which nothing has happened since it was put back.
+    pub(super) fn take(&self, now: Instant) -> Option<HttpConnection<I>> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(entry) = idle.pop() {
+            // Bytes that nobody asked for, or an end, make it unusable: the rest of a message that
+            // should have ended must never become the beginning of another's answer.
+            if entry.until > now && entry.connection.socket.is_quiet() {
+                return Some(entry.connection);
+            }
+        }
+        None
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(
+        &self,
+        cx: &Rc<Context<I>>,
+        upstream: &Upstream,
+        deadline: Instant,
+    ) -> Result<HttpConnection<I>, Reason> {
+        let options = socket_options(&upstream.transport);
+        let socket = cx.io.connect(self.address, options, deadline).await.map_err(|error| {
+            cx.counters.count(Counter::UpstreamConnectFailures);
+            match error {
+                IoError::TimedOut => Reason::ConnectTimedOut,
+                IoError::Refused => Reason::ConnectRefused,
+                _ => Reason::ConnectFailed,
+            }
+        })?;
+        cx.counters.count(Counter::UpstreamConnectionsOpened);
+        Ok(HttpConnection { socket, is_used: false, cx: Rc::clone(cx) })
+    }
+
+    /// Keeps a connection for the next exchange.
+    pub(super) fn put(
+        self: &Rc<Self>,
+        mut connection: HttpConnection<I>,
+        upstream: &Upstream,
+        now: Instant,
+    ) {
+        let mut idle = self.idle.borrow_mut();
+        let max = usize::try_from(upstream.pool.connections_max).unwrap_or(usize::MAX);
+        if idle.len() >= max {
+            return;
+        }
+        connection.is_used = true;
+        let cx = Rc::clone(&connection.cx);
+        idle.push(Idle { connection, until: now + upstream.pool.idle });
+        if !self.is_swept.replace(true) {
+            let wait = upstream.pool.idle / 2;
+            cx.upkeep.spawn(&cx.io, sweep(Rc::clone(&cx), Rc::downgrade(self), wait));
+        }
+    }
+
+    /// Closes what is too old or was closed by the endpoint; true while some are left.
+    fn clean(&self, now: Instant) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|entry| entry.until > now && entry.connection.socket.is_quiet());
+        if idle.is_empty() {
+            self.is_swept.set(false);
+        }
+        !idle.is_empty()
+    }
+}
+
+/// Looks after the idle connections of a pool for as long as there are any, so that those that
+/// nobody takes are closed in time.
+async fn sweep<I: Io>(cx: Rc<Context<I>>, pool: Weak<HttpPool<I>>, wait: std::time::Duration) {
+    loop {
+        cx.io.sleep_until(cx.io.now() + wait).await;
+        let Some(pool) = pool.upgrade() else { return };
+        if !pool.clean(cx.io.now()) {
+            return;
+        }
+    }
+}

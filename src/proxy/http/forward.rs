@@ -1,0 +1,284 @@
+//! Forwarding a request: which endpoint gets it, and which one next if that fails.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::base::time::Instant;
+use crate::io::buffer::Gather;
+use crate::io::{Io, Socket};
+use crate::message::framing::Framing;
+use crate::observe::counters::Counter;
+use crate::protocol::websocket;
+use crate::proxy::body::RequestBody;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::reason::{Blame, Reason};
+use crate::proxy::record::Record;
+use crate::proxy::retry;
+use crate::proxy::tables::UpstreamTable;
+use crate::snapshot::route::RouteTimeouts;
+use crate::snapshot::upstream::{Endpoint, HashKey, HostField, Upstream, UpstreamId};
+use crate::upstream::balance::{self, Balance};
+use crate::upstream::group::{Outcome, Tried};
+
+use super::attempt::{Failure, Flow};
+use super::connection::{HttpConnection, HttpPool};
+use super::heads;
+use super::patience::Patience;
+use super::response::Delivered;
+
+/// Where a request goes.
+pub(in crate::proxy) struct Destination<'a> {
+    pub(in crate::proxy) upstream: UpstreamId,
+    /// The path to forward, in normal form.
+    pub(in crate::proxy) path: &'a [u8],
+    pub(in crate::proxy) timeouts: &'a RouteTimeouts,
+    /// When the exchange began.
+    pub(in crate::proxy) begun: Instant,
+}
+
+/// Forwards a request and delivers the answer. An error: nothing was said to the client yet.
+pub(in crate::proxy) async fn run<I: Io>(
+    exchange: &Exchange<'_, I>,
+    destination: &Destination<'_>,
+    body: &mut RequestBody<'_, I>,
+    record: &mut Record,
+) -> Result<Delivered, Reason> {
+    let id = destination.upstream;
+    let (Some(spec), Some(table)) =
+        (exchange.tables.snapshot.upstream(id), exchange.tables.upstreams.get(id.index()))
+    else {
+        return Err(Reason::Bug);
+    };
+    record.upstream = Some(id);
+    table.budget.earn(&spec.retry);
+    let mut attempts = Attempts {
+        exchange,
+        destination,
+        spec,
+        table,
+        patience: Patience::new(destination.timeouts, destination.begun),
+        key: key(exchange, spec),
+        tried: Tried::default(),
+        made: 0,
+    };
+    let mut choice = attempts.choose().ok_or(Reason::EndpointsDown)?;
+    loop {
+        attempts.made += 1;
+        record.attempts = attempts.made;
+        match attempts.once(&choice, body, record).await {
+            Ok(delivered) => return Ok(delivered),
+            Err(failed) => match attempts.again(&choice, &failed, body).await {
+                Some(next) => choice = next,
+                None => return Err(failed.reason),
+            },
+        }
+    }
+}
+
+/// What chooses the endpoint of requests that belong together.
+fn key<I: Io>(exchange: &Exchange<'_, I>, spec: &Upstream) -> u64 {
+    if spec.balance != Balance::Hash {
+        return 0;
+    }
+    let (head, text) = (exchange.head, exchange.text);
+    let client = || match exchange.client {
+        IpAddr::V4(address) => balance::hash(&address.octets()),
+        IpAddr::V6(address) => balance::hash(&address.octets()),
+    };
+    match &spec.hash_key {
+        HashKey::Client => client(),
+        HashKey::Path => balance::hash(head.host_name.of(text)) ^ balance::hash(head.path.of(text)),
+        HashKey::Field(name) => head.by_name(text, name).map_or_else(client, balance::hash),
+    }
+}
+
+/// A failed attempt.
+struct Failed {
+    reason: Reason,
+    /// Nothing of the request can have reached the endpoint's application.
+    unsent: bool,
+    /// The connection had carried exchanges before, and ended without a byte of an answer.
+    stale: bool,
+}
+
+/// Which endpoint is asked.
+struct Choice<'a, I: Io> {
+    number: usize,
+    endpoint: &'a Endpoint,
+    pool: &'a Rc<HttpPool<I>>,
+    /// Over a connection that has carried no exchange yet.
+    fresh: bool,
+}
+
+struct Attempts<'a, I: Io> {
+    exchange: &'a Exchange<'a, I>,
+    destination: &'a Destination<'a>,
+    spec: &'a Upstream,
+    table: &'a UpstreamTable<I>,
+    patience: Patience,
+    key: u64,
+    tried: Tried,
+    made: u32,
+}
+
+impl<'a, I: Io> Attempts<'a, I> {
+    fn choose(&self) -> Option<Choice<'a, I>> {
+        let cx = self.exchange.cx;
+        let mut group = self.table.group.borrow_mut();
+        let number =
+            cx.with_prng(|prng| group.pick(&self.tried, self.key, self.exchange.started, prng))?;
+        let endpoint = self.spec.endpoints.get(number)?;
+        let pool = self.table.http_pools.get(number)?;
+        Some(Choice { number, endpoint, pool, fresh: false })
+    }
+
+    async fn once(
+        &self,
+        choice: &Choice<'_, I>,
+        body: &mut RequestBody<'_, I>,
+        record: &mut Record,
+    ) -> Result<Delivered, Failed> {
+        let exchange = self.exchange;
+        let visit = Visit::begin(exchange, self.table, choice.number);
+        let unsent = |reason| Failed { reason, unsent: true, stale: false };
+        let connection = match self.connection(choice, record).await {
+            Ok(connection) => connection,
+            Err(reason) => {
+                visit.outcome.set(Outcome::Failed);
+                return Err(unsent(reason));
+            }
+        };
+        // Bytes behind a handshake would have to wait for the 101: nobody sends any.
+        let upgrade = websocket::is_asked_for(exchange.head, exchange.text) && !body.has_bytes();
+        let authority;
+        let host = match &self.spec.host {
+            HostField::Client => None,
+            HostField::Endpoint => {
+                authority = choice.endpoint.authority();
+                Some(authority.as_bytes())
+            }
+            HostField::Fixed(host) => Some(host.as_bytes()),
+        };
+        let mut out = Gather::new();
+        let path = self.destination.path;
+        out.push_result(|own| heads::request(exchange, path, host, upgrade, own))
+            .map_err(|_| unsent(Reason::RequestMalformed))?;
+        record.upstream_sent = Some(exchange.cx.io.now());
+        let flow = Flow::new(exchange, &connection.socket, self.patience);
+        let answered = flow.run(body, out, record).await;
+        visit.outcome.set(outcome(&answered));
+        drop(flow);
+        match answered {
+            Ok(delivered) => {
+                if delivered.reusable {
+                    choice.pool.put(connection, self.spec, exchange.cx.io.now());
+                }
+                Ok(delivered)
+            }
+            Err(Failure { reason, silent }) => {
+                Err(Failed { reason, unsent: false, stale: connection.is_used && silent })
+            }
+        }
+    }
+
+    async fn connection(
+        &self,
+        choice: &Choice<'_, I>,
+        record: &mut Record,
+    ) -> Result<HttpConnection<I>, Reason> {
+        let cx = self.exchange.cx;
+        let now = cx.io.now();
+        if !choice.fresh
+            && let Some(connection) = choice.pool.take(now)
+        {
+            return Ok(connection);
+        }
+        let connection = choice.pool.connect(cx, self.spec, self.patience.connect(now)).await?;
+        record.connect = Some(cx.io.now() - now);
+        Ok(connection)
+    }
+
+    /// Where the request is sent once more: only what certainly was not acted on, or what may be
+    /// acted on twice, and only while nothing of its body was used up.
+    async fn again(
+        &mut self,
+        choice: &Choice<'a, I>,
+        failed: &Failed,
+        body: &RequestBody<'_, I>,
+    ) -> Option<Choice<'a, I>> {
+        let cx = self.exchange.cx;
+        let whole = self.exchange.head.framing == Framing::Empty || body.is_untouched();
+        let safe = self.exchange.head.method.is_idempotent();
+        let lost = matches!(failed.reason, Reason::UpstreamReset | Reason::UpstreamClosed);
+        if !whole || !(failed.unsent || (safe && lost)) {
+            return None;
+        }
+        if failed.stale && !choice.fresh {
+            // The endpoint closed an idle connection as we took it. That costs nobody an attempt.
+            self.made -= 1;
+            return Some(Choice { fresh: true, ..*choice });
+        }
+        if self.made >= self.spec.retry.attempts_max {
+            return None;
+        }
+        if !self.table.budget.spend() {
+            cx.counters.count(Counter::RetriesDenied);
+            return None;
+        }
+        self.tried.add(choice.number);
+        let next = self.choose();
+        if next.is_none() {
+            // No other is left: the same one has a moment to come back.
+            let wait = cx.with_prng(|prng| retry::backoff(&self.spec.retry, self.made + 1, prng));
+            let until = cx.io.now() + wait;
+            if until >= self.patience.end() {
+                return None;
+            }
+            cx.io.sleep_until(until).await;
+            if self.exchange.socket.is_peer_gone() {
+                return None;
+            }
+        }
+        cx.counters.count(Counter::Retries);
+        Some(next.unwrap_or(Choice { fresh: false, ..*choice }))
+    }
+}
+
+/// What an answer, or none, says of the endpoint.
+fn outcome(answered: &Result<Delivered, Failure>) -> Outcome {
+    match answered {
+        Ok(Delivered { cut: Some(reason), .. }) | Err(Failure { reason, .. })
+            if reason.row().blame != Blame::Upstream =>
+        {
+            Outcome::Unclear
+        }
+        Ok(Delivered { cut: None, status, .. }) if !matches!(status, 502..=504) => Outcome::Well,
+        _ => Outcome::Failed,
+    }
+}
+
+/// A request in flight to an endpoint; dropping it tells the group how it went.
+struct Visit<'a, I: Io> {
+    exchange: &'a Exchange<'a, I>,
+    table: &'a UpstreamTable<I>,
+    number: usize,
+    outcome: Cell<Outcome>,
+}
+
+impl<'a, I: Io> Visit<'a, I> {
+    fn begin(exchange: &'a Exchange<'a, I>, table: &'a UpstreamTable<I>, number: usize) -> Self {
+        table.group.borrow_mut().begin(number);
+        Visit { exchange, table, number, outcome: Cell::new(Outcome::Unclear) }
+    }
+}
+
+impl<I: Io> Drop for Visit<'_, I> {
+    fn drop(&mut self) {
+        let now = self.exchange.cx.io.now();
+        let mut group = self.table.group.borrow_mut();
+        if group.end(self.number, self.outcome.get(), now) {
+            self.exchange.cx.counters.count(Counter::EndpointsEjected);
+        }
+    }
+}

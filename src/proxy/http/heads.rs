@@ -1,0 +1,226 @@
+//! Heads on their way through: what is passed on, what ends here, and what we add.
+
+use std::net::IpAddr;
+
+use crate::io::Io;
+use crate::message::framing::Framing;
+use crate::message::head::{Field, Method, RequestHead, ResponseHead, Version};
+use crate::message::hop::hop_by_hop;
+use crate::message::known::Known;
+use crate::protocol::h1::encode;
+use crate::proxy::call;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::trace;
+
+/// What `via` says of us (RFC 9110 §7.6.3).
+const VIA: &[u8] = b"1.1 otus";
+
+/// A request head cannot be written: its method or path is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unwritable;
+
+/// Writes the request as the endpoint sees it. `path` is in normal form, `upgrade` keeps a
+/// handshake whole, `host` replaces the client's.
+pub(super) fn request<I: Io>(
+    exchange: &Exchange<'_, I>,
+    path: &[u8],
+    host: Option<&[u8]>,
+    upgrade: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Unwritable> {
+    let (head, text) = (exchange.head, exchange.text);
+    out.reserve(text.len() + 512);
+    let query = head.query.map(|query| query.of(text));
+    encode::request_line(out, head.method_text.of(text), path, query).map_err(|_| Unwritable)?;
+    line(out, b"host: ", &[host.unwrap_or(head.host.of(text))]);
+    let ends_here = hop_by_hop(&head.fields, text);
+    let trusts = exchange.trusts_peer();
+    for (index, field) in head.fields.iter().enumerate() {
+        if !ends_here.contains(index) && is_passed_on(field.known, trusts) {
+            put(out, field, text);
+        }
+    }
+    if upgrade {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+    }
+    forwarding(exchange, trusts, out);
+    framing(head, out);
+    encode::end(out);
+    Ok(())
+}
+
+/// Fields that we write ourselves are not passed on; forwarding fields only from peers that we
+/// trust.
+const fn is_passed_on(known: Known, trusts: bool) -> bool {
+    match known {
+        Known::Host
+        | Known::ContentLength
+        | Known::TransferEncoding
+        | Known::Expect
+        | Known::XRequestId
+        | Known::Traceparent
+        | Known::Via
+        | Known::XForwardedFor
+        | Known::Forwarded => false,
+        Known::XForwardedHost | Known::XForwardedProto | Known::XRealIp => trusts,
+        _ => true,
+    }
+}
+
+/// A field as it came; its name and value were checked when it was read.
+fn put(out: &mut Vec<u8>, field: &Field, text: &[u8]) {
+    line(out, field.name.of(text), &[b": ", field.value.of(text)]);
+}
+
+/// A field line of bytes that were checked, or that are ours; `name` has the colon unless the first
+/// of `parts` has it.
+fn line(out: &mut Vec<u8>, name: &[u8], parts: &[&[u8]]) {
+    out.extend_from_slice(name);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Begins a list with what earlier hops wrote.
+fn list<'a>(out: &mut Vec<u8>, name: &[u8], earlier: impl Iterator<Item = &'a [u8]>) {
+    out.extend_from_slice(name);
+    for value in earlier.filter(|value| !value.is_empty()) {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+}
+
+fn forwarding<I: Io>(exchange: &Exchange<'_, I>, trusts: bool, out: &mut Vec<u8>) {
+    let (head, text) = (exchange.head, exchange.text);
+    let peer = exchange.peer.ip().to_canonical();
+    let peer_text = call::ip_text(peer);
+    let peer_text = peer_text.as_str().as_bytes();
+    let host = head.host.of(text);
+    let earlier = |known| head.values(text, known).filter(move |_| trusts);
+
+    list(out, b"x-forwarded-for: ", earlier(Known::XForwardedFor));
+    line(out, peer_text, &[]);
+    if earlier(Known::XForwardedProto).next().is_none() {
+        out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+    }
+    if earlier(Known::XForwardedHost).next().is_none() {
+        line(out, b"x-forwarded-host: ", &[host]);
+    }
+    list(out, b"forwarded: ", earlier(Known::Forwarded));
+    match peer {
+        IpAddr::V4(_) => line(out, b"for=", &[peer_text, b";host=\"", host, b"\";proto=http"]),
+        // An IPv6 address is quoted and bracketed (RFC 7239 §6).
+        IpAddr::V6(_) => {
+            line(out, b"for=\"[", &[peer_text, b"]\";host=\"", host, b"\";proto=http"]);
+        }
+    }
+    via(head.values(text, Known::Via), out);
+    line(out, b"x-request-id: ", &[exchange.request_id.as_str().as_bytes()]);
+    trace::write(exchange, out);
+}
+
+fn via<'a>(earlier: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    list(out, b"via: ", earlier);
+    line(out, VIA, &[]);
+}
+
+fn framing(head: &RequestHead, out: &mut Vec<u8>) {
+    match head.framing {
+        Framing::Length(length) => encode::content_length(out, length),
+        Framing::Chunked => encode::chunked(out),
+        // Without a body these methods say so (RFC 9110 §8.6).
+        Framing::Empty | Framing::UntilClose => {
+            if matches!(head.method, Method::Post | Method::Put | Method::Patch) {
+                encode::content_length(out, 0);
+            }
+        }
+    }
+}
+
+/// How the body of a response goes to the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Shape {
+    /// None follows.
+    Empty,
+    /// So many bytes.
+    Length,
+    /// In chunks of our own.
+    Chunked,
+    /// Until we close: the client knows no chunks.
+    UntilClose,
+}
+
+/// The shape that a response's body takes towards a client of `version`.
+pub(super) fn shape(framing: Framing, version: Version) -> Shape {
+    match (framing, version) {
+        (Framing::Empty, _) => Shape::Empty,
+        (Framing::Length(_), _) => Shape::Length,
+        (Framing::Chunked | Framing::UntilClose, Version::Http10) => Shape::UntilClose,
+        (Framing::Chunked | Framing::UntilClose, _) => Shape::Chunked,
+    }
+}
+
+/// What a response's head says to the client besides what the endpoint said.
+pub(super) struct Downstream<'a, I: Io> {
+    pub(super) exchange: &'a Exchange<'a, I>,
+    pub(super) shape: Shape,
+    pub(super) keep: bool,
+}
+
+/// Writes an interim response as the client sees it.
+pub(super) fn interim(head: &ResponseHead, text: &[u8], out: &mut Vec<u8>) {
+    encode::status_line(out, head.status);
+    passed_on(head, text, out);
+    encode::end(out);
+}
+
+/// Writes a final response, or a 101, as the client sees it.
+pub(super) fn response<I: Io>(
+    head: &ResponseHead,
+    text: &[u8],
+    down: &Downstream<'_, I>,
+    out: &mut Vec<u8>,
+) {
+    let exchange = down.exchange;
+    out.reserve(text.len() + 256);
+    encode::status_line(out, head.status);
+    passed_on(head, text, out);
+    via(head.values(text, Known::Via), out);
+    line(out, b"x-request-id: ", &[exchange.request_id.as_str().as_bytes()]);
+    if head.status == 101 {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
+        return;
+    }
+    if head.value(text, Known::Date).is_none() {
+        line(out, b"date: ", &[&exchange.cx.date()]); // RFC 9110 §6.6.1
+    }
+    let told = exchange.head.method == Method::Head || head.status == 304;
+    match (down.shape, head.length) {
+        (Shape::Length, Some(length)) => encode::content_length(out, length),
+        (Shape::Empty, Some(length)) if told => encode::content_length(out, length),
+        (Shape::Empty, _) if head.status != 204 && !told => encode::content_length(out, 0),
+        (Shape::Chunked, _) => encode::chunked(out),
+        _ => {}
+    }
+    match (down.keep, exchange.head.version) {
+        (false, _) => encode::connection_close(out),
+        (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (true, _) => {}
+    }
+    encode::end(out);
+}
+
+/// The fields that concern the client.
+fn passed_on(head: &ResponseHead, text: &[u8], out: &mut Vec<u8>) {
+    let ends_here = hop_by_hop(&head.fields, text);
+    for (index, field) in head.fields.iter().enumerate() {
+        let ours = matches!(
+            field.known,
+            Known::ContentLength | Known::TransferEncoding | Known::XRequestId | Known::Via
+        );
+        if !ends_here.contains(index) && !ours {
+            put(out, field, text);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The endpoint's answer on its way to the client.
+
+use crate::base::limits;
+use crate::base::time::Instant;
+use crate::io::buffer::{Buffer, Gather};
+use crate::io::{Io, IoError, Socket};
+use crate::message::framing::Framing;
+use crate::message::head::{ResponseHead, Version};
+use crate::observe::counters::Counter;
+use crate::protocol::h1::body::{BodyDecoder, BodyEvent};
+use crate::protocol::h1::encode;
+use crate::protocol::h1::request::{HeadLimits, Progress};
+use crate::protocol::h1::response::ResponseParser;
+use crate::protocol::websocket;
+use crate::proxy::attempt::LOOK_INTERVAL;
+use crate::proxy::reason::Reason;
+
+use super::attempt::{Failure, Flow};
+use super::heads::{self, Downstream, Shape};
+use super::tunnel;
+
+/// Parts of one write.
+const PARTS_MAX: usize = 512;
+
+/// The head of an answer, its text, and what followed it.
+pub(super) struct Answer {
+    head: ResponseHead,
+    text: Vec<u8>,
+    rest: Buffer,
+}
+
+impl Answer {
+    /// Whether the endpoint does not want the rest of the request.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.head.status >= 300
+    }
+}
+
+/// What became of an answer that was begun.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::proxy) struct Delivered {
+    pub(in crate::proxy) status: u16,
+    /// Bytes of content.
+    pub(in crate::proxy) sent: u64,
+    /// Whether the client's connection may carry another exchange.
+    pub(in crate::proxy) keep: bool,
+    /// Whether the endpoint's connection may.
+    pub(super) reusable: bool,
+    /// Why it is not whole.
+    pub(in crate::proxy) cut: Option<Reason>,
+}
+
+/// Reads the head of the final answer; interim ones are passed on.
+pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failure> {
+    let cx = flow.exchange.cx;
+    let method = flow.exchange.head.method;
+    let mut buffer = cx.buffers.small();
+    let mut head = ResponseHead::default();
+    let mut parser = ResponseParser::new(HeadLimits::default(), method);
+    let (mut silent, mut interims) = (true, 0);
+    loop {
+        while !buffer.is_empty() {
+            let spoken = |reason| Failure { reason, silent: false };
+            let progress = parser.parse(buffer.filled(), &mut head);
+            let progress = progress.map_err(|_| spoken(Reason::UpstreamProtocol))?;
+            let Progress::Done { len } = progress else {
+                if buffer.room() == 0 {
+                    return Err(spoken(Reason::AnswerTooLarge));
+                }
+                break;
+            };
+            let text = buffer.filled().get(..len).unwrap_or_default().to_vec();
+            buffer.consume(len);
+            if !head.is_interim() {
+                check_switch(flow, &head, &text).map_err(spoken)?;
+                return Ok(Answer { head, text, rest: buffer });
+            }
+            interims += 1;
+            if interims > limits::INTERIM_ANSWERS_MAX {
+                return Err(spoken(Reason::UpstreamProtocol));
+            }
+            interim(flow, &head, &text).await.map_err(spoken)?;
+            head.clear();
+            parser.reset(method);
+            buffer.compact();
+        }
+        let so_far = |reason| Failure { reason, silent };
+        wait(flow, || flow.answer_deadline()).await.map_err(so_far)?;
+        let (result, back) = flow.endpoint.read(buffer, flow.answer_deadline()).await;
+        buffer = back;
+        match result {
+            Ok(0) => return Err(so_far(Reason::UpstreamClosed)),
+            Ok(len) => {
+                silent = false;
+                count_received(flow, len);
+            }
+            Err(IoError::TimedOut) => return Err(so_far(Reason::UpstreamTimedOut)),
+            Err(_) => return Err(so_far(Reason::UpstreamReset)),
+        }
+    }
+}
+
+/// A 101 has to answer the handshake that was asked for.
+fn check_switch<I: Io>(flow: &Flow<'_, I>, head: &ResponseHead, text: &[u8]) -> Result<(), Reason> {
+    let request = flow.exchange;
+    let is_fine = head.status != 101 || websocket::is_taken(request.head, request.text, head, text);
+    if is_fine { Ok(()) } else { Err(Reason::UpstreamProtocol) }
+}
+
+fn count_received<I: Io>(flow: &Flow<'_, I>, len: usize) {
+    let len = u64::try_from(len).unwrap_or(u64::MAX);
+    flow.exchange.cx.counters.add(Counter::UpstreamReceivedBytes, len);
+}
+
+/// Waits for bytes of the endpoint; notices when the client has left meanwhile. The deadline may
+/// come nearer while it waits.
+async fn wait<I: Io>(flow: &Flow<'_, I>, deadline: impl Fn() -> Instant) -> Result<(), Reason> {
+    let cx = flow.exchange.cx;
+    loop {
+        let look = cx.io.now() + LOOK_INTERVAL;
+        match flow.endpoint.readable(look.min(deadline())).await {
+            Ok(()) => return Ok(()),
+            Err(IoError::TimedOut) => {}
+            Err(_) => return Err(Reason::UpstreamReset),
+        }
+        if cx.io.now() >= deadline() {
+            cx.counters.count(Counter::UpstreamTimeouts);
+            return Err(Reason::UpstreamTimedOut);
+        }
+        if flow.exchange.socket.is_peer_gone() {
+            return Err(Reason::ClientLeft);
+        }
+    }
+}
+
+/// Passes an interim answer on. 100 is between the endpoint and us: the client got its own.
+async fn interim<I: Io>(
+    flow: &Flow<'_, I>,
+    head: &ResponseHead,
+    text: &[u8],
+) -> Result<(), Reason> {
+    let exchange = flow.exchange;
+    if head.status == 100 || exchange.head.version == Version::Http10 {
+        return Ok(());
+    }
+    let mut out = Gather::new();
+    out.push_with(|own| heads::interim(head, text, own));
+    let deadline = exchange.cx.io.now() + exchange.tables.snapshot.timeouts.write;
+    let (result, _) = exchange.socket.write(out, deadline).await;
+    result.map_err(|_| Reason::ClientLeft)
+}
+
+/// Delivers an answer whose head was read. Fails while nothing was said to the client.
+pub(super) async fn deliver<I: Io>(
+    flow: &Flow<'_, I>,
+    answer: Answer,
+) -> Result<Delivered, Failure> {
+    let Answer { head, text, rest } = answer;
+    let exchange = flow.exchange;
+    let is_tunnel = head.status == 101;
+    let shape = heads::shape(head.framing, exchange.head.version);
+    let keep = exchange.head.keep_alive
+        && flow.is_sent()
+        && !is_tunnel
+        && shape != Shape::UntilClose
+        && !exchange.cx.is_draining();
+    if matches!(head.framing, Framing::Length(length) if length >= limits::SLOW_READ_BYTES)
+        && exchange.socket.window().is_some_and(|window| window < limits::CLIENT_WINDOW_MIN)
+    {
+        exchange.socket.reset_on_close();
+        return Err(Failure { reason: Reason::ClientStalled, silent: false });
+    }
+    let mut out = Gather::new();
+    let down = Downstream { exchange, shape, keep };
+    out.push_with(|own| heads::response(&head, &text, &down, own));
+    if is_tunnel {
+        return Ok(Box::pin(tunnel::run(flow, out, rest)).await);
+    }
+    let mut relay = Relay {
+        flow,
+        decoder: BodyDecoder::new(head.framing, u64::MAX),
+        chunked: shape == Shape::Chunked,
+        begun: false,
+        sent: 0,
+    };
+    let result = relay.run(out, rest).await;
+    let cut = result.err();
+    if let Some(reason) = cut {
+        if !relay.begun {
+            return Err(Failure { reason, silent: false });
+        }
+        // A cut message must not look complete: the client gets a reset instead of an end.
+        exchange.socket.reset_on_close();
+    }
+    Ok(Delivered {
+        status: head.status,
+        sent: relay.sent,
+        keep: keep && cut.is_none(),
+        reusable: result == Ok(true) && head.keep_alive && flow.is_sent(),
+        cut,
+    })
+}
+
+struct Relay<'a, I: Io> {
+    flow: &'a Flow<'a, I>,
+    decoder: BodyDecoder,
+    chunked: bool,
+    /// Whether anything may have reached the client.
+    begun: bool,
+    sent: u64,
+}
+
+impl<I: Io> Relay<'_, I> {
+    /// Sends the head and then the body as it comes. True if the connection is at a clean end
+    /// of a message.
+    async fn run(&mut self, mut out: Gather, rest: Buffer) -> Result<bool, Reason> {
+        let mut buffer = rest;
+        loop {
+            let whole = self.cut(&mut buffer, &mut out)?;
+            if !out.is_empty() {
+                out.set_payload(buffer);
+                out = self.write(out).await?;
+                let Some(back) = out.take_payload() else { return Err(Reason::Bug) };
+                buffer = back;
+            }
+            if self.decoder.is_done() {
+                return Ok(buffer.is_empty());
+            }
+            if whole {
+                drop(buffer);
+                let Some(next) = self.read().await? else {
+                    // The end of a body that only the close can tell.
+                    self.decoder.finish().map_err(|_| Reason::UpstreamClosed)?;
+                    if self.chunked {
+                        out.push(encode::LAST_CHUNK);
+                        self.write(out).await?;
+                    }
+                    return Ok(false);
+                };
+                buffer = next;
+            }
+        }
+    }
+
+    /// Lines up what the buffer holds; false if there is more than fits in one write.
+    fn cut(&mut self, buffer: &mut Buffer, out: &mut Gather) -> Result<bool, Reason> {
+        let mut ranges = Vec::new();
+        let mut len = 0;
+        let whole = loop {
+            if self.decoder.is_done() {
+                break true;
+            }
+            if ranges.len() >= PARTS_MAX {
+                break false;
+            }
+            let origin = buffer.position();
+            let step =
+                self.decoder.decode(buffer.filled()).map_err(|_| Reason::UpstreamProtocol)?;
+            buffer.consume(step.consumed);
+            match step.event {
+                BodyEvent::Data { start, len: part } => {
+                    ranges.push(origin + start..origin + start + part);
+                    len += part;
+                }
+                BodyEvent::End => break true,
+                BodyEvent::NeedMore if buffer.is_empty() => break true,
+                BodyEvent::NeedMore if step.consumed == 0 => return Err(Reason::Bug),
+                BodyEvent::NeedMore => {}
+            }
+        };
+        let size = u64::try_from(len).unwrap_or(u64::MAX);
+        if self.chunked && len > 0 {
+            out.push_with(|own| encode::chunk_head(own, size));
+        }
+        for range in ranges {
+            out.push_payload(range);
+        }
+        if self.chunked && len > 0 {
+            out.push(encode::CRLF);
+        }
+        if self.chunked && self.decoder.is_done() {
+            out.push(encode::LAST_CHUNK);
+        }
+        self.sent += size;
+        Ok(whole)
+    }
+
+    /// The next bytes of the endpoint; none at its end.
+    async fn read(&self) -> Result<Option<Buffer>, Reason> {
+        let cx = self.flow.exchange.cx;
+        let deadline = self.flow.patience.progress(cx.io.now());
+        wait(self.flow, || deadline).await?;
+        let (result, buffer) = self.flow.endpoint.read(cx.buffers.large(), deadline).await;
+        match result {
+            Ok(0) => Ok(None),
+            Ok(len) => {
+                count_received(self.flow, len);
+                Ok(Some(buffer))
+            }
+            Err(IoError::TimedOut) => Err(Reason::UpstreamTimedOut),
+            Err(_) => Err(Reason::UpstreamReset),
+        }
+    }
+
+    async fn write(&mut self, out: Gather) -> Result<Gather, Reason> {
+        self.begun = true;
+        let exchange = self.flow.exchange;
+        let cx = exchange.cx;
+        let len = out.len();
+        let deadline = cx.io.now() + exchange.tables.snapshot.timeouts.write;
+        let (result, mut out) = exchange.socket.write(out, deadline).await;
+        out.clear();
+        match result {
+            Ok(()) => {
+                let len = u64::try_from(len).unwrap_or(u64::MAX);
+                cx.counters.add(Counter::DownstreamSentBytes, len);
+                Ok(out)
+            }
+            Err(IoError::TimedOut) => {
+                cx.counters.count(Counter::DownstreamTimeouts);
+                Err(Reason::ClientStalled)
+            }
+            Err(_) => Err(Reason::ClientLeft),
+        }
+    }
+}
