@@ -51,7 +51,7 @@ impl Envelope<'_> {
 
     /// Appends an answer of the gateway's own. Values are JSON text.
     pub fn data(&self, out: &mut Vec<u8>, values: &[(&str, &str)]) {
-        put_data(out, values.iter().map(|(key, json)| (*key, json.as_bytes())));
+        put_data(out, values.iter().map(|(key, json)| (key.as_bytes(), json.as_bytes())));
         self.put_rest(out, self.lang);
         out.push(b'}');
     }
@@ -86,13 +86,13 @@ impl Envelope<'_> {
     }
 }
 
-fn put_data<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = (&'a str, &'a [u8])>) {
+fn put_data<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
     out.extend_from_slice(b"{\"data\":{");
     for (at, (key, value)) in values.enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        json::put_string(out, key);
+        json::put_bytes(out, key);
         out.push(b':');
         out.extend_from_slice(value);
     }

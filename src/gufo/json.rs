@@ -47,7 +47,7 @@ pub fn members(text: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
     if scanner.peek() != Some(b'{') {
         return Err(scanner.value().map_or_else(|error| error, |()| JsonError::NotAnObject));
     }
-    let mut members = Vec::new();
+    let mut members = Vec::with_capacity(8);
     scanner.at += 1;
     scanner.space();
     if scanner.peek() == Some(b'}') {
@@ -82,6 +82,13 @@ pub fn value(text: &[u8]) -> Result<&str, JsonError> {
     scanner.text.get(start..end).ok_or(JsonError::Truncated)
 }
 
+/// Whether `text` is surely one JSON string: plain ASCII without escapes, as most values are. Looked
+/// at by words; what is no such string may be JSON all the same.
+pub(super) fn is_plain_string(text: &[u8]) -> bool {
+    let [b'"', inner @ .., b'"'] = text else { return false };
+    inner.is_ascii() && plain_len(inner) == inner.len()
+}
+
 /// The text that a JSON string stands for; `None` if `value` is not one string, or holds half of a
 /// surrogate pair.
 #[must_use]
@@ -99,8 +106,13 @@ pub fn string_len(text: &str) -> usize {
 
 /// Writes `text` as a JSON string.
 pub fn put_string(out: &mut Vec<u8>, text: &str) {
+    put_bytes(out, text.as_bytes());
+}
+
+/// Writes bytes that are known to be UTF-8 as a JSON string.
+pub(super) fn put_bytes(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| escape_len(*byte) != 1) {
         let (plain, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
         out.extend_from_slice(plain);

@@ -158,10 +158,10 @@ impl Reply {
         self.entries.iter().map(|entry| (self.text(&entry.key), self.text(&entry.value)))
     }
 
-    /// All values but the status, for the envelope.
-    pub(super) fn data(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    /// All values but the status, for the envelope. Keys are UTF-8.
+    pub(super) fn data(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let data = self.entries.iter().filter(|e| self.bytes(&e.key) != HTTPCODE.as_bytes());
-        data.map(|entry| (self.text(&entry.key), self.bytes(&entry.value)))
+        data.map(|entry| (self.bytes(&entry.key), self.bytes(&entry.value)))
     }
 
     /// The raw JSON of one value.
@@ -283,9 +283,6 @@ impl Reply {
 
     /// Leaves the last of the entries with one key, and the arena without too much waste.
     fn settle(&mut self) {
-        if self.are_keys_distinct() {
-            return;
-        }
         if self.entries.len() <= FEW && self.keys_differ() {
             return;
         }
@@ -324,16 +321,6 @@ impl Reply {
             let mut before = self.entries.iter().take(at);
             before.all(|other| self.bytes(&other.key) != self.bytes(&one.key))
         })
-    }
-
-    /// Looks at each pair where there are few, which is cheaper than sorting them. Many may be
-    /// distinct too.
-    fn are_keys_distinct(&self) -> bool {
-        let key = |entry: &Entry| self.arena.get(entry.key.clone());
-        self.entries.len() <= 16
-            && self.entries.iter().enumerate().all(|(at, entry)| {
-                self.entries.iter().take(at).all(|other| key(other) != key(entry))
-            })
     }
 
     fn compact(&mut self) {

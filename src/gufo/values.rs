@@ -92,6 +92,10 @@ fn wrapped(content: &[u8]) -> Result<&[u8], WireError> {
 }
 
 fn put_json(out: &mut Vec<u8>, bytes: &[u8]) {
+    if json::is_plain_string(bytes) {
+        out.extend_from_slice(bytes);
+        return;
+    }
     match json::value(bytes) {
         Ok(text) => out.extend_from_slice(text.as_bytes()),
         Err(_) => json::put_string(out, &String::from_utf8_lossy(bytes)),

@@ -64,8 +64,18 @@ pub const fn varint_field_len(number: u32, value: u64) -> usize {
 }
 
 /// Writes what precedes the content of a field `number` of `len` bytes.
+#[inline]
 pub fn put_len_head(out: &mut Vec<u8>, number: u32, len: usize) {
-    put_varint(out, key(number, LEN));
+    let key = key(number, LEN);
+    match (u8::try_from(key), u8::try_from(len)) {
+        // Both at once: almost all keys and lengths are one byte.
+        (Ok(key @ 0..=0x7f), Ok(len @ 0..=0x7f)) => out.extend_from_slice(&[key, len]),
+        _ => put_long_len_head(out, key, len),
+    }
+}
+
+fn put_long_len_head(out: &mut Vec<u8>, key: u64, len: usize) {
+    put_varint(out, key);
     put_varint(out, wide(len));
 }
 

@@ -30,8 +30,19 @@ fn is_harmless(id: &[u8]) -> bool {
 /// Where the two digits of each byte stand between the dashes.
 const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
-const fn digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+/// The two digits of each byte.
+static DIGITS: [[u8; 2]; 256] = digits();
+
+#[expect(clippy::indexing_slicing, reason = "at compile time")]
+const fn digits() -> [[u8; 2]; 256] {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut out = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        out[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        byte += 1;
+    }
+    out
 }
 
 /// A UUID of version 7 (RFC 9562 §5.7): milliseconds, then chance.
@@ -44,7 +55,8 @@ pub(super) fn new<I: Io>(cx: &Context<I>, time: UnixTime) -> Text<64> {
     let mut text = [b'-'; 36];
     for (byte, at) in bytes_high.into_iter().chain(bytes_low).zip(PLACES) {
         if let Some(pair) = text.get_mut(at..at + 2) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+            #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+            pair.copy_from_slice(&DIGITS[usize::from(byte)]);
         }
     }
     Text::new(&text)

@@ -92,6 +92,11 @@ impl MessageDecoder {
         &self.message
     }
 
+    /// Takes that message away, instead of a copy of it.
+    pub fn take_message(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.message)
+    }
+
     /// Whether the stream may end here: no message has begun that is not whole.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
