@@ -323,6 +323,13 @@ impl Gather {
         count
     }
 
+    /// What is left after the first `skip` bytes, if it is one slice.
+    #[must_use]
+    pub fn single(&self, skip: usize) -> Option<&[u8]> {
+        let [part] = self.parts.as_slice() else { return None };
+        self.bytes(*part).get(skip..)
+    }
+
     fn bytes(&self, part: Part) -> &[u8] {
         match part {
             Part::Own { start, len } => self.own.get(start..start + len).unwrap_or_default(),

@@ -124,6 +124,20 @@ impl RingSocket {
         error
     }
 
+    /// One non-blocking write of what follows the first `written` bytes.
+    fn send(&self, out: &Gather, written: usize) -> std::io::Result<usize> {
+        let fd = self.fd();
+        let socket = SockRef::from(&fd);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // The usual case; the kernel has less to look at than in a message of slices.
+        if let Some(bytes) = out.single(written) {
+            return socket.send_with_flags(bytes, flags);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = out.slices(written, &mut slices);
+        socket.send_vectored_with_flags(slices.get(..count).unwrap_or_default(), flags)
+    }
+
     /// One non-blocking read; `None`: nothing is there.
     fn receive(&self, buffer: &mut Buffer) -> Option<Result<usize, IoError>> {
         let room = buffer.room_mut();
@@ -183,14 +197,7 @@ impl Socket for RingSocket {
             if self.inner.cancelled.get() {
                 return (Err(IoError::Cancelled), out);
             }
-            let sent = {
-                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let count = out.slices(written, &mut slices);
-                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-                SockRef::from(&self.fd())
-                    .send_vectored_with_flags(slices.get(..count).unwrap_or_default(), flags)
-            };
-            match sent {
+            match self.send(&out, written) {
                 Ok(len) => written += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if let Err(error) = self.ready(Side::Write, deadline).await {
