@@ -91,7 +91,10 @@ pub trait Io: Clone + 'static {
 
     /// The monotonic clock. Read in `proxy`, `shard` and `control` only, once after a wait.
     fn now(&self) -> Instant;
-    /// The calendar.
+    /// The monotonic clock as it stood some milliseconds ago at most, never ahead of [`Io::now`].
+    /// For deadlines: it costs a fraction of a look at the clock.
+    fn lately(&self) -> Instant;
+    /// The calendar, some milliseconds late at most.
     fn unix_now(&self) -> UnixTime;
     /// Fills `out` with bytes fit for keys.
     fn secret(&self, out: &mut [u8]);

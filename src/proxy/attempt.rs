@@ -66,7 +66,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         loop {
             self.made += 1;
             record.attempts = self.made;
-            let reason = match self.open_once(deadline).await {
+            let reason = match self.open_once(since, deadline).await {
                 Ok(stream) => {
                     record.connect = Some(stream.begun() - since);
                     record.upstream_sent = Some(stream.begun());
@@ -85,7 +85,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         }
     }
 
-    async fn open_once(&self, deadline: Instant) -> Result<GrpcStream<I>, Reason> {
+    async fn open_once(&self, now: Instant, deadline: Instant) -> Result<GrpcStream<I>, Reason> {
         let count = self.table.pools.len();
         let next = self.table.next.get();
         self.table.next.set(next.wrapping_add(1));
@@ -103,7 +103,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         let mut block = head.clone();
         encode::field(&mut block, b"x-request-id", self.exchange.request_id.as_str().as_bytes());
         let upload = self.method == Method::Stream;
-        pool.open(self.exchange.cx, self.spec, &block, upload, deadline).await
+        pool.open(self.exchange.cx, self.spec, &block, upload, now, deadline).await
     }
 
     /// Whether another attempt is allowed; if so, its backoff has passed.
@@ -141,7 +141,7 @@ pub(super) async fn wait<I: Io, F: Future<Output = ()>>(
 ) -> Result<(), Reason> {
     let cx = exchange.cx;
     loop {
-        let look = cx.io.now() + LOOK_INTERVAL;
+        let look = cx.io.lately() + LOOK_INTERVAL;
         let sleep = cx.io.sleep_until(look.min(deadline));
         if let Either::First(()) = race(what(), sleep).await {
             return Ok(());

@@ -34,6 +34,10 @@ pub enum After {
 /// For the first request of a connection that is taken during a drain.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
+/// How long a connection keeps the state of its exchanges after one. Few of those that wait longer
+/// are worth the memory.
+const WARM: Duration = Duration::from_millis(500);
+
 /// Serves a connection to its end.
 pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketAddr) {
     cx.counters.count(Counter::ConnectionsAccepted);
@@ -44,7 +48,7 @@ pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketA
         idle = idle.min(LAST_CHANCE);
     }
     loop {
-        if wait(&cx, &socket, idle).await.is_err() {
+        if wait(&cx, &socket, cx.io.lately() + idle).await.is_err() {
             break;
         }
         match Box::pin(busy(&cx, &socket, peer)).await {
@@ -58,7 +62,7 @@ pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketA
         if cx.is_draining() {
             break;
         }
-        idle = cx.tables().snapshot.timeouts.idle;
+        idle = cx.tables().snapshot.timeouts.idle.saturating_sub(WARM);
     }
     drop(closed);
 }
@@ -72,12 +76,17 @@ impl<I: Io> Drop for CountClosed<'_, I> {
     }
 }
 
-async fn wait<I: Io>(cx: &Context<I>, socket: &SocketOf<I>, idle: Duration) -> Result<(), IoError> {
+async fn wait<I: Io>(
+    cx: &Context<I>,
+    socket: &SocketOf<I>,
+    deadline: Instant,
+) -> Result<(), IoError> {
     let _place = cx.parked.enter(socket);
-    socket.readable(cx.io.now() + idle).await
+    socket.readable(deadline).await
 }
 
-/// From the first byte of a request until nothing more is there to do.
+/// From the first byte of a request until none has come for a while. Between requests there is no
+/// buffer, but making this future anew for each of them would cost more than most of its work.
 async fn busy<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr) -> After {
     let mut buffer = cx.buffers.small();
     loop {
@@ -94,6 +103,14 @@ async fn busy<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr
         cx.put_head(head);
         match after {
             After::Next(rest) => buffer = rest,
+            After::Wait if !cx.is_draining() => {
+                let warm = WARM.min(cx.tables().snapshot.timeouts.idle);
+                match wait(cx, socket, cx.io.lately() + warm).await {
+                    Ok(()) => buffer = cx.buffers.small(),
+                    Err(IoError::TimedOut) => return After::Wait,
+                    Err(_) => return After::Close,
+                }
+            }
             other => return other,
         }
     }

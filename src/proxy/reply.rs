@@ -253,7 +253,7 @@ pub(super) async fn send<I: Io>(
     });
     loop {
         let len = out.len();
-        let deadline = cx.io.now() + cx.tables().snapshot.timeouts.write;
+        let deadline = cx.io.lately() + cx.tables().snapshot.timeouts.write;
         let (result, back) = socket.write(out, deadline).await;
         out = back;
         match result {

@@ -68,6 +68,10 @@ impl Io for Sim {
         self.shared.core.borrow().now
     }
 
+    fn lately(&self) -> Instant {
+        self.now()
+    }
+
     fn unix_now(&self) -> UnixTime {
         self.shared.core.borrow_mut().unix_now()
     }

@@ -15,9 +15,10 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::base::time::{Instant, UnixTime};
 
@@ -77,14 +78,14 @@ where
                 .with_entries(RING_ENTRIES)
                 .enable_timer()
                 .build()?;
-            Ok(runtime.block_on(async { main(Ring::start(driver)).await }))
+            runtime.block_on(async { Ok(main(Ring::start(driver)?).await) })
         }
         Driver::Epoll => {
             let mut runtime = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new()
                 .with_entries(RING_ENTRIES)
                 .enable_timer()
                 .build()?;
-            Ok(runtime.block_on(async { main(Ring::start(driver)).await }))
+            runtime.block_on(async { Ok(main(Ring::start(driver)?).await) })
         }
     }
 }
@@ -101,18 +102,23 @@ struct Shared {
     wheel: RefCell<Wheel>,
     /// Wakes the ticker when a deadline comes before what it sleeps for.
     ticker: RefCell<(Instant, Option<Waker>)>,
+    /// One end of a pair that nobody uses: it can be written to at any time.
+    idle: (monoio::net::UnixStream, UnixStream),
 }
 
 impl Ring {
-    fn start(driver: Driver) -> Self {
+    fn start(driver: Driver) -> std::io::Result<Self> {
         let now = monotonic();
+        let (near, far) = UnixStream::pair()?;
+        near.set_nonblocking(true)?;
         let shared = Rc::new(Shared {
             driver,
             wheel: RefCell::new(Wheel::new(now)),
             ticker: RefCell::new((Instant::NEVER, None)),
+            idle: (monoio::net::UnixStream::from_std(near)?, far),
         });
         monoio::spawn(tick(Rc::clone(&shared)));
-        Ring { shared }
+        Ok(Ring { shared })
     }
 
     /// What carries the waits.
@@ -187,19 +193,31 @@ async fn tick(shared: Rc<Shared>) {
 }
 
 fn monotonic() -> Instant {
+    instant(clock(libc::CLOCK_MONOTONIC))
+}
+
+/// What the kernel noted at its last tick: nothing is asked of the hardware.
+fn lately() -> Instant {
+    instant(clock(libc::CLOCK_MONOTONIC_COARSE))
+}
+
+fn instant(since_boot: Duration) -> Instant {
+    Instant::from_nanos(u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn clock(which: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     #[expect(
         unsafe_code,
         reason = "the clock of the kernel, without the detour over an opaque type"
     )]
-    // SAFETY: `time` is a valid place to write a timespec to; CLOCK_MONOTONIC exists on every
-    // Linux.
+    // SAFETY: `time` is a valid place to write a timespec to; the clocks that are asked for exist
+    // on every Linux.
     unsafe {
-        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
+        libc::clock_gettime(which, &raw mut time);
     }
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    Instant::from_nanos(seconds * 1_000_000_000 + nanos)
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl Io for Ring {
@@ -212,8 +230,12 @@ impl Io for Ring {
         monotonic()
     }
 
+    fn lately(&self) -> Instant {
+        lately()
+    }
+
     fn unix_now(&self) -> UnixTime {
-        UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+        UnixTime(clock(libc::CLOCK_REALTIME_COARSE))
     }
 
     fn secret(&self, out: &mut [u8]) {
@@ -230,7 +252,7 @@ impl Io for Ring {
         if deadline == Instant::NEVER {
             return std::future::pending().await;
         }
-        if deadline - monotonic() < 4 * TICK {
+        if deadline - lately() < 4 * TICK {
             // Boxed: the runtime's timers are large and aligned to 128 bytes, and so would be every
             // future that might wait for one.
             Box::pin(monoio::time::sleep(deadline - monotonic())).await;
@@ -246,6 +268,11 @@ impl Io for Ring {
     }
 
     async fn yield_now(&self) {
+        if self.shared.driver == Driver::IoUring {
+            // Done as soon as the kernel is entered, together with all that is due by then. Without
+            // it the runtime submits, but with `DEFER_TASKRUN` nothing completes.
+            let _ = self.shared.idle.0.writable(false).await;
+        }
         // monoio queues a task that wakes itself in front of all others, so that io would starve.
         // A new task goes to the back.
         monoio::spawn(async {}).await;

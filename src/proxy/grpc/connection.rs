@@ -272,9 +272,11 @@ impl<I: Io> GrpcConnection<I> {
 }
 
 async fn read_task<I: Io>(cx: Rc<Context<I>>, connection: Rc<GrpcConnection<I>>) {
+    let mut now = cx.io.now();
     let reason = loop {
-        if let Err(reason) = read_once(&cx, &connection).await {
-            break reason;
+        match read_once(&cx, &connection, now).await {
+            Ok(then) => now = then,
+            Err(reason) => break reason,
         }
     };
     if reason == Reason::UpstreamProtocol {
@@ -284,17 +286,19 @@ async fn read_task<I: Io>(cx: Rc<Context<I>>, connection: Rc<GrpcConnection<I>>)
     cx.counters.count(Counter::UpstreamConnectionsClosed);
 }
 
+/// Waits for bytes from `now` on and hands them out; says when it did.
 async fn read_once<I: Io>(
     cx: &Rc<Context<I>>,
     connection: &GrpcConnection<I>,
-) -> Result<(), Reason> {
-    let deadline = connection.deadline(cx.io.now())?;
+    now: Instant,
+) -> Result<Instant, Reason> {
+    let deadline = connection.deadline(now)?;
     if !connection.engine.borrow_mut().outgoing().is_empty() {
         connection.flush.raise();
     }
     match connection.socket.readable(deadline).await {
         Ok(()) => {}
-        Err(IoError::TimedOut) => return Ok(()),
+        Err(IoError::TimedOut) => return Ok(cx.io.now()),
         Err(_) => return Err(Reason::UpstreamReset),
     }
     // Ready, so this does not wait; memory is taken only now.
@@ -307,10 +311,11 @@ async fn read_once<I: Io>(
             connection.heard.set(now);
             cx.counters.add(Counter::UpstreamReceivedBytes, u64::try_from(len).unwrap_or(u64::MAX));
         }
-        Err(IoError::TimedOut) => return Ok(()),
+        Err(IoError::TimedOut) => return Ok(cx.io.now()),
         Err(_) => return Err(Reason::UpstreamReset),
     }
-    connection.receive(&mut buffer, now)
+    connection.receive(&mut buffer, now)?;
+    Ok(now)
 }
 
 /// Tells the endpoint what it did wrong, as far as it listens.
@@ -322,18 +327,39 @@ async fn say_goodbye<I: Io>(cx: &Rc<Context<I>>, connection: &GrpcConnection<I>)
     let _ = connection.socket.write(out, deadline).await;
 }
 
-/// Writes what is queued whenever nobody else does. What several calls queued in one turn leaves in
-/// one write.
+/// How often a write gives way to others while they bring more.
+const ROUNDS: u32 = 2;
+/// So much is worth a write of its own.
+const ENOUGH: usize = 16 * 1024;
+
+/// Lets calls whose requests are here already queue what they have. Each write costs the kernel and
+/// the endpoint more than the whole handling of a small call, and its acknowledgement as much.
+async fn gather<I: Io>(cx: &Rc<Context<I>>, connection: &GrpcConnection<I>) {
+    let mut len = 0;
+    for _ in 0..ROUNDS {
+        let queued = connection.engine.borrow_mut().outgoing().len();
+        // A call that is alone waits for nobody.
+        if queued == len || queued > ENOUGH || connection.calls.borrow().len() < 2 {
+            return;
+        }
+        len = queued;
+        cx.io.yield_now().await;
+    }
+}
+
+/// Writes what is queued whenever nobody else does. What several calls queue at about the same time
+/// leaves in one write.
 async fn write_task<I: Io>(cx: Rc<Context<I>>, connection: Rc<GrpcConnection<I>>) {
     let mut out = Gather::new();
     while !connection.is_lost() {
         connection.flush.wait().await;
+        gather(&cx, &connection).await;
         let turn = connection.turn.take().await;
         connection.take_queued(&mut out);
         if out.is_empty() {
             continue;
         }
-        let deadline = cx.io.now() + connection.rule.keep_alive_timeout;
+        let deadline = cx.io.lately() + connection.rule.keep_alive_timeout;
         let len = out.len();
         let (result, back) = connection.socket.write(out, deadline).await;
         drop(turn);

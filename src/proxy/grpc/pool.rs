@@ -38,31 +38,34 @@ impl<I: Io> EndpointPool<I> {
     /// Opens a stream on the least busy connection, on a new one where that is better, or waits for
     /// room.
     ///
-    /// On an error nothing of the call has left.
+    /// `now` is the time. On an error nothing of the call has left.
     pub async fn open(
         self: &Rc<Self>,
         cx: &Rc<Context<I>>,
         upstream: &Upstream,
         block: &[u8],
         upload: bool,
+        mut now: Instant,
         deadline: Instant,
     ) -> Result<GrpcStream<I>, Reason> {
         loop {
             let may_connect = self.size() < upstream.pool.connections_max;
             if let Some(connection) = self.pick(may_connect) {
                 match connection.open(block, upload) {
-                    Ok(call) => return Ok(GrpcStream::new(cx, connection, call)),
+                    Ok(call) => return Ok(GrpcStream::new(cx, connection, call, now)),
                     // It had room and takes no stream: not one to try again.
                     Err(_) => connection.retire(),
                 }
                 continue;
             }
             if may_connect {
-                if let Err(reason) = self.connect(cx, upstream, deadline).await {
+                let connected = self.connect(cx, upstream, deadline).await;
+                now = cx.io.now();
+                if let Err(reason) = connected {
                     // The endpoint takes no more connections, but those it has may carry the call.
                     let Some(connection) = self.pick(false) else { return Err(reason) };
                     if let Ok(call) = connection.open(block, upload) {
-                        return Ok(GrpcStream::new(cx, connection, call));
+                        return Ok(GrpcStream::new(cx, connection, call, now));
                     }
                 }
                 continue;
@@ -71,6 +74,7 @@ impl<I: Io> EndpointPool<I> {
             if let Either::Second(()) = race(self.crowd.wait(), wait).await {
                 return Err(Reason::PoolExhausted);
             }
+            now = cx.io.now();
         }
     }
 

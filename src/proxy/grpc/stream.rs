@@ -118,7 +118,7 @@ impl Call {
             })?;
             rest = rest.get(fed.consumed..).unwrap_or_default();
             if fed.complete {
-                let message = answer.decoder.message().to_vec();
+                let message = answer.decoder.take_message();
                 answer.held += message.len().max(1);
                 answer.messages.push(message);
                 if answer.held > limits::GRPC_MESSAGE_BYTES_MAX {
@@ -162,6 +162,7 @@ impl<I: Io> GrpcStream<I> {
         cx: &Rc<Context<I>>,
         connection: Rc<GrpcConnection<I>>,
         call: Rc<Call>,
+        begun: Instant,
     ) -> Self {
         cx.counters.count(Counter::UpstreamStreamsOpened);
         GrpcStream {
@@ -171,7 +172,7 @@ impl<I: Io> GrpcStream<I> {
             sent_end: Cell::new(false),
             sent_any: Cell::new(false),
             out: RefCell::new(Gather::new()),
-            begun: cx.io.now(),
+            begun,
         }
     }
 
