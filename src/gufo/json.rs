@@ -82,8 +82,8 @@ pub fn value(text: &[u8]) -> Result<&str, JsonError> {
     scanner.text.get(start..end).ok_or(JsonError::Truncated)
 }
 
-/// Whether `text` is surely one JSON string: plain ASCII without escapes, as most values are. Looked
-/// at by words; what is no such string may be JSON all the same.
+/// Whether `text` is surely one JSON string: plain ASCII without escapes, as most values are.
+/// Looked at by words; what is no such string may be JSON all the same.
 pub(super) fn is_plain_string(text: &[u8]) -> bool {
     let [b'"', inner @ .., b'"'] = text else { return false };
     inner.is_ascii() && plain_len(inner) == inner.len()
