@@ -172,6 +172,12 @@ pub trait Socket: Clone + 'static {
     /// yet.
     fn is_peer_gone(&self) -> bool;
 
+    /// Keeps an eye on a connection that nobody reads from for a while, for [`is_quiet`] to tell
+    /// from. The next wait begins where it has got to.
+    ///
+    /// [`is_quiet`]: Socket::is_quiet
+    fn watch(&self);
+
     /// Whether nothing has come that was not read: no bytes, no end, no error.
     fn is_quiet(&self) -> bool;
 

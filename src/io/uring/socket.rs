@@ -1,13 +1,13 @@
 //! A TCP connection on the ring.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use monoio::net::TcpStream;
@@ -26,7 +26,13 @@ pub struct RingSocket {
     inner: Rc<Inner>,
 }
 
+/// A wait for the read side. It borrows the stream of the [`Inner`] that it lies in.
+type Watch = Pin<Box<dyn Future<Output = std::io::Result<()>>>>;
+
 struct Inner {
+    /// Outlives the waits for it: one that is given up at its deadline goes on with the next, and
+    /// that of an idle connection tells whether anything has come. Dropped before `stream`.
+    watch: RefCell<Option<Watch>>,
     stream: TcpStream,
     shared: Rc<Shared>,
     read: Key,
@@ -66,6 +72,7 @@ impl RingSocket {
         let shared = Rc::clone(shared);
         RingSocket {
             inner: Rc::new(Inner {
+                watch: RefCell::new(None),
                 stream,
                 shared,
                 read,
@@ -89,31 +96,66 @@ impl RingSocket {
         };
         inner.shared.with_wheel(deadline, |wheel| wheel.set(key, deadline));
         let result = match side {
-            Side::Read => self.ready_or_expired(key, pin!(inner.stream.readable(false))).await,
-            Side::Write => self.ready_or_expired(key, pin!(inner.stream.writable(false))).await,
+            Side::Read => {
+                poll_fn(|cx| {
+                    let wait = self.poll_watch(cx);
+                    self.or_expired(key, cx, wait)
+                })
+                .await
+            }
+            Side::Write => {
+                let mut wait = pin!(inner.stream.writable(false));
+                poll_fn(|cx| {
+                    let wait = wait.as_mut().poll(cx);
+                    self.or_expired(key, cx, wait)
+                })
+                .await
+            }
         };
         inner.shared.wheel.borrow_mut().clear(key);
         result
     }
 
-    async fn ready_or_expired(
+    fn or_expired(
         &self,
         key: Key,
-        mut wait: std::pin::Pin<&mut impl Future<Output = std::io::Result<()>>>,
-    ) -> Result<(), IoError> {
-        poll_fn(|cx| {
-            if let Poll::Ready(result) = wait.as_mut().poll(cx) {
-                if self.inner.cancelled.get() {
-                    return Poll::Ready(Err(IoError::Cancelled));
-                }
-                return Poll::Ready(result.map_err(|error| io_error(&error)));
+        cx: &Context<'_>,
+        wait: Poll<std::io::Result<()>>,
+    ) -> Poll<Result<(), IoError>> {
+        if let Poll::Ready(result) = wait {
+            if self.inner.cancelled.get() {
+                return Poll::Ready(Err(IoError::Cancelled));
             }
-            if self.inner.shared.wheel.borrow_mut().poll(key, cx.waker()) {
-                return Poll::Ready(Err(IoError::TimedOut));
-            }
-            Poll::Pending
-        })
-        .await
+            return Poll::Ready(result.map_err(|error| io_error(&error)));
+        }
+        if self.inner.shared.wheel.borrow_mut().poll(key, cx.waker()) {
+            return Poll::Ready(Err(IoError::TimedOut));
+        }
+        Poll::Pending
+    }
+
+    /// Goes on with the watch of the read side, or begins one.
+    fn poll_watch(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let mut watch = self.inner.watch.borrow_mut();
+        let result = watch.get_or_insert_with(|| self.new_watch()).as_mut().poll(cx);
+        if result.is_ready() {
+            *watch = None;
+        }
+        result
+    }
+
+    fn new_watch(&self) -> Watch {
+        let wait: Pin<Box<dyn Future<Output = std::io::Result<()>> + '_>> =
+            Box::pin(self.inner.stream.readable(false));
+        #[expect(unsafe_code, reason = "a future that lies beside the stream that it borrows")]
+        // SAFETY: only the lifetime changes. The stream lies in the heap memory of `Rc<Inner>`,
+        // which does not move, and is not replaced; the future is kept in `Inner::watch` alone,
+        // which is declared, and so dropped, before `stream`.
+        unsafe {
+            std::mem::transmute::<Pin<Box<dyn Future<Output = std::io::Result<()>> + '_>>, Watch>(
+                wait,
+            )
+        }
     }
 
     fn failed(&self, error: &std::io::Error) -> IoError {
@@ -158,6 +200,8 @@ impl RingSocket {
         }
         if let Ok(len) = usize::try_from(got) {
             buffer.fill(len);
+            // What it saw coming may be what was read.
+            self.inner.watch.borrow_mut().take();
             return Some(Ok(len));
         }
         let error = std::io::Error::last_os_error();
@@ -225,8 +269,19 @@ impl Socket for RingSocket {
         options::is_peer_gone(self.fd())
     }
 
+    fn watch(&self) {
+        // If it is over at once, `is_quiet` asks the kernel.
+        let _ = self.poll_watch(&mut Context::from_waker(Waker::noop()));
+    }
+
     fn is_quiet(&self) -> bool {
-        !self.inner.cancelled.get() && options::is_quiet(self.fd())
+        if self.inner.cancelled.get() {
+            return false;
+        }
+        if self.inner.watch.borrow().is_none() {
+            return options::is_quiet(self.fd());
+        }
+        self.poll_watch(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     fn window(&self) -> Option<u32> {
