@@ -218,6 +218,12 @@ impl Gather {
         self.len
     }
 
+    /// Bytes of memory of its own that it keeps.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.own.capacity() + self.parts.capacity() * size_of::<Part>()
+    }
+
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {

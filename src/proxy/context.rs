@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::base::prng::Prng;
 use crate::io::Io;
-use crate::io::buffer::BufferPool;
-use crate::message::head::RequestHead;
+use crate::io::buffer::{BufferPool, Gather};
+use crate::message::head::{RequestHead, ResponseHead};
 use crate::observe::access_log::LogSender;
 use crate::observe::counters::{Counter, ShardCounters};
 use crate::observe::labels::Label;
@@ -22,6 +22,8 @@ use super::tables::{Labels, Tables};
 
 /// Heads kept for reuse by one shard.
 const HEADS_KEPT: usize = 64;
+/// A write that has grown larger is not kept.
+const GATHER_BYTES_KEPT: usize = 16 * 1024;
 
 /// One shard, as its tasks see it.
 pub struct Context<I: Io> {
@@ -54,6 +56,8 @@ pub struct Context<I: Io> {
     #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
     heads: RefCell<Vec<Box<HeadText>>>,
     scratches: RefCell<Vec<Scratch>>,
+    answers: RefCell<Vec<AnswerText>>,
+    gathers: RefCell<Vec<Gather>>,
     date: Cell<(u64, [u8; 29])>,
 }
 
@@ -64,6 +68,13 @@ pub struct HeadText {
     pub head: RequestHead,
     /// Its bytes.
     pub text: Vec<u8>,
+}
+
+/// A response head with the text that it points into.
+#[derive(Debug, Default)]
+pub(super) struct AnswerText {
+    pub(super) head: ResponseHead,
+    pub(super) text: Vec<u8>,
 }
 
 impl<I: Io> Context<I> {
@@ -100,6 +111,8 @@ impl<I: Io> Context<I> {
             draining: Cell::new(false),
             heads: RefCell::new(Vec::new()),
             scratches: RefCell::new(Vec::new()),
+            answers: RefCell::new(Vec::new()),
+            gathers: RefCell::new(Vec::new()),
             date: Cell::new((0, [b' '; 29])),
         };
         context.publish_gauges();
@@ -163,6 +176,36 @@ impl<I: Io> Context<I> {
             head.head.clear();
             head.text.clear();
             heads.push(head);
+        }
+    }
+
+    /// An empty response head.
+    pub(super) fn take_answer(&self) -> AnswerText {
+        self.answers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives one back.
+    pub(super) fn put_answer(&self, mut answer: AnswerText) {
+        let mut answers = self.answers.borrow_mut();
+        if answers.len() < HEADS_KEPT {
+            answer.head.clear();
+            answer.text.clear();
+            answers.push(answer);
+        }
+    }
+
+    /// An empty write.
+    pub(super) fn take_gather(&self) -> Gather {
+        self.gathers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives one back; what it holds is forgotten.
+    pub(super) fn put_gather(&self, mut gather: Gather) {
+        let mut gathers = self.gathers.borrow_mut();
+        drop(gather.take_payload());
+        gather.clear();
+        if gathers.len() < HEADS_KEPT && gather.memory() <= GATHER_BYTES_KEPT {
+            gathers.push(gather);
         }
     }
 

@@ -18,24 +18,34 @@ pub(super) fn write<I: Io>(exchange: &Exchange<'_, I>, out: &mut Vec<u8>) {
         _ => {
             let (a, b, c) =
                 exchange.cx.with_prng(|prng| (prng.next_u64(), prng.next_u64(), prng.next_u64()));
-            let mut value = Vec::with_capacity(LEN);
-            value.extend_from_slice(b"00-");
-            hex(a | 1, &mut value);
-            hex(b, &mut value);
-            value.push(b'-');
-            hex(c | 1, &mut value);
-            value.extend_from_slice(b"-00");
-            encode::known_field(out, Known::Traceparent, &value);
+            out.extend_from_slice(b"traceparent: 00-");
+            out.extend_from_slice(&hex(a | 1));
+            out.extend_from_slice(&hex(b));
+            out.push(b'-');
+            out.extend_from_slice(&hex(c | 1));
+            out.extend_from_slice(b"-00\r\n");
         }
     }
 }
 
-fn hex(number: u64, out: &mut Vec<u8>) {
-    for byte in number.to_be_bytes() {
-        for nibble in [byte >> 4, byte & 0xf] {
-            out.push(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-        }
-    }
+/// The 16 digits of a number. All eight nibbles of a half are turned into digits at once.
+fn hex(number: u64) -> [u8; 16] {
+    let mut out = [0; 16];
+    let (high, low) = out.split_at_mut(8);
+    high.copy_from_slice(&digits(number >> 32));
+    low.copy_from_slice(&digits(number & 0xffff_ffff));
+    out
+}
+
+/// The 8 digits of a number below 2^32.
+const fn digits(number: u64) -> [u8; 8] {
+    // One nibble in each byte, the first digit in the highest one.
+    let spread = (number | number << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 1 in each byte whose nibble is above 9: there a letter stands, 39 places further on.
+    let letters = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (spread + 0x3030_3030_3030_3030 + letters * 39).to_be_bytes()
 }
 
 /// Trace Context §3.2: version 00, ids that are not all zeros, lower-case hexadecimal.
@@ -58,6 +68,13 @@ fn is_valid(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_sixteen_digits() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX, 0xf0e0_d0c0_b0a0_9080] {
+            assert_eq!(hex(number).as_slice(), format!("{number:016x}").as_bytes());
+        }
+    }
 
     #[test]
     fn only_whole_trace_contexts_are_kept() {

@@ -39,8 +39,9 @@ pub(super) async fn send<I: Io>(
         }
         if body.is_done() {
             if !out.is_empty() {
-                write(flow, out).await?; // The bytes behind it are the next request's.
+                out = write(flow, out).await?; // The bytes behind it are the next request's.
             }
+            flow.exchange.cx.put_gather(out);
             return Ok(Sent::Whole);
         }
         let Some(mut buffer) = body.take_unless(flow.stop.wait()).await? else {

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::base::time::Instant;
-use crate::io::buffer::Gather;
 use crate::io::{Io, Socket};
 use crate::message::framing::Framing;
 use crate::observe::counters::Counter;
@@ -160,7 +159,7 @@ impl<'a, I: Io> Attempts<'a, I> {
             }
             HostField::Fixed(host) => Some(host.as_bytes()),
         };
-        let mut out = Gather::new();
+        let mut out = exchange.cx.take_gather();
         let path = self.destination.path;
         out.push_result(|own| heads::request(exchange, path, host, upgrade, own))
             .map_err(|_| unsent(Reason::RequestMalformed))?;

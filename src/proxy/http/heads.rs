@@ -95,7 +95,7 @@ fn forwarding<I: Io>(exchange: &Exchange<'_, I>, trusts: bool, out: &mut Vec<u8>
     let (head, text) = (exchange.head, exchange.text);
     let peer = exchange.peer.ip().to_canonical();
     let peer_text = call::ip_text(peer);
-    let peer_text = peer_text.as_str().as_bytes();
+    let peer_text = peer_text.as_bytes();
     let host = head.host.of(text);
     let earlier = |known| head.values(text, known).filter(move |_| trusts);
 
@@ -116,7 +116,7 @@ fn forwarding<I: Io>(exchange: &Exchange<'_, I>, trusts: bool, out: &mut Vec<u8>
         }
     }
     via(head.values(text, Known::Via), out);
-    line(out, b"x-request-id: ", &[exchange.request_id.as_str().as_bytes()]);
+    line(out, b"x-request-id: ", &[exchange.request_id.as_bytes()]);
     trace::write(exchange, out);
 }
 
@@ -187,7 +187,7 @@ pub(super) fn response<I: Io>(
     encode::status_line(out, head.status);
     passed_on(head, text, out);
     via(head.values(text, Known::Via), out);
-    line(out, b"x-request-id: ", &[exchange.request_id.as_str().as_bytes()]);
+    line(out, b"x-request-id: ", &[exchange.request_id.as_bytes()]);
     if head.status == 101 {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
         return;

@@ -1,5 +1,7 @@
 //! The endpoint's answer on its way to the client.
 
+use std::ops::Range;
+
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::io::buffer::{Buffer, Gather};
@@ -13,6 +15,7 @@ use crate::protocol::h1::request::{HeadLimits, Progress};
 use crate::protocol::h1::response::ResponseParser;
 use crate::protocol::websocket;
 use crate::proxy::attempt::LOOK_INTERVAL;
+use crate::proxy::context::AnswerText;
 use crate::proxy::reason::Reason;
 
 use super::attempt::{Failure, Flow};
@@ -21,18 +24,19 @@ use super::tunnel;
 
 /// Parts of one write.
 const PARTS_MAX: usize = 512;
+/// So little payload is copied behind the head: one slice costs the kernel less than two.
+const COPY_BYTES: usize = 4096;
 
 /// The head of an answer, its text, and what followed it.
 pub(super) struct Answer {
-    head: ResponseHead,
-    text: Vec<u8>,
+    says: AnswerText,
     rest: Buffer,
 }
 
 impl Answer {
     /// Whether the endpoint does not want the rest of the request.
     pub(super) fn is_refusal(&self) -> bool {
-        self.head.status >= 300
+        self.says.head.status >= 300
     }
 }
 
@@ -55,13 +59,13 @@ pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failu
     let cx = flow.exchange.cx;
     let method = flow.exchange.head.method;
     let mut buffer = cx.buffers.small();
-    let mut head = ResponseHead::default();
+    let mut says = cx.take_answer();
     let mut parser = ResponseParser::new(HeadLimits::default(), method);
     let (mut silent, mut interims) = (true, 0);
     loop {
         while !buffer.is_empty() {
             let spoken = |reason| Failure { reason, silent: false };
-            let progress = parser.parse(buffer.filled(), &mut head);
+            let progress = parser.parse(buffer.filled(), &mut says.head);
             let progress = progress.map_err(|_| spoken(Reason::UpstreamProtocol))?;
             let Progress::Done { len } = progress else {
                 if buffer.room() == 0 {
@@ -69,18 +73,19 @@ pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failu
                 }
                 break;
             };
-            let text = buffer.filled().get(..len).unwrap_or_default().to_vec();
+            says.text.extend_from_slice(buffer.filled().get(..len).unwrap_or_default());
             buffer.consume(len);
-            if !head.is_interim() {
-                check_switch(flow, &head, &text).map_err(spoken)?;
-                return Ok(Answer { head, text, rest: buffer });
+            if !says.head.is_interim() {
+                check_switch(flow, &says.head, &says.text).map_err(spoken)?;
+                return Ok(Answer { says, rest: buffer });
             }
             interims += 1;
             if interims > limits::INTERIM_ANSWERS_MAX {
                 return Err(spoken(Reason::UpstreamProtocol));
             }
-            interim(flow, &head, &text).await.map_err(spoken)?;
-            head.clear();
+            interim(flow, &says.head, &says.text).await.map_err(spoken)?;
+            says.head.clear();
+            says.text.clear();
             parser.reset(method);
             buffer.compact();
         }
@@ -155,7 +160,8 @@ pub(super) async fn deliver<I: Io>(
     flow: &Flow<'_, I>,
     answer: Answer,
 ) -> Result<Delivered, Failure> {
-    let Answer { head, text, rest } = answer;
+    let Answer { says, rest } = answer;
+    let AnswerText { head, text } = &says;
     let exchange = flow.exchange;
     let is_tunnel = head.status == 101;
     let shape = heads::shape(head.framing, exchange.head.version);
@@ -170,9 +176,9 @@ pub(super) async fn deliver<I: Io>(
         exchange.socket.reset_on_close();
         return Err(Failure { reason: Reason::ClientStalled, silent: false });
     }
-    let mut out = Gather::new();
+    let mut out = exchange.cx.take_gather();
     let down = Downstream { exchange, shape, keep };
-    out.push_with(|own| heads::response(&head, &text, &down, own));
+    out.push_with(|own| heads::response(head, text, &down, own));
     if is_tunnel {
         return Ok(Box::pin(tunnel::run(flow, out, rest)).await);
     }
@@ -181,6 +187,7 @@ pub(super) async fn deliver<I: Io>(
         decoder: BodyDecoder::new(head.framing, u64::MAX),
         chunked: shape == Shape::Chunked,
         begun: false,
+        ranges: Vec::with_capacity(1),
         sent: 0,
     };
     let result = relay.run(out, rest).await;
@@ -192,13 +199,15 @@ pub(super) async fn deliver<I: Io>(
         // A cut message must not look complete: the client gets a reset instead of an end.
         exchange.socket.reset_on_close();
     }
-    Ok(Delivered {
+    let delivered = Delivered {
         status: head.status,
         sent: relay.sent,
         keep: keep && cut.is_none(),
         reusable: result == Ok(true) && head.keep_alive && flow.is_sent(),
         cut,
-    })
+    };
+    exchange.cx.put_answer(says);
+    Ok(delivered)
 }
 
 struct Relay<'a, I: Io> {
@@ -207,6 +216,8 @@ struct Relay<'a, I: Io> {
     chunked: bool,
     /// Whether anything may have reached the client.
     begun: bool,
+    /// What of the buffer leaves next.
+    ranges: Vec<Range<usize>>,
     sent: u64,
 }
 
@@ -224,6 +235,7 @@ impl<I: Io> Relay<'_, I> {
                 buffer = back;
             }
             if self.decoder.is_done() {
+                self.flow.exchange.cx.put_gather(out);
                 return Ok(buffer.is_empty());
             }
             if whole {
@@ -244,13 +256,12 @@ impl<I: Io> Relay<'_, I> {
 
     /// Lines up what the buffer holds; false if there is more than fits in one write.
     fn cut(&mut self, buffer: &mut Buffer, out: &mut Gather) -> Result<bool, Reason> {
-        let mut ranges = Vec::new();
         let mut len = 0;
         let whole = loop {
             if self.decoder.is_done() {
                 break true;
             }
-            if ranges.len() >= PARTS_MAX {
+            if self.ranges.len() >= PARTS_MAX {
                 break false;
             }
             let origin = buffer.position();
@@ -259,7 +270,7 @@ impl<I: Io> Relay<'_, I> {
             buffer.consume(step.consumed);
             match step.event {
                 BodyEvent::Data { start, len: part } => {
-                    ranges.push(origin + start..origin + start + part);
+                    self.ranges.push(origin + start..origin + start + part);
                     len += part;
                 }
                 BodyEvent::End => break true,
@@ -272,8 +283,12 @@ impl<I: Io> Relay<'_, I> {
         if self.chunked && len > 0 {
             out.push_with(|own| encode::chunk_head(own, size));
         }
-        for range in ranges {
-            out.push_payload(range);
+        for range in self.ranges.drain(..) {
+            if len <= COPY_BYTES {
+                out.push(buffer.range(range));
+            } else {
+                out.push_payload(range);
+            }
         }
         if self.chunked && len > 0 {
             out.push(encode::CRLF);
