@@ -21,6 +21,7 @@ mod clients_that_leave;
 mod connections;
 mod early_answers;
 mod hostile_clients;
+mod http;
 mod lifecycle;
 mod panics;
 mod peers_that_fail;

@@ -149,15 +149,44 @@ impl Client {
         };
         let head: Vec<u8> = self.held.drain(..end).collect();
         let mut reply = parse(&String::from_utf8(head).unwrap());
-        if without_body || reply.status < 200 || reply.status == 204 {
+        if without_body || reply.status < 200 || matches!(reply.status, 204 | 304) {
             return Ok(reply);
         }
-        let length: usize = reply.field("content-length").unwrap().parse().unwrap();
-        while self.held.len() < length {
+        if reply.field("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.try_chunk()? {
+                reply.body.extend(chunk);
+            }
+            return Ok(reply);
+        }
+        if let Some(length) = reply.field("content-length") {
+            reply.body = self.try_exactly(length.parse().unwrap())?;
+            return Ok(reply);
+        }
+        while self.try_fill()? > 0 {}
+        reply.body = std::mem::take(&mut self.held);
+        Ok(reply)
+    }
+
+    /// The data of the next chunk; none if it is the last.
+    pub(crate) fn try_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let line = loop {
+            if let Some(at) = self.held.windows(2).position(|window| window == b"\r\n") {
+                break self.try_exactly(at + 2)?;
+            }
+            self.fill()?;
+        };
+        let size = usize::from_str_radix(str::from_utf8(&line).unwrap().trim_end(), 16).unwrap();
+        let data = self.try_exactly(size)?;
+        assert_eq!(self.try_exactly(2)?, b"\r\n");
+        Ok(if size == 0 { None } else { Some(data) })
+    }
+
+    /// So many bytes.
+    pub(crate) fn try_exactly(&mut self, len: usize) -> io::Result<Vec<u8>> {
+        while self.held.len() < len {
             self.fill()?;
         }
-        reply.body = self.held.drain(..length).collect();
-        Ok(reply)
+        Ok(self.held.drain(..len).collect())
     }
 
     /// Reads what comes next, whatever it is.
@@ -172,13 +201,17 @@ impl Client {
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        let mut chunk = vec![0; 64 * 1024];
-        let len = self.read(&mut chunk)?;
-        if len == 0 {
+        if self.try_fill()? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.held.extend_from_slice(&chunk[..len]);
         Ok(())
+    }
+
+    fn try_fill(&mut self) -> io::Result<usize> {
+        let mut chunk = vec![0; 64 * 1024];
+        let len = self.read(&mut chunk)?;
+        self.held.extend_from_slice(&chunk[..len]);
+        Ok(len)
     }
 
     /// Whether nothing comes for so long: no byte and no end.

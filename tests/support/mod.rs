@@ -5,9 +5,11 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod data;
 pub(crate) mod gateway;
 pub(crate) mod journal;
+pub(crate) mod proxy;
 pub(crate) mod rude;
 pub(crate) mod service;

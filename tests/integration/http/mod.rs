@@ -1,0 +1,13 @@
+//! The HTTP proxy: what clients and back ends see of it.
+
+mod answers;
+mod attempts;
+mod balance;
+mod bodies;
+mod early;
+mod fields;
+mod leaving;
+mod lifecycle;
+mod routes;
+mod timeouts;
+mod websocket;
