@@ -160,7 +160,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 40] = [
+pub const ALL: [Reason; 42] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -170,6 +170,7 @@ pub const ALL: [Reason; 40] = [
     Reason::CodingUnsupported,
     Reason::ExpectationUnsupported,
     Reason::RouteNotFound,
+    Reason::MethodNotAllowed,
     Reason::PathInvalid,
     Reason::PathTooShort,
     Reason::ModuleUnknown,
@@ -184,6 +185,7 @@ pub const ALL: [Reason; 40] = [
     Reason::MultipartWithoutFile,
     Reason::FilesTooMany,
     Reason::PoolExhausted,
+    Reason::EndpointsDown,
     Reason::ConnectRefused,
     Reason::ConnectTimedOut,
     Reason::ConnectFailed,

@@ -175,5 +175,8 @@ fn an_upstream_without_endpoints_is_503() {
         let reply = gateway.client().get("/");
         assert_eq!((reply.status, &reply.json()["code"]), (503, &"endpoints_down".into()));
         gateway.is_clean();
+        let page = gateway.metrics();
+        let told = page.lines().any(|line| line.contains("endpoints_down") && line.ends_with(" 1"));
+        assert!(told, "{page}");
     });
 }

@@ -128,6 +128,20 @@ fn a_method_that_no_route_takes_is_405_and_told_which_do() {
 }
 
 #[test]
+fn a_refused_method_has_its_own_name_in_the_metrics() {
+    on_both_drivers(|io| {
+        let gateway = gateway(io, &[("read", "match = { path = \"/x\", methods = [\"GET\"] }")]);
+        let mut client = gateway.client();
+        client.head("TRACE", "/x", &[]);
+        assert_eq!(client.reply().status, 405);
+        let page = gateway.metrics();
+        let told =
+            page.lines().any(|line| line.contains("method_not_allowed") && line.ends_with(" 1"));
+        assert!(told, "{page}");
+    });
+}
+
+#[test]
 fn fields_choose_routes() {
     on_both_drivers(|io| {
         let gateway = gateway(
