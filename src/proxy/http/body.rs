@@ -51,9 +51,14 @@ pub(super) async fn send<I: Io>(
             let whole = cut(body, &mut buffer, &mut out, chunked, &mut ranges)?;
             if !out.is_empty() {
                 out.set_payload(buffer);
-                out = write(flow, out).await?;
+                let (result, back) = try_write(flow, out).await;
+                out = back;
                 let Some(back) = out.take_payload() else { return Err(Reason::Bug) };
                 buffer = back;
+                if let Err(reason) = result {
+                    body.put(buffer); // The next request may lie behind this one.
+                    return Err(reason);
+                }
             }
             if whole {
                 break;
@@ -96,20 +101,27 @@ fn cut<I: Io>(
 }
 
 async fn write<I: Io>(flow: &Flow<'_, I>, out: Gather) -> Result<Gather, Reason> {
+    let (result, out) = try_write(flow, out).await;
+    result.map(|()| out)
+}
+
+/// Gives the memory back whatever happens.
+async fn try_write<I: Io>(flow: &Flow<'_, I>, out: Gather) -> (Result<(), Reason>, Gather) {
     let cx = flow.exchange.cx;
     let len = out.len();
     let deadline = flow.patience.progress(cx.io.now());
     let (result, mut out) = flow.endpoint.write(out, deadline).await;
     out.clear();
-    match result {
+    let result = match result {
         Ok(()) => {
             cx.counters.add(Counter::UpstreamSentBytes, u64::try_from(len).unwrap_or(u64::MAX));
-            Ok(out)
+            Ok(())
         }
         Err(IoError::TimedOut) => {
             cx.counters.count(Counter::UpstreamTimeouts);
             Err(Reason::UpstreamTimedOut)
         }
         Err(_) => Err(Reason::UpstreamReset),
-    }
+    };
+    (result, out)
 }

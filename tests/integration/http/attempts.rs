@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::backend::{Backend, asked_of, nobody};
+use crate::support::data;
 use crate::support::gateway::on_both_drivers;
 use crate::support::proxy::{ALL, before_one, before_two, start, upstream};
 
@@ -208,6 +209,34 @@ fn a_pooled_connection_that_closes_costs_no_other_than_a_safe_request_a_second_s
         assert_eq!(client.reply().status, 502);
         std::thread::sleep(MOMENT);
         assert!(backend.is_unvisited(), "it came again");
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn what_follows_a_body_that_could_not_be_sent_is_not_lost() {
+    on_both_drivers(|io| {
+        let more = "transport = { send_buffer = \"4KiB\", receive_buffer = \"4KiB\" }\n\
+                    retry = { attempts = 1 }";
+        let (gateway, backend) = before_one(io, more);
+        let mut client = gateway.client();
+        let body = data::bytes(200_000);
+        client.head("POST", "/", &["Content-Length: 200000", "Expect: 100-continue"]);
+        assert_eq!(client.reply().status, 100);
+        let mut all = body;
+        all.extend_from_slice(b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.send(&all);
+        let (visit, _) = backend.asked();
+        std::thread::sleep(MOMENT); // Until the gateway waits for room.
+        visit.reset();
+        let reply = client.reply();
+        assert_eq!(reply.status, 502);
+        if reply.keeps() {
+            let (mut visit, seen) = backend.asked();
+            assert_eq!(seen.target, "/next");
+            visit.answer("next");
+            assert_eq!(client.reply().text(), "next");
+        }
         gateway.is_clean();
     });
 }
