@@ -23,6 +23,8 @@ pub(super) struct Flow<'a, I: Io> {
     pub(super) exchange: &'a Exchange<'a, I>,
     pub(super) endpoint: &'a SocketOf<I>,
     pub(super) patience: Patience,
+    /// When some of the request left last.
+    pub(super) moved: Cell<Instant>,
     /// When the request had left whole.
     sent: Cell<Option<Instant>>,
     /// When the endpoint took no more of the request. Perhaps it has said why.
@@ -51,6 +53,7 @@ impl<'a, I: Io> Flow<'a, I> {
             exchange,
             endpoint,
             patience,
+            moved: Cell::new(Instant::START),
             sent: Cell::new(None),
             refused: Cell::new(None),
             failed: Cell::new(None),

@@ -114,6 +114,7 @@ async fn try_write<I: Io>(flow: &Flow<'_, I>, out: Gather) -> (Result<(), Reason
     out.clear();
     let result = match result {
         Ok(()) => {
+            flow.moved.set(cx.io.now());
             cx.counters.add(Counter::UpstreamSentBytes, u64::try_from(len).unwrap_or(u64::MAX));
             Ok(())
         }

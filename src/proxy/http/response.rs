@@ -303,9 +303,14 @@ impl<I: Io> Relay<'_, I> {
     /// The next bytes of the endpoint; none at its end.
     async fn read(&self) -> Result<Option<Buffer>, Reason> {
         let cx = self.flow.exchange.cx;
-        let deadline = self.flow.patience.progress(cx.io.now());
-        wait(self.flow, || deadline).await?;
-        let (result, buffer) = self.flow.endpoint.read(cx.buffers.large(), deadline).await;
+        let (now, patience) = (cx.io.now(), &self.flow.patience);
+        if now >= patience.end() {
+            return Err(Reason::UpstreamTimedOut); // However fast it comes.
+        }
+        // The endpoint may have nothing to say while the rest of the request reaches it.
+        let deadline = || patience.progress(now.max(self.flow.moved.get()));
+        wait(self.flow, deadline).await?;
+        let (result, buffer) = self.flow.endpoint.read(cx.buffers.large(), deadline()).await;
         match result {
             Ok(0) => Ok(None),
             Ok(len) => {

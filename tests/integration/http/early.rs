@@ -126,6 +126,27 @@ fn an_answer_that_begins_early_and_the_upload_go_on_together() {
 }
 
 #[test]
+fn an_upload_keeps_an_answer_alive_that_waits_for_it() {
+    on_both_drivers(|io| {
+        let (gateway, backend) = before_one(io, "idle_timeout = \"600ms\"");
+        let mut client = gateway.client();
+        client.head("POST", "/", &["Content-Length: 30"]);
+        let (mut visit, _) = backend.asked();
+        visit.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(client.try_reply(true).unwrap().status, 200);
+        for _ in 0..10 {
+            client.send("abc");
+            assert_eq!(visit.exactly(3), b"abc");
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        visit.send("2\r\nok\r\n0\r\n\r\n");
+        assert_eq!(client.try_chunk().unwrap().unwrap(), b"ok");
+        assert_eq!(client.try_chunk().unwrap(), None);
+        gateway.is_clean();
+    });
+}
+
+#[test]
 fn an_interim_answer_passes_while_the_body_is_still_being_sent() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
