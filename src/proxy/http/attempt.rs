@@ -23,6 +23,8 @@ pub(super) struct Flow<'a, I: Io> {
     pub(super) exchange: &'a Exchange<'a, I>,
     pub(super) endpoint: &'a SocketOf<I>,
     pub(super) patience: Patience,
+    /// Whether the request asks for a WebSocket.
+    pub(super) upgrade: bool,
     /// When some of the request left last.
     pub(super) moved: Cell<Instant>,
     /// When the request had left whole.
@@ -48,11 +50,13 @@ impl<'a, I: Io> Flow<'a, I> {
         exchange: &'a Exchange<'a, I>,
         endpoint: &'a SocketOf<I>,
         patience: Patience,
+        upgrade: bool,
     ) -> Self {
         Flow {
             exchange,
             endpoint,
             patience,
+            upgrade,
             moved: Cell::new(Instant::START),
             sent: Cell::new(None),
             refused: Cell::new(None),

@@ -164,7 +164,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         out.push_result(|own| heads::request(exchange, path, host, upgrade, own))
             .map_err(|_| unsent(Reason::RequestMalformed))?;
         record.upstream_sent = Some(exchange.cx.io.now());
-        let flow = Flow::new(exchange, &connection.socket, self.patience);
+        let flow = Flow::new(exchange, &connection.socket, self.patience, upgrade);
         let answered = flow.run(body, out, record).await;
         visit.outcome.set(outcome(&answered));
         drop(flow);

@@ -108,7 +108,8 @@ pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failu
 /// A 101 has to answer the handshake that was asked for.
 fn check_switch<I: Io>(flow: &Flow<'_, I>, head: &ResponseHead, text: &[u8]) -> Result<(), Reason> {
     let request = flow.exchange;
-    let is_fine = head.status != 101 || websocket::is_taken(request.head, request.text, head, text);
+    let is_fine = head.status != 101
+        || (flow.upgrade && websocket::is_taken(request.head, request.text, head, text));
     if is_fine { Ok(()) } else { Err(Reason::UpstreamProtocol) }
 }
 

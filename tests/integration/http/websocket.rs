@@ -175,6 +175,25 @@ fn a_switch_that_nobody_asked_for_is_502() {
 }
 
 #[test]
+fn bytes_behind_a_handshake_that_has_no_answer_yet_are_not_lost_in_a_tunnel() {
+    on_both_drivers(|io| {
+        let (gateway, backend) = before_one(io, "");
+        let mut client = gateway.client();
+        client.send(crate::support::client::head("GET", "/chat", &HANDSHAKE) + "frame");
+        let (mut visit, seen) = backend.asked();
+        if seen.field("upgrade").is_some() {
+            visit.send(ACCEPT);
+            assert_eq!(client.reply().status, 101);
+            assert_eq!(visit.exactly(5), b"frame");
+        } else {
+            visit.send(ACCEPT);
+            assert_eq!(client.reply().status, 502, "nobody asked for it");
+        }
+        gateway.is_clean();
+    });
+}
+
+#[test]
 fn no_other_upgrade_is_passed_on() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
