@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use crate::base::time::Instant;
 use crate::io::{Io, Socket};
-use crate::message::framing::Framing;
 use crate::observe::counters::Counter;
 use crate::protocol::websocket;
 use crate::proxy::body::RequestBody;
@@ -207,10 +206,9 @@ impl<'a, I: Io> Attempts<'a, I> {
         body: &RequestBody<'_, I>,
     ) -> Option<Choice<'a, I>> {
         let cx = self.exchange.cx;
-        let whole = self.exchange.head.framing == Framing::Empty || body.is_untouched();
+        let whole = !self.exchange.head.framing.has_body() || body.is_untouched();
         let safe = self.exchange.head.method.is_idempotent();
-        let lost = matches!(failed.reason, Reason::UpstreamReset | Reason::UpstreamClosed);
-        if !whole || !(failed.unsent || (safe && lost)) {
+        if !whole || !(failed.unsent || (safe && is_lost(failed.reason))) {
             return None;
         }
         if failed.stale && !choice.fresh {
@@ -242,6 +240,11 @@ impl<'a, I: Io> Attempts<'a, I> {
         cx.counters.count(Counter::Retries);
         Some(next.unwrap_or(Choice { fresh: false, ..*choice }))
     }
+}
+
+/// Whether the connection ended without an answer.
+fn is_lost(reason: Reason) -> bool {
+    matches!(reason, Reason::UpstreamReset | Reason::UpstreamClosed)
 }
 
 /// What an answer, or none, says of the endpoint.

@@ -92,6 +92,7 @@ fn a_refused_connection_passes_the_request_on_whatever_its_method() {
         for (method, field, body) in [
             ("GET", "X-A: 1", ""),
             ("POST", "Content-Length: 5", "hello"),
+            ("POST", "Content-Length: 0", ""),
             ("POST", "Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
             ("PATCH", "X-A: 1", ""),
         ] {
