@@ -175,7 +175,12 @@ impl<'a, I: Io> Attempts<'a, I> {
                 Ok(delivered)
             }
             Err(Failure { reason, silent }) => {
-                Err(Failed { reason, unsent: false, stale: connection.is_used && silent })
+                let stale = connection.is_used && silent && is_lost(reason);
+                if stale {
+                    // Closing an idle connection is no fault.
+                    visit.outcome.set(Outcome::Unclear);
+                }
+                Err(Failed { reason, unsent: false, stale })
             }
         }
     }

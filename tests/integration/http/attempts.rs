@@ -215,6 +215,40 @@ fn a_pooled_connection_that_closes_costs_no_other_than_a_safe_request_a_second_s
 }
 
 #[test]
+fn connections_that_endpoints_close_while_idle_do_not_set_them_aside() {
+    on_both_drivers(|io| {
+        let more = "outlier = { failures = 1 }";
+        let (gateway, backends) = before_two(io, more);
+        let mut client = gateway.client();
+        for _ in 0..2 {
+            client.head("GET", "/", &[]);
+            let (index, mut visit, _) = asked_of(&backends);
+            visit.answer("1");
+            client.reply();
+            // The other one takes the next request.
+            client.head("GET", "/", &[]);
+            let (_, mut other, _) = asked_of(&backends);
+            other.answer("2");
+            client.reply();
+            client.head("GET", "/", &[]);
+            visit.request();
+            drop(visit);
+            let (again, mut visit, _) = asked_of(&backends);
+            assert_eq!(again, index);
+            visit.answer("3");
+            client.reply();
+            client.head("GET", "/", &[]);
+            other.request();
+            other.answer("4");
+            client.reply();
+            drop((visit, other));
+        }
+        assert_eq!(gateway.metric("otus_endpoints_ejected_total"), 0);
+        gateway.is_clean();
+    });
+}
+
+#[test]
 fn what_follows_a_body_that_could_not_be_sent_is_not_lost() {
     on_both_drivers(|io| {
         let more = "transport = { send_buffer = \"4KiB\", receive_buffer = \"4KiB\" }\n\
