@@ -260,6 +260,8 @@ fn outcome(answered: &Result<Delivered, Failure>) -> Outcome {
         {
             Outcome::Unclear
         }
+        // A tunnel ends as its users like.
+        Ok(Delivered { cut: Some(_), status: 101, .. }) => Outcome::Unclear,
         Ok(Delivered { cut: None, status, .. }) if !matches!(status, 502..=504) => Outcome::Well,
         _ => Outcome::Failed,
     }

@@ -16,15 +16,16 @@ use super::response::Delivered;
 /// moves in either direction for the idle time.
 pub(super) async fn run<I: Io>(flow: &Flow<'_, I>, out: Gather, rest: Buffer) -> Delivered {
     let exchange = flow.exchange;
-    let tunnel = Tunnel { flow, last: Cell::new(exchange.cx.io.now()) };
-    let (client, endpoint) = (exchange.socket, flow.endpoint);
+    let tunnel = Tunnel { flow, last: Cell::new(exchange.cx.io.now()), cut: Cell::new(None) };
+    let client = Side { socket: exchange.socket, lost: Reason::ClientLeft };
+    let endpoint = Side { socket: flow.endpoint, lost: Reason::UpstreamReset };
     let mut sent = 0;
     let begun = tunnel.begin(out, rest).await;
     let mut cut = begun.err();
     if cut.is_none() {
-        let (up, down) = join(tunnel.pump(client, endpoint), tunnel.pump(endpoint, client)).await;
-        sent = down.0;
-        cut = up.1.err().or(down.1.err());
+        let up = tunnel.pump(&client, &endpoint);
+        (_, sent) = join(up, tunnel.pump(&endpoint, &client)).await;
+        cut = tunnel.cut.get();
     }
     Delivered { status: 101, sent, keep: false, reusable: false, cut }
 }
@@ -33,6 +34,15 @@ struct Tunnel<'a, I: Io> {
     flow: &'a Flow<'a, I>,
     /// When something moved, in either direction.
     last: Cell<Instant>,
+    /// What went wrong first.
+    cut: Cell<Option<Reason>>,
+}
+
+/// One end of it.
+struct Side<'a, I: Io> {
+    socket: &'a SocketOf<I>,
+    /// What it means if it is lost.
+    lost: Reason,
 }
 
 impl<I: Io> Tunnel<'_, I> {
@@ -50,47 +60,47 @@ impl<I: Io> Tunnel<'_, I> {
     }
 
     /// Relays one direction to its end; returns its bytes. A failure ends the other direction too.
-    async fn pump(&self, from: &SocketOf<I>, to: &SocketOf<I>) -> (u64, Result<(), Reason>) {
+    async fn pump(&self, from: &Side<'_, I>, to: &Side<'_, I>) -> u64 {
         let mut moved = 0;
-        let result = loop {
+        loop {
             match self.pump_once(from, to).await {
                 Ok(0) => {
-                    to.shutdown_write();
-                    break Ok(());
+                    to.socket.shutdown_write();
+                    return moved;
                 }
                 Ok(len) => moved += u64::try_from(len).unwrap_or(u64::MAX),
                 Err(reason) => {
-                    from.cancel();
-                    to.cancel();
-                    break Err(reason);
+                    self.cut.set(self.cut.get().or(Some(reason)));
+                    from.socket.cancel();
+                    to.socket.cancel();
+                    return moved;
                 }
             }
-        };
-        (moved, result)
+        }
     }
 
-    async fn pump_once(&self, from: &SocketOf<I>, to: &SocketOf<I>) -> Result<usize, Reason> {
+    async fn pump_once(&self, from: &Side<'_, I>, to: &Side<'_, I>) -> Result<usize, Reason> {
         let cx = self.flow.exchange.cx;
         loop {
             let deadline = self.deadline();
-            match from.readable(deadline).await {
+            match from.socket.readable(deadline).await {
                 Ok(()) => break,
                 // The other direction may have moved meanwhile.
                 Err(IoError::TimedOut) if self.deadline() > cx.io.now() => {}
                 Err(IoError::TimedOut) => return Err(Reason::UpstreamTimedOut),
-                Err(_) => return Err(Reason::UpstreamReset),
+                Err(_) => return Err(from.lost),
             }
         }
         self.last.set(cx.io.now());
         let deadline = self.deadline();
-        let (result, buffer) = from.read(cx.buffers.large(), deadline).await;
-        let len = result.map_err(|_| Reason::UpstreamReset)?;
+        let (result, buffer) = from.socket.read(cx.buffers.large(), deadline).await;
+        let len = result.map_err(|_| from.lost)?;
         if len > 0 {
             let mut out = Gather::new();
             let range = buffer.position()..buffer.position() + buffer.len();
             out.set_payload(buffer);
             out.push_payload(range);
-            to.write(out, deadline).await.0.map_err(|_| Reason::UpstreamReset)?;
+            to.socket.write(out, deadline).await.0.map_err(|_| to.lost)?;
             self.last.set(cx.io.now());
         }
         Ok(len)

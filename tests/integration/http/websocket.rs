@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use crate::support::backend::{Backend, Seen, Visit};
+use crate::support::backend::{Backend, Seen, Visit, asked_of};
 use crate::support::client::Client;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::proxy::{ALL, before_one, snapshot, start_to_reload, upstream};
+use crate::support::proxy::{ALL, before_one, before_two, snapshot, start_to_reload, upstream};
 
 /// The handshake of RFC 6455 §1.3.
 const HANDSHAKE: [&str; 6] = [
@@ -110,6 +110,24 @@ fn a_side_that_dies_ends_the_other() {
         visit.reset();
         assert!(client.closed() < SOON);
         gateway.is_clean();
+    });
+}
+
+#[test]
+fn clients_that_die_say_nothing_of_the_endpoint() {
+    on_both_drivers(|io| {
+        let (gateway, backends) = before_two(io, "outlier = { failures = 1 }");
+        for _ in 0..4 {
+            let mut client = gateway.client();
+            client.head("GET", "/chat", &HANDSHAKE);
+            let (_, mut visit, _) = asked_of(&backends);
+            visit.send(ACCEPT);
+            assert_eq!(client.reply().status, 101);
+            client.reset();
+            visit.closed();
+        }
+        gateway.is_clean();
+        assert_eq!(gateway.metric("otus_endpoints_ejected_total"), 0);
     });
 }
 
