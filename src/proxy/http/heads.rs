@@ -62,7 +62,9 @@ const fn is_passed_on(known: Known, trusts: bool) -> bool {
         | Known::Via
         | Known::XForwardedFor
         | Known::Forwarded => false,
-        Known::XForwardedHost | Known::XForwardedProto | Known::XRealIp => trusts,
+        Known::XForwardedHost | Known::XForwardedPort | Known::XForwardedProto | Known::XRealIp => {
+            trusts
+        }
         _ => true,
     }
 }

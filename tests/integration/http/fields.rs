@@ -119,10 +119,11 @@ fn nobody_can_have_the_fields_stripped_that_matter() {
     });
 }
 
-const FORWARDING: [&str; 6] = [
+const FORWARDING: [&str; 7] = [
     "X-Forwarded-For: 192.0.2.1, 192.0.2.2",
     "X-Forwarded-Proto: https",
     "X-Forwarded-Host: outside.test",
+    "X-Forwarded-Port: 443",
     "X-Real-IP: 192.0.2.1",
     "Forwarded: for=192.0.2.1;proto=https",
     "Forwarded: for=192.0.2.2",
@@ -137,6 +138,7 @@ fn what_a_stranger_says_of_the_client_is_replaced() {
             ("x-forwarded-for", Some("127.0.0.1")),
             ("x-forwarded-proto", Some("http")),
             ("x-forwarded-host", Some("gateway.test")),
+            ("x-forwarded-port", None),
             ("x-real-ip", None),
             ("forwarded", Some("for=127.0.0.1;host=\"gateway.test\";proto=http")),
         ] {
@@ -157,6 +159,7 @@ fn what_a_trusted_peer_says_of_the_client_is_kept_and_extended() {
             ("x-forwarded-for", "192.0.2.1, 192.0.2.2, 127.0.0.1"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "outside.test"),
+            ("x-forwarded-port", "443"),
             ("x-real-ip", "192.0.2.1"),
             ("forwarded", &format!("for=192.0.2.1;proto=https, for=192.0.2.2, {own}")),
         ] {
