@@ -131,7 +131,7 @@ pub const LIMITS: &[Key] = &[
         "16KiB",
         "a request head",
     ),
-    live("limits.head_fields", Kind::Integer(1, 1000), "100", "fields of a request head"),
+    live("limits.head_fields", Kind::Integer(1, 128), "100", "fields of a request head"),
     live(
         "limits.target",
         Kind::Size { min: 128, max: 16 * KIB - 1, none: None },

@@ -266,3 +266,31 @@ fn an_absolute_target_goes_on_as_a_path_if_it_names_the_host() {
         assert!(visit.is_quiet_for(Duration::from_millis(50)) && backend.is_unvisited());
     });
 }
+
+#[test]
+fn no_number_of_fields_hides_one_about_the_connection() {
+    on_both_drivers(|io| {
+        let backend = Backend::listen();
+        let limits = "[limits]\nhead_fields = 128\n";
+        let config = format!("{limits}{}{ALL}", upstream(&[backend.address], ""));
+        let gateway = start(io, &config);
+        for count in [100, 120, 123, 124, 125, 126, 130, 500] {
+            let mut client = gateway.client();
+            let many: Vec<String> = (0..count).map(|number| format!("X-{number}: 1")).collect();
+            let mut fields: Vec<&str> = many.iter().map(String::as_str).collect();
+            fields.extend(["Connection: Upgrade, X-Hop", "Upgrade: h2c", "X-Hop: 1"]);
+            client.head("GET", "/", &fields);
+            if count > 124 {
+                assert_eq!(client.reply().status, 431, "{count}");
+                continue;
+            }
+            let (mut visit, seen) = backend.asked();
+            for name in ["connection", "upgrade", "x-hop"] {
+                assert_eq!(seen.field(name), None, "{count}: {name}");
+            }
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            assert_eq!(client.reply().status, 200);
+        }
+        gateway.is_clean();
+    });
+}
