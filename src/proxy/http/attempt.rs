@@ -70,6 +70,11 @@ impl<'a, I: Io> Flow<'a, I> {
         self.sent.get().is_some()
     }
 
+    /// When the endpoint had all of the request.
+    pub(super) fn sent_at(&self) -> Option<Instant> {
+        self.sent.get()
+    }
+
     /// By when the head of the answer has to be there.
     pub(super) fn answer_deadline(&self) -> Instant {
         match (self.sent.get(), self.refused.get()) {

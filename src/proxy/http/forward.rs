@@ -165,7 +165,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         record.upstream_sent = Some(exchange.cx.io.now());
         let flow = Flow::new(exchange, &connection.socket, self.patience, upgrade);
         let answered = flow.run(body, out, record).await;
-        visit.outcome.set(outcome(&answered));
+        visit.outcome.set(self.outcome(&flow, &answered));
         drop(flow);
         match answered {
             Ok(delivered) => {
@@ -182,6 +182,22 @@ impl<'a, I: Io> Attempts<'a, I> {
                 }
                 Err(Failed { reason, unsent: false, stale })
             }
+        }
+    }
+
+    /// What became of an attempt. The total time may have been used up by the client: it counts
+    /// against an endpoint only that had the whole request for half of it and said nothing.
+    fn outcome(&self, flow: &Flow<'_, I>, answered: &Result<Delivered, Failure>) -> Outcome {
+        let now = self.exchange.cx.io.now();
+        let silent =
+            |sent: Instant| answered.is_err() && now - sent >= sent - self.destination.begun;
+        match outcome(answered) {
+            Outcome::Failed
+                if now >= self.patience.end() && !flow.sent_at().is_some_and(silent) =>
+            {
+                Outcome::Unclear
+            }
+            outcome => outcome,
         }
     }
 

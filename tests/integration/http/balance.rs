@@ -180,3 +180,24 @@ fn an_upstream_without_endpoints_is_503() {
         assert!(told, "{page}");
     });
 }
+
+#[test]
+fn an_endpoint_that_is_silent_for_the_total_time_is_set_aside() {
+    on_both_drivers(|io| {
+        let more = "retry = { attempts = 1 }\noutlier = { failures = 1, ejection = \"1m\" }\n\
+                    total_timeout = \"300ms\"";
+        let (gateway, backends) = before_two(io, more);
+        let mut client = gateway.client();
+        client.head("GET", "/", &[]);
+        let (bad, _visit, _) = asked_of(&backends);
+        assert_eq!(client.reply().status, 504);
+        for _ in 0..3 {
+            client.head("GET", "/", &[]);
+            let (other, mut visit, _) = asked_of(&backends);
+            assert_ne!(other, bad);
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            assert_eq!(client.reply().status, 200);
+        }
+        gateway.is_clean();
+    });
+}

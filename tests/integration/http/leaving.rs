@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use otus::snapshot::server::IoDriver;
 
-use crate::support::backend::{Backend, Visit};
+use crate::support::backend::{Backend, Visit, asked_of};
 use crate::support::client::Client;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
 use crate::support::journal::eventually;
-use crate::support::proxy::{ALL, before_one, snapshot, upstream};
+use crate::support::proxy::{ALL, before_one, before_two, snapshot, upstream};
 
 /// From the moment a client leaves until the back end sees it.
 const CANCEL: Duration = Duration::from_secs(1);
@@ -230,5 +230,52 @@ fn a_back_end_that_does_not_read_stops_the_client() {
         visit.answer("all of it");
         assert_eq!(client.reply().text(), "all of it");
         gateway.is_clean();
+    });
+}
+
+#[test]
+fn clients_that_leave_or_stall_say_nothing_of_the_endpoint() {
+    on_both_drivers(|io| {
+        let more = "outlier = { failures = 1 }\ntotal_timeout = \"700ms\"";
+        let (gateway, backends) = before_two(io, more);
+        let begin = |method: &str, field: &str, body: &str| {
+            let mut client = gateway.client();
+            client.head(method, "/", &[field]);
+            client.send(body);
+            let (_, visit, _) = asked_of(&backends);
+            (client, visit)
+        };
+        for leave in LEAVE {
+            for (field, body) in
+                [("Content-Length: 9", "abc"), ("Transfer-Encoding: chunked", "3\r\nabc\r\n")]
+            {
+                let (client, mut visit) = begin("POST", field, body);
+                leave(client);
+                visit.closed();
+            }
+            let (client, mut visit) = begin("GET", "X-A: 1", "");
+            leave(client);
+            visit.closed();
+            let (client, mut visit) = begin("GET", "X-A: 1", "");
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc");
+            leave(client);
+            visit.closed();
+        }
+        let (mut client, mut visit) = begin("POST", "Transfer-Encoding: chunked", "3\r\nabc\r\n");
+        client.send("no size");
+        assert_eq!(client.reply().status, 400);
+        visit.closed();
+        // One sends, the other reads no more; the total time ends both.
+        let (mut client, mut visit) = begin("POST", "Content-Length: 9", "abc");
+        assert_eq!(client.reply().status, 504);
+        visit.closed();
+        let (client, mut visit) = begin("GET", "X-A: 1", "");
+        visit.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        visit.push(&data::bytes(1 << 20), Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(500));
+        drop(client);
+        visit.closed();
+        gateway.is_clean();
+        assert_eq!(gateway.metric("otus_endpoints_ejected_total"), 0);
     });
 }
