@@ -273,3 +273,15 @@ fn the_path_policy_is_that_of_the_route() {
         assert_eq!(ask(&mut client, "GET", "h", "/x/a%2fb", "").status, 400);
     });
 }
+
+#[test]
+fn a_request_about_the_server_itself_is_answered() {
+    on_both_drivers(|io| {
+        let gateway = gateway(io, &[("all", "")]);
+        let mut client = gateway.client();
+        let reply = ask(&mut client, "OPTIONS", "h", "*", "");
+        assert!(reply.status < 500, "{}", reply.status);
+        assert_eq!(ask(&mut gateway.client(), "GET", "h", "*", "").status, 400);
+        gateway.is_clean();
+    });
+}
