@@ -3,6 +3,7 @@
 //! While it waits for a request it owns no buffer and almost no memory; what an exchange needs
 //! lives in a future of its own that exists only as long as there is something to do.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 /// How long a connection keeps the state of its exchanges after one. Few of those that wait longer
 /// are worth the memory.
 const WARM: Duration = Duration::from_millis(500);
+/// Connections of a shard that keep it at once: about 3 MiB.
+const WARM_MAX: u32 = 512;
 
 /// Serves a connection to its end.
 pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketAddr) {
@@ -51,7 +54,8 @@ pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketA
         if wait(&cx, &socket, cx.io.lately() + idle).await.is_err() {
             break;
         }
-        match Box::pin(busy(&cx, &socket, peer)).await {
+        let (after, waited) = Box::pin(busy(&cx, &socket, peer)).await;
+        match after {
             After::Wait | After::Next(_) => {}
             After::Linger => {
                 Box::pin(linger::close(&cx, &socket)).await;
@@ -62,7 +66,7 @@ pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketA
         if cx.is_draining() {
             break;
         }
-        idle = cx.tables().snapshot.timeouts.idle.saturating_sub(WARM);
+        idle = cx.tables().snapshot.timeouts.idle.saturating_sub(waited);
     }
     drop(closed);
 }
@@ -85,9 +89,37 @@ async fn wait<I: Io>(
     socket.readable(deadline).await
 }
 
-/// From the first byte of a request until none has come for a while. Between requests there is no
-/// buffer, but making this future anew for each of them would cost more than most of its work.
-async fn busy<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr) -> After {
+/// Waits for the next request for a short time.
+async fn wait_warm<I: Io>(cx: &Context<I>, socket: &SocketOf<I>) -> Result<(), IoError> {
+    let _counted = Warm::enter(&cx.warm);
+    let warm = WARM.min(cx.tables().snapshot.timeouts.idle);
+    wait(cx, socket, cx.io.lately() + warm).await
+}
+
+/// Counts a connection among the warm ones.
+struct Warm<'a>(&'a Cell<u32>);
+
+impl<'a> Warm<'a> {
+    fn enter(warm: &'a Cell<u32>) -> Self {
+        warm.set(warm.get() + 1);
+        Warm(warm)
+    }
+}
+
+impl Drop for Warm<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// From the first byte of a request until none has come for a while; says how long that was.
+/// Between requests there is no buffer, but making this future anew for each of them would cost
+/// more than most of its work.
+async fn busy<I: Io>(
+    cx: &Rc<Context<I>>,
+    socket: &SocketOf<I>,
+    peer: SocketAddr,
+) -> (After, Duration) {
     let mut buffer = cx.buffers.small();
     loop {
         let mut head = cx.take_head();
@@ -103,15 +135,14 @@ async fn busy<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr
         cx.put_head(head);
         match after {
             After::Next(rest) => buffer = rest,
-            After::Wait if !cx.is_draining() => {
-                let warm = WARM.min(cx.tables().snapshot.timeouts.idle);
-                match wait(cx, socket, cx.io.lately() + warm).await {
+            After::Wait if !cx.is_draining() && cx.warm.get() < WARM_MAX => {
+                match wait_warm(cx, socket).await {
                     Ok(()) => buffer = cx.buffers.small(),
-                    Err(IoError::TimedOut) => return After::Wait,
-                    Err(_) => return After::Close,
+                    Err(IoError::TimedOut) => return (After::Wait, WARM),
+                    Err(_) => return (After::Close, WARM),
                 }
             }
-            other => return other,
+            other => return (other, Duration::ZERO),
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Context<I: Io> {
     pub latency: RefCell<ShardLatency>,
     /// Connections that wait for their next request.
     pub parked: Parked<I::Socket>,
+    /// Connections that wait for their next request with the state of an exchange at hand.
+    pub warm: Cell<u32>,
     /// Connections with an exchange in flight that is no upload.
     pub exchanges: Parked<I::Socket>,
     /// Connections with an upload in flight.
@@ -101,6 +103,7 @@ impl<I: Io> Context<I> {
             counters,
             latency: RefCell::new(ShardLatency::new()),
             parked: Parked::default(),
+            warm: Cell::new(0),
             exchanges: Parked::default(),
             uploads: Parked::default(),
             panics: Cell::new(0),
