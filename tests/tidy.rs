@@ -53,12 +53,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "snapshot",
         ],
     ),
-    ("shard", &["base", "io", "observe", "snapshot", "proxy"]),
+    ("shard", &["base", "io", "observe", "upstream", "snapshot", "proxy"]),
     (
         "control",
         &[
             "base", "io", "observe", "config", "snapshot", "shard", "proto", "proxy", "message",
-            "protocol",
+            "protocol", "upstream",
         ],
     ),
     ("service", &["base", "proto", "observe"]),

@@ -134,6 +134,8 @@ pub const ROUTE_LITERAL_BYTES_MAX: usize = 255;
 pub const ROUTE_STRING_BYTES_MAX: usize = 1024;
 /// Endpoints of one upstream.
 pub const ENDPOINTS_MAX: usize = 256;
+/// Endpoints that are asked at once whether they are well.
+pub const HEALTH_CHECKS_MAX: usize = 32;
 /// Between a request that was sent whole and the first byte of its answer. nginx waits 60 s.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Without progress of a body in either direction towards an endpoint.

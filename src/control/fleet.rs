@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::bounded;
+use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::base::prng::Prng;
 use crate::io::SocketOptions;
 use crate::io::uring::{Driver, RingBell, bind};
 use crate::observe::access_log;
@@ -21,6 +23,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::observe::LogTarget as TargetSpec;
 
 use super::cores;
+use super::health::{Board, Checker};
 
 /// How long a shard may take to answer a letter before it counts as stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -118,6 +121,20 @@ impl Fleet {
             answers.recv_deadline(deadline).map_err(|_| "a shard did not answer".to_owned())?;
         }
         Ok(())
+    }
+
+    /// Starts the active checks of endpoints.
+    pub(super) fn check_health(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        notices: Notices,
+        board: Board,
+    ) -> std::io::Result<Checker> {
+        let mut seed = [0; 8];
+        // Chance is for jitter here: without it, endpoints are checked in step, and that is all.
+        let _ = SystemRandom::new().fill(&mut seed);
+        let prng = Prng::new(u64::from_le_bytes(seed));
+        Checker::start(snapshot, Arc::clone(&self.postboxes), notices, board, prng)
     }
 
     pub(super) fn drain(&self, grace: Grace) {

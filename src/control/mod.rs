@@ -4,9 +4,11 @@
 //! reads the configuration again, SIGTERM finishes and stops. Nothing here is on the request path.
 
 pub mod admin;
+mod clock;
 pub mod cores;
 pub mod driver;
 mod fleet;
+mod health;
 mod state;
 
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::diff::restart_keys;
 
 use fleet::Fleet;
+use health::Checker;
 pub use state::State;
 
 /// Makes snapshots: the configuration as it is now, under the generation number that is given.
@@ -45,6 +48,7 @@ const LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// A gateway that serves.
 pub struct Gateway {
     fleet: Fleet,
+    checker: Checker,
     state: Arc<State>,
     load: Load,
     asks: Receiver<Ask>,
@@ -69,8 +73,12 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     if let Some(stats) = fleet.log_stats() {
         state.set_log(stats);
     }
+    let checker = fleet
+        .check_health(&snapshot, notices.clone(), state.board())
+        .map_err(|error| format!("no thread for health checks: {error}"))?;
     let (asker, asks) = unbounded();
-    let gateway = Gateway { fleet, state: Arc::new(state), load, asks, asker, notices };
+    let state = Arc::new(state);
+    let gateway = Gateway { fleet, checker, state, load, asks, asker, notices };
     gateway.start_admin(&snapshot)?;
     Ok(gateway)
 }
@@ -145,6 +153,7 @@ impl Gateway {
         match loaded.and_then(|snapshot| self.fleet.publish(&snapshot).map(|()| snapshot)) {
             Ok(snapshot) => {
                 let waiting = restart_keys(&running, &snapshot);
+                self.checker.follow(&snapshot);
                 self.state.publish(snapshot);
                 let mut told = notice(Severity::Info, "reload", "the configuration was reloaded")
                     .with("generation", generation.to_string())

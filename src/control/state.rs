@@ -17,6 +17,8 @@ use crate::proxy::reason;
 use crate::proxy::tables::Labels;
 use crate::snapshot::Snapshot;
 
+use super::health::Board;
+
 /// The state of the process, off the shards.
 pub struct State {
     driver: Driver,
@@ -26,6 +28,7 @@ pub struct State {
     log: OnceLock<Arc<LogStats>>,
     admin: OnceLock<SocketAddr>,
     draining: AtomicBool,
+    board: Board,
     inner: Mutex<Inner>,
 }
 
@@ -61,6 +64,7 @@ impl State {
             log: OnceLock::new(),
             admin: OnceLock::new(),
             draining: AtomicBool::new(false),
+            board: Board::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -90,6 +94,11 @@ impl State {
 
     pub(super) fn set_log(&self, stats: Arc<LogStats>) {
         let _ = self.log.set(stats);
+    }
+
+    /// Where the states of endpoints are written that are checked.
+    pub(super) fn board(&self) -> Board {
+        self.board.clone()
     }
 
     /// Takes in what the shards have measured.
@@ -122,11 +131,13 @@ impl State {
         let inner = self.inner();
         let process = ProcessStats::read().ok();
         let mut page = String::new();
+        let endpoints = self.board.rows();
         let view = View {
             shards: &self.readers,
             latency: &inner.latency,
             routes: &inner.labels.routes,
             upstreams: &inner.labels.upstreams,
+            endpoints: &endpoints,
             reasons: &self.reasons,
             log: self.log.get().map(|stats| &**stats),
             notices: &self.notices,

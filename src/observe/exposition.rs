@@ -32,6 +32,8 @@ pub struct View<'a> {
     pub routes: &'a Names,
     /// Names of the upstreams.
     pub upstreams: &'a Names,
+    /// Endpoints that are checked: their upstream, their address, and whether they are used.
+    pub endpoints: &'a [(String, String, bool)],
     /// Labels of the reasons for our own answers, by place. An empty one is left out.
     pub reasons: &'a [&'a str],
     /// The log thread, if there is one.
@@ -74,6 +76,7 @@ pub fn render(out: &mut String, view: &View<'_>) {
         page.head(name, "gauge", help);
         page.sample(name, &[], open(view.shards, begun, ended));
     }
+    endpoints(&mut page, view.endpoints);
     per_shard(&mut page, view.shards);
     faults(&mut page, view);
     if let Some(process) = view.process {
@@ -311,6 +314,18 @@ fn total_sizes(shards: &[CountersReader], of: impl Fn(&CountersReader) -> Sizes)
         }
     }
     total
+}
+
+/// What the active checks say. Without any, there is no such metric.
+fn endpoints(page: &mut Page<'_>, endpoints: &[(String, String, bool)]) {
+    let name = "otus_endpoint_healthy";
+    if !endpoints.is_empty() {
+        page.head(name, "gauge", "Whether an endpoint that is checked gets requests.");
+    }
+    for (upstream, endpoint, healthy) in endpoints {
+        let labels = [("upstream", upstream.as_str()), ("endpoint", endpoint.as_str())];
+        page.sample(name, &labels, u64::from(*healthy));
+    }
 }
 
 /// What shows whether the load is spread evenly and whether all shards run the same generation.

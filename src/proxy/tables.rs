@@ -1,6 +1,7 @@
 //! A shard's own copy of a snapshot: what exchanges read, and what of it can be computed once.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::snapshot::gufo::Module;
 use crate::snapshot::transport::Transport;
 use crate::snapshot::upstream::{Endpoint, Protocol, Upstream};
 use crate::upstream::group::Group;
+use crate::upstream::health::Health;
 
 use super::grpc::pool::EndpointPool;
 use super::http::connection::HttpPool;
@@ -129,9 +131,20 @@ impl<I: Io> Tables<I> {
             .cloned()
     }
 
-    fn upstream_of(&self, name: &str) -> Option<&UpstreamTable<I>> {
+    fn upstream_of(&self, name: &str) -> Option<(&Upstream, &UpstreamTable<I>)> {
         let mut specs = self.snapshot.upstreams.iter().zip(&self.upstreams);
-        specs.find(|(spec, _)| spec.name == name).map(|(_, table)| table)
+        specs.find(|(spec, _)| spec.name == name)
+    }
+
+    /// What the active checks say of an endpoint. It may be gone since.
+    pub fn set_health(&self, upstream: &str, address: SocketAddr, health: Health) {
+        let Some((spec, table)) = self.upstream_of(upstream) else { return };
+        let mut group = table.group.borrow_mut();
+        for (number, endpoint) in spec.endpoints.iter().enumerate() {
+            if endpoint.address == address {
+                group.set_health(number, health);
+            }
+        }
     }
 }
 
@@ -156,18 +169,21 @@ fn upstream<I: Io>(
     let identities: Vec<String> = spec.endpoints.iter().map(|e| e.address.to_string()).collect();
     let identities = identities.iter().map(String::as_str);
     let mut group = Group::new(identities, spec.balance, spec.outlier, prng);
-    if let Some(old) = old.and_then(|old| old.upstream_of(&spec.name)) {
+    let old_table = old.and_then(|old| old.upstream_of(&spec.name));
+    if let Some((old_spec, old)) = old_table {
         group.carry_over(&old.group.borrow());
+        // Results of checks that are not made any more would stay for ever.
+        let kind = |spec: &Upstream| spec.health.as_ref().map(|check| check.kind.clone());
+        if kind(old_spec) != kind(spec) {
+            (0..group.len()).for_each(|number| group.set_health(number, Health::Unknown));
+        }
     }
     UpstreamTable {
         label: names.label(&spec.name),
         pools: endpoints(Protocol::Grpc).map(pool).collect(),
         http_pools: endpoints(Protocol::Http1).map(http_pool).collect(),
         group: RefCell::new(group),
-        budget: old
-            .and_then(|old| old.upstream_of(&spec.name))
-            .map(|old| Rc::clone(&old.budget))
-            .unwrap_or_default(),
+        budget: old_table.map(|(_, old)| Rc::clone(&old.budget)).unwrap_or_default(),
         next: Cell::new(0),
     }
 }

@@ -1,5 +1,6 @@
 //! Letters from control to a shard.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crossbeam::channel::Sender;
@@ -9,6 +10,7 @@ use crate::base::limits;
 use crate::io::Bell;
 use crate::observe::latency::Batch;
 use crate::snapshot::Snapshot;
+use crate::upstream::health::Health;
 
 use super::Grace;
 
@@ -26,11 +28,27 @@ pub enum Letter {
         /// Told the latencies.
         done: Sender<Batch>,
     },
+    /// The active checks found that endpoints are in another state.
+    Health {
+        /// Which, and in what state.
+        changes: Vec<HealthChange>,
+    },
     /// Stop: finish what is in flight.
     Drain {
         /// How long to wait for it.
         grace: Grace,
     },
+}
+
+/// The new state of an endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HealthChange {
+    /// The name of its upstream.
+    pub upstream: String,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether it is used.
+    pub health: Health,
 }
 
 /// The shard's end.

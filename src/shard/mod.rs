@@ -61,6 +61,11 @@ pub async fn run<I: Io>(
                     cx.count_panics();
                     let _ = done.send(cx.latency.borrow_mut().take());
                 }
+                Letter::Health { changes } => {
+                    for change in changes {
+                        cx.tables().set_health(&change.upstream, change.address, change.health);
+                    }
+                }
                 Letter::Drain { grace } if !draining => {
                     draining = true;
                     let (done, cut_off) = (Rc::clone(&drained), Rc::clone(&cut_off));

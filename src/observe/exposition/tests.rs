@@ -11,6 +11,7 @@ struct World {
     totals: Totals,
     routes: Names,
     upstreams: Names,
+    endpoints: Vec<(String, String, bool)>,
     notices: Notices,
     process: ProcessStats,
 }
@@ -23,6 +24,7 @@ impl World {
             totals: Totals::new(),
             routes: Names::new(),
             upstreams: Names::new(),
+            endpoints: Vec::new(),
             notices: Notices::new(),
             process: ProcessStats { cpu: Duration::from_millis(3010), ..Default::default() },
         }
@@ -47,6 +49,7 @@ impl World {
             latency: &self.totals,
             routes: &self.routes,
             upstreams: &self.upstreams,
+            endpoints: &self.endpoints,
             reasons: &["route_not_found", "", "head_too_large"],
             log: None,
             notices: &self.notices,

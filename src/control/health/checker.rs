@@ -1,0 +1,242 @@
+//! The thread that has endpoints checked, and tells of what changed.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+
+use crate::base::limits::HEALTH_CHECKS_MAX;
+use crate::base::prng::Prng;
+use crate::base::time::Instant;
+use crate::io::uring::RingBell;
+use crate::observe::notice::{Notices, Severity};
+use crate::shard::mailbox::{HealthChange, Letter, Postbox};
+use crate::snapshot::Snapshot;
+use crate::upstream::health::Health;
+
+use super::super::clock::Clock;
+use super::super::notice;
+use super::probe;
+use super::schedule::{Key, Schedule, Target};
+
+/// Before a letter is posted again to a shard whose mailbox was full.
+const POST_AGAIN: Duration = Duration::from_millis(100);
+/// Of a thread that waits for one endpoint.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// What is known of the endpoints that are checked: for the metrics page.
+#[derive(Clone, Debug, Default)]
+pub(in crate::control) struct Board(Arc<Mutex<BTreeMap<Key, Health>>>);
+
+impl Board {
+    /// Each endpoint, and whether it is used.
+    pub(in crate::control) fn rows(&self) -> Vec<(String, String, bool)> {
+        let row = |(key, health): (&Key, &Health)| {
+            (key.0.clone(), key.1.to_string(), health.is_usable())
+        };
+        self.lock().iter().map(row).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Health>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Event {
+    /// Shards run this generation now.
+    Follow(Arc<Snapshot>),
+    /// A check ended; the fault that it found.
+    Ended { target: Arc<Target>, fault: Option<String> },
+    Stop,
+}
+
+/// A check to run, and until when.
+type Job = (Arc<Target>, Duration);
+
+/// The checks of a gateway. Dropping it ends them.
+pub(in crate::control) struct Checker {
+    events: Sender<Event>,
+}
+
+impl Checker {
+    /// Starts checking the endpoints of this generation.
+    pub(in crate::control) fn start(
+        snapshot: &Arc<Snapshot>,
+        postboxes: Arc<Vec<Postbox<RingBell>>>,
+        notices: Notices,
+        board: Board,
+        prng: Prng,
+    ) -> std::io::Result<Self> {
+        let (events, inbox) = unbounded();
+        let unsent = postboxes.iter().map(|_| BTreeMap::new()).collect();
+        let crew = Crew::new(events.clone());
+        let schedule = Schedule::new(prng);
+        let clock = Clock::new();
+        let mut thread = Thread { clock, schedule, crew, postboxes, unsent, notices, board };
+        thread.follow(snapshot);
+        let run = move || thread.run(&inbox);
+        std::thread::Builder::new().name("otus-health".to_owned()).spawn(run)?;
+        Ok(Checker { events })
+    }
+
+    /// The shards run this generation now.
+    pub(in crate::control) fn follow(&self, snapshot: &Arc<Snapshot>) {
+        let _ = self.events.send(Event::Follow(Arc::clone(snapshot)));
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        let _ = self.events.send(Event::Stop);
+    }
+}
+
+struct Thread {
+    clock: Clock,
+    schedule: Schedule,
+    crew: Crew,
+    postboxes: Arc<Vec<Postbox<RingBell>>>,
+    /// What each shard has not been told yet.
+    unsent: Vec<BTreeMap<Key, Health>>,
+    notices: Notices,
+    board: Board,
+}
+
+impl Thread {
+    fn run(&mut self, inbox: &Receiver<Event>) {
+        loop {
+            let now = self.clock.now();
+            for (target, deadline) in self.schedule.begin(self.crew.room(), now) {
+                self.crew.give((target, deadline - now));
+            }
+            let mut wait = if self.crew.room() == 0 {
+                Instant::NEVER
+            } else {
+                self.schedule.next_due()
+            };
+            if !self.post() {
+                wait = wait.min(now + POST_AGAIN);
+            }
+            match inbox.recv_timeout(wait - now) {
+                Ok(Event::Follow(snapshot)) => self.follow(&snapshot),
+                Ok(Event::Ended { target, fault }) => self.ended(&target, fault),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn follow(&mut self, snapshot: &Snapshot) {
+        self.schedule.follow(snapshot, self.clock.now());
+        let states = self.schedule.states();
+        for unsent in &mut self.unsent {
+            unsent.retain(|key, _| states.contains_key(key));
+        }
+        *self.board.lock() = states;
+    }
+
+    fn ended(&mut self, target: &Target, fault: Option<String>) {
+        self.crew.running -= 1;
+        let now = self.clock.now();
+        let Some((before, after)) = self.schedule.ended(target, fault.is_none(), now) else {
+            return;
+        };
+        for unsent in &mut self.unsent {
+            unsent.insert(target.key.clone(), after);
+        }
+        self.board.lock().insert(target.key.clone(), after);
+        let (name, address) = &target.key;
+        let told = match (before, after) {
+            (_, Health::Down) => {
+                let why = fault.unwrap_or_default();
+                let text = format!("{address} of {name} is not used: {why}");
+                notice(Severity::Warn, "endpoint_down", text)
+            }
+            (Health::Down, _) => {
+                let text = format!("{address} of {name} is well again");
+                notice(Severity::Info, "endpoint_up", text)
+            }
+            _ => return,
+        };
+        let told = told.with("otus.upstream", name).with("otus.endpoint", address.to_string());
+        self.notices.tell(told);
+    }
+
+    /// Tells each shard what it does not know yet; false if a mailbox is full.
+    fn post(&mut self) -> bool {
+        let mut all = true;
+        for (postbox, unsent) in self.postboxes.iter().zip(&mut self.unsent) {
+            if unsent.is_empty() {
+                continue;
+            }
+            let change = |(key, health): (&Key, &Health)| HealthChange {
+                upstream: key.0.clone(),
+                address: key.1,
+                health: *health,
+            };
+            let changes = unsent.iter().map(change).collect();
+            if postbox.post(Letter::Health { changes }).is_ok() {
+                unsent.clear();
+            } else {
+                all = false;
+            }
+        }
+        all
+    }
+}
+
+/// Threads that each wait for one endpoint; as many as were ever needed at once, within a bound.
+struct Crew {
+    jobs: Sender<Job>,
+    queue: Receiver<Job>,
+    events: Sender<Event>,
+    running: usize,
+    threads: usize,
+}
+
+impl Crew {
+    fn new(events: Sender<Event>) -> Self {
+        let (jobs, queue) = bounded(HEALTH_CHECKS_MAX);
+        Crew { jobs, queue, events, running: 0, threads: 0 }
+    }
+
+    /// How many more checks may begin.
+    fn room(&self) -> usize {
+        HEALTH_CHECKS_MAX.saturating_sub(self.running)
+    }
+
+    fn give(&mut self, job: Job) {
+        self.running += 1;
+        if self.running > self.threads && self.hire().is_ok() {
+            self.threads += 1;
+        }
+        let fault = match (self.threads, self.jobs.try_send(job)) {
+            (1.., Ok(())) => return,
+            (0, Ok(())) => match self.queue.try_recv() {
+                Ok(job) => job,
+                Err(_) => return,
+            },
+            (_, Err(refused)) => refused.into_inner(),
+        };
+        // Not one thread can be had: the check counts as failed, and comes again.
+        let fault_text = Some("no thread to check it".to_owned());
+        let _ = self.events.send(Event::Ended { target: fault.0, fault: fault_text });
+    }
+
+    fn hire(&self) -> std::io::Result<()> {
+        let (queue, events) = (self.queue.clone(), self.events.clone());
+        let work = move || {
+            while let Ok((target, patience)) = queue.recv() {
+                let run = AssertUnwindSafe(|| probe::run(&target, patience));
+                let result = catch_unwind(run).unwrap_or_else(|_| Err("the check broke".into()));
+                if events.send(Event::Ended { target, fault: result.err() }).is_err() {
+                    return;
+                }
+            }
+        };
+        let builder = std::thread::Builder::new().name("otus-check".to_owned());
+        builder.stack_size(STACK_BYTES).spawn(work).map(|_| ())
+    }
+}
