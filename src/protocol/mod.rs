@@ -4,4 +4,5 @@ pub mod grpc;
 pub mod h1;
 pub mod h2;
 pub mod multipart;
+pub mod proxy_protocol;
 pub mod websocket;
