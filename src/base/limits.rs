@@ -136,6 +136,20 @@ pub const ROUTE_STRING_BYTES_MAX: usize = 1024;
 pub const ENDPOINTS_MAX: usize = 256;
 /// Endpoints that are asked at once whether they are well.
 pub const HEALTH_CHECKS_MAX: usize = 32;
+/// Names that are asked for at once.
+pub const DNS_QUESTIONS_MAX: usize = 16;
+/// How long one name server may take.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often all name servers are asked.
+pub const DNS_ATTEMPTS: u32 = 2;
+/// An address is used for at least so long: a name server is not asked for each request.
+pub const DNS_MIN_TTL: Duration = Duration::from_secs(5);
+/// An address is used for at most so long before it is asked for again.
+pub const DNS_MAX_TTL: Duration = Duration::from_mins(5);
+/// A name that is said not to exist keeps its addresses for so long.
+pub const DNS_KEEP_GONE: Duration = Duration::from_mins(1);
+/// How long a start or a reload waits for names that it brings.
+pub const DNS_START_WAIT: Duration = Duration::from_secs(1);
 /// Between a request that was sent whole and the first byte of its answer. nginx waits 60 s.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Without progress of a body in either direction towards an endpoint.

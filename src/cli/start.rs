@@ -57,7 +57,7 @@ fn loader(path: PathBuf) -> Load {
         };
         let source = Source::read(&path).map_err(text)?;
         let (config, mut notes) = load(source).map_err(text)?;
-        let (snapshot, more) = config.compile(generation, &source::resolve).map_err(text)?;
+        let (snapshot, more) = config.compile(generation, &source::leave).map_err(text)?;
         notes.extend(more);
         for note in notes {
             eprintln!("{}", note.line());

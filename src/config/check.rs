@@ -30,6 +30,7 @@ pub(super) fn check(
     checker.microservices();
     checker.routes();
     checker.proxying();
+    checker.config.check_dns(checker.findings);
     checker.not_built();
 }
 
@@ -103,6 +104,12 @@ impl Checker<'_> {
     }
 
     fn server(&mut self) {
+        let proxied = self.config.text("server.proxy_protocol").as_deref() == Some("required");
+        if proxied && self.config.cidrs("server.trusted_peers").is_empty() {
+            let message = "`proxy_protocol = \"required\"`, and nobody is in `trusted_peers`";
+            let way_out = "write trusted_peers = [\"10.0.0.0/8\"]: those that send the header";
+            self.find(Code::Contradiction, "server.proxy_protocol", message, way_out);
+        }
         let bases = self.config.paths("server.api_bases");
         let unique: BTreeSet<_> = bases.iter().collect();
         if bases.is_empty() || unique.len() != bases.len() || bases.iter().any(|base| base == "/") {

@@ -11,6 +11,7 @@ use crate::route::pattern::PathPattern;
 use crate::route::rewrite::Rewrite;
 use crate::route::rule::Rule;
 use crate::snapshot::Snapshot;
+use crate::snapshot::dns::Origin;
 use crate::snapshot::gufo::{
     ApiBase, Gufo, Module, Rate, SecurityMode, Upload, UploadRoute, default_headers, dialect,
     end_marker, version_text,
@@ -23,7 +24,8 @@ use crate::snapshot::timeouts::Timeouts;
 use crate::snapshot::transport::Transport;
 use crate::snapshot::upstream::{Endpoint, Pool, Retry, Upstream, UpstreamId};
 
-/// Gives the addresses of a host name with this port.
+/// Gives the addresses of a host name with this port. None: they are found later, and nothing is
+/// wrong about that.
 pub type Resolve<'a> = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + 'a;
 
 impl Config {
@@ -50,6 +52,7 @@ impl Config {
             routes: self.routes(&gufo, &upstreams),
             gufo,
             upstreams,
+            dns: self.dns(),
             observe: Observe { access_log: self.log("server.access_log") },
         };
         match Faults::sift(findings) {
@@ -75,6 +78,7 @@ impl Config {
             upload_grace: self.duration("server.upload_grace"),
             metrics_token: self.secret("server.metrics_token").filter(|token| !token.is_empty()),
             trusted_peers: self.cidrs("server.trusted_peers"),
+            proxy_protocol: self.text("server.proxy_protocol").as_deref() == Some("required"),
         }
     }
 
@@ -177,7 +181,7 @@ impl Config {
             let addresses = resolver.addresses(&host, port).unwrap_or_else(|error| {
                 if told.insert((host.clone(), port)) {
                     let message = format!("the host \"{host}\" does not resolve now: {error}");
-                    let way_out = "calls are answered as unavailable until a reload finds it";
+                    let way_out = "calls are answered as unavailable until it does";
                     findings.push(self.finding(Code::Unresolved, &host_key, &message, way_out));
                 }
                 Vec::new()
@@ -185,7 +189,11 @@ impl Config {
             let endpoint = |address: SocketAddr| Endpoint { host: host.clone(), address };
             let endpoints = addresses.into_iter().map(endpoint).collect();
             let id = UpstreamId::at(upstreams.len());
-            upstreams.push(self.upstream(&name, &table, endpoints));
+            let mut upstream = self.upstream(&name, &table, endpoints);
+            if host.parse::<IpAddr>().is_err() {
+                upstream.origins = vec![Origin::Host { name: host, port }];
+            }
+            upstreams.push(upstream);
             modules.push(self.module(&name, &table, id));
         }
         (modules, upstreams)
@@ -278,9 +286,6 @@ fn ask(resolve: &Resolve<'_>, host: &str, port: u16) -> Result<Vec<SocketAddr>, 
     let mut addresses = resolve(host, port).map_err(|error| error.to_string())?;
     let mut seen = BTreeSet::new();
     addresses.retain(|address| seen.insert(*address));
-    if addresses.is_empty() {
-        return Err("no address".to_owned());
-    }
     Ok(addresses)
 }
 

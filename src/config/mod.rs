@@ -15,6 +15,7 @@ pub mod source;
 pub mod values;
 
 mod check;
+mod dns;
 mod document;
 mod dotenv;
 mod routes;

@@ -1,9 +1,12 @@
 //! From `[upstreams.<name>]` tables to upstreams, with what is wrong about them.
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::compile::{Resolver, to_f32};
 use super::fault::{Code, Finding};
 use super::values::Config;
 use crate::base::limits::ENDPOINTS_MAX;
+use crate::snapshot::dns::Origin;
 use crate::snapshot::upstream::{
     Endpoint, HashKey, HealthCheck, HealthKind, HostField, Pool, Protocol, Retry, Upstream,
     UpstreamTimeouts,
@@ -22,8 +25,10 @@ impl Config {
         let way_out = "write endpoints = [\"127.0.0.1:8080\"]";
         let endpoints = self.texts(&key("endpoints"));
         for text in &endpoints {
-            if split_endpoint(text).is_none() {
+            if origin(text).is_none() {
                 let message = format!("`endpoints`: \"{text}\" is no host with a port");
+                let way_out = "write \"10.0.0.1:8080\", \"name:8080\", or the name of SRV \
+                               records: \"_http._tcp.name\"";
                 find(Code::Malformed, &key("endpoints"), &message, way_out);
             }
         }
@@ -38,6 +43,12 @@ impl Config {
         if !matches!(host.as_str(), "client" | "endpoint") && !is_authority(&host) {
             let way_out = "write \"client\", \"endpoint\", or a host such as \"example.com\"";
             find(Code::Malformed, &key("host"), "`host` is no host", way_out);
+        }
+        let (protocol, proxy) = (self.text(&key("protocol")), key("send_proxy_protocol"));
+        if protocol.as_deref() == Some("grpc") && self.text(&proxy).as_deref() == Some("v2") {
+            let message = "`send_proxy_protocol` does not go with `protocol = \"grpc\"`";
+            let way_out = "leave it out: connections of gRPC are shared by clients";
+            find(Code::Contradiction, &proxy, message, way_out);
         }
         let (first, most) = (key("retry.backoff"), key("retry.backoff_max"));
         if self.duration(&first) > self.duration(&most) {
@@ -62,10 +73,12 @@ impl Config {
     ) -> Upstream {
         let key = |key: &str| format!("upstreams.{name}.{key}");
         let text = |name: &str| self.text(&key(name)).unwrap_or_default();
+        let (endpoints, origins) = self.endpoints(&key("endpoints"), resolver, findings);
         Upstream {
             name: name.to_owned(),
             protocol: if text("protocol") == "grpc" { Protocol::Grpc } else { Protocol::Http1 },
-            endpoints: self.endpoints(&key("endpoints"), resolver, findings),
+            endpoints,
+            origins,
             connect_timeout: self.duration(&key("connect_timeout")),
             timeouts: UpstreamTimeouts {
                 first_byte: self.duration(&key("first_byte_timeout")),
@@ -85,6 +98,7 @@ impl Config {
                 ejection_max: self.duration(&key("outlier.ejection_max")),
             },
             health: self.health(name),
+            send_proxy_protocol: text("send_proxy_protocol") == "v2",
             transport: self.transport(&key("transport")),
             pool: Pool {
                 connections_max: self.small(&key("pool.connections")),
@@ -100,37 +114,45 @@ impl Config {
         }
     }
 
+    /// The endpoints that are known now, and what they are resolved from if that can change.
     fn endpoints(
         &self,
         key: &str,
         resolver: &mut Resolver<'_>,
         findings: &mut Vec<Finding>,
-    ) -> Vec<Endpoint> {
+    ) -> (Vec<Endpoint>, Vec<Origin>) {
+        let origins: Vec<_> = self.texts(key).iter().filter_map(|text| origin(text)).collect();
         let mut endpoints: Vec<Endpoint> = Vec::new();
-        for text in self.texts(key) {
-            let Some((host, port)) = split_endpoint(&text) else { continue };
-            match resolver.addresses(host, port) {
-                Ok(addresses) => {
-                    for address in addresses {
-                        let endpoint = Endpoint { host: host.to_owned(), address };
-                        if !endpoints.contains(&endpoint) {
-                            endpoints.push(endpoint);
-                        }
+        let mut add = |endpoint| {
+            if !endpoints.contains(&endpoint) {
+                endpoints.push(endpoint);
+            }
+        };
+        for origin in &origins {
+            match origin {
+                Origin::Address(address) => {
+                    add(Endpoint { host: address.ip().to_string(), address: *address });
+                }
+                Origin::Host { name, port } => match resolver.addresses(name, *port) {
+                    Ok(addresses) => addresses
+                        .into_iter()
+                        .for_each(|address| add(Endpoint { host: name.clone(), address })),
+                    Err(error) => {
+                        let message = format!("the host \"{name}\" does not resolve now: {error}");
+                        let way_out = "requests to it are answered as unavailable until it does";
+                        findings.push(self.finding(Code::Unresolved, key, &message, way_out));
                     }
-                }
-                Err(error) => {
-                    let message = format!("the host \"{host}\" does not resolve now: {error}");
-                    let way_out = "requests to it are answered as unavailable until a reload \
-                                   finds it";
-                    findings.push(self.finding(Code::Unresolved, key, &message, way_out));
-                }
+                },
+                // Found by the resolver of the running gateway.
+                Origin::Service(_) => {}
             }
         }
-        if endpoints.len() > ENDPOINTS_MAX {
+        if endpoints.len() > ENDPOINTS_MAX || origins.len() > ENDPOINTS_MAX {
             let message = format!("an upstream has more than {ENDPOINTS_MAX} endpoints");
             findings.push(self.finding(Code::OutOfRange, key, &message, "write fewer"));
         }
-        endpoints
+        let are_fixed = origins.iter().all(|origin| matches!(origin, Origin::Address(_)));
+        (endpoints, if are_fixed { Vec::new() } else { origins })
     }
 
     fn hash_key(&self, name: &str) -> Option<HashKey> {
@@ -165,6 +187,21 @@ impl Config {
     }
 }
 
+/// An endpoint as it was written: an address or a host with a port, or the name of SRV records,
+/// which begins with the service and the protocol.
+fn origin(text: &str) -> Option<Origin> {
+    let mut labels = text.split('.');
+    let special = |label: Option<&str>| label.is_some_and(|label| label.starts_with('_'));
+    if special(labels.next()) && special(labels.next()) && labels.next().is_some() {
+        return is_host_name(text).then(|| Origin::Service(text.to_owned()));
+    }
+    let (host, port) = split_endpoint(text)?;
+    Some(match host.parse::<IpAddr>() {
+        Ok(ip) => Origin::Address(SocketAddr::new(ip, port)),
+        Err(_) => Origin::Host { name: host.to_owned(), port },
+    })
+}
+
 /// The host and the port of `host:port` or `[::1]:port`.
 fn split_endpoint(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
@@ -189,5 +226,7 @@ fn is_host_name(text: &str) -> bool {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
+    // A dot at the end says that no search list completes the name.
+    let text = text.strip_suffix('.').unwrap_or(text);
     text.len() <= 253 && text.split('.').all(label)
 }

@@ -130,11 +130,7 @@ impl Fleet {
         notices: Notices,
         board: Board,
     ) -> std::io::Result<Checker> {
-        let mut seed = [0; 8];
-        // Chance is for jitter here: without it, endpoints are checked in step, and that is all.
-        let _ = SystemRandom::new().fill(&mut seed);
-        let prng = Prng::new(u64::from_le_bytes(seed));
-        Checker::start(snapshot, Arc::clone(&self.postboxes), notices, board, prng)
+        Checker::start(snapshot, Arc::clone(&self.postboxes), notices, board, prng())
     }
 
     pub(super) fn drain(&self, grace: Grace) {
@@ -173,6 +169,13 @@ impl Fleet {
             log.stop(patience);
         }
     }
+}
+
+/// Chance for control. It is for jitter: without it, things are done in step, and that is all.
+pub(super) fn prng() -> Prng {
+    let mut seed = [0; 8];
+    let _ = SystemRandom::new().fill(&mut seed);
+    Prng::new(u64::from_le_bytes(seed))
 }
 
 fn target(snapshot: &Snapshot) -> LogTarget {

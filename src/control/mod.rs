@@ -6,6 +6,8 @@
 pub mod admin;
 mod clock;
 pub mod cores;
+mod crew;
+mod dns;
 pub mod driver;
 mod fleet;
 mod health;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
+use crate::base::limits::DNS_START_WAIT;
 pub use crate::io::signals::Signal;
 use crate::io::signals::Signals;
 use crate::observe::notice::{Notice, Notices, Severity};
@@ -25,6 +28,7 @@ use crate::shard::Grace;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diff::restart_keys;
 
+use dns::Resolver;
 use fleet::Fleet;
 use health::Checker;
 pub use state::State;
@@ -35,6 +39,8 @@ pub type Load = Box<dyn FnMut(u64) -> Result<Snapshot, String> + Send>;
 /// What control is asked to do.
 enum Ask {
     Reload,
+    /// Names of endpoints have other addresses.
+    Renew,
     Stop,
 }
 
@@ -47,6 +53,7 @@ const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A gateway that serves.
 pub struct Gateway {
+    resolver: Resolver,
     fleet: Fleet,
     checker: Checker,
     state: Arc<State>,
@@ -65,8 +72,15 @@ pub fn block_signals() -> Signals {
 /// Starts a gateway: all or nothing. The error is for the operator.
 pub fn start(mut load: Load) -> Result<Gateway, String> {
     let _ = crate::io::signals::raise_open_files();
-    let snapshot = Arc::new(load(1)?);
+    let mut snapshot = load(1)?;
     let notices = Notices::new();
+    let (asker, asks) = unbounded();
+    let renew = asker.clone();
+    let changed = move || drop(renew.send(Ask::Renew));
+    let resolver = Resolver::start(fleet::prng(), notices.clone(), changed)
+        .map_err(|error| format!("no thread for names: {error}"))?;
+    resolver.follow(&mut snapshot, DNS_START_WAIT);
+    let snapshot = Arc::new(snapshot);
     let driver = driver::choose(snapshot.server.io, &notices)?;
     let fleet = Fleet::start(&snapshot, driver, notices.clone())?;
     let state = State::new(Arc::clone(&snapshot), driver, fleet.readers(), notices.clone());
@@ -76,9 +90,8 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let checker = fleet
         .check_health(&snapshot, notices.clone(), state.board())
         .map_err(|error| format!("no thread for health checks: {error}"))?;
-    let (asker, asks) = unbounded();
     let state = Arc::new(state);
-    let gateway = Gateway { fleet, checker, state, load, asks, asker, notices };
+    let gateway = Gateway { resolver, fleet, checker, state, load, asks, asker, notices };
     gateway.start_admin(&snapshot)?;
     Ok(gateway)
 }
@@ -129,6 +142,7 @@ impl Gateway {
         loop {
             match self.asks.recv_timeout(COLLECT_INTERVAL) {
                 Ok(Ask::Reload) => self.reload(),
+                Ok(Ask::Renew) => self.renew(),
                 Ok(Ask::Stop) => return self.stop(),
                 // What a shard holds is bounded also if nobody reads the metrics.
                 Err(RecvTimeoutError::Timeout) => self.state.collect(&latency()),
@@ -149,7 +163,10 @@ impl Gateway {
         self.fleet.reopen_log();
         let running = self.state.snapshot();
         let generation = running.generation + 1;
-        let loaded = (self.load)(generation).map(Arc::new);
+        let loaded = (self.load)(generation).map(|mut snapshot| {
+            self.resolver.follow(&mut snapshot, DNS_START_WAIT);
+            Arc::new(snapshot)
+        });
         match loaded.and_then(|snapshot| self.fleet.publish(&snapshot).map(|()| snapshot)) {
             Ok(snapshot) => {
                 let waiting = restart_keys(&running, &snapshot);
@@ -164,9 +181,38 @@ impl Gateway {
                 self.notices.tell(told);
             }
             Err(fault) => {
+                self.resolver.follow(&mut Snapshot::clone(&running), Duration::ZERO);
                 self.state.reload_failed();
                 let stays = format!("generation {} stays: {fault}", running.generation);
                 self.notices.tell(notice(Severity::Error, "reload_rejected", stays));
+            }
+        }
+    }
+
+    /// The same configuration with the endpoints that its names have now.
+    fn renew(&mut self) {
+        let running = self.state.snapshot();
+        let mut upstreams = running.upstreams.clone();
+        if !self.resolver.fill(&mut upstreams) {
+            return; // The generation that runs has them already.
+        }
+        let generation = running.generation + 1;
+        let snapshot = Arc::new(Snapshot { generation, upstreams, ..Snapshot::clone(&running) });
+        let counts = running.upstreams.iter().zip(&snapshot.upstreams);
+        let changed = counts.filter(|(old, new)| old.endpoints != new.endpoints);
+        let changed: Vec<_> =
+            changed.map(|(_, new)| format!("{} has {}", new.name, new.endpoints.len())).collect();
+        match self.fleet.publish(&snapshot) {
+            Ok(()) => {
+                let text = format!("names have other addresses: {}", changed.join(", "));
+                let told = notice(Severity::Info, "endpoints", text);
+                self.notices.tell(told.with("generation", generation.to_string()));
+                self.checker.follow(&snapshot);
+                self.state.renew(snapshot);
+            }
+            Err(fault) => {
+                let text = format!("generation {} stays: {fault}", running.generation);
+                self.notices.tell(notice(Severity::Error, "endpoints_rejected", text));
             }
         }
     }

@@ -117,6 +117,11 @@ impl State {
         inner.reload_time = unix_now();
     }
 
+    /// The endpoints are others, and the configuration is not.
+    pub(super) fn renew(&self, snapshot: Arc<Snapshot>) {
+        self.inner().snapshot = snapshot;
+    }
+
     pub(super) fn reload_failed(&self) {
         self.inner().reload_successful = false;
     }

@@ -6,6 +6,7 @@
 
 pub mod cidr;
 pub mod diff;
+pub mod dns;
 pub mod gufo;
 pub mod limits;
 pub mod observe;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub gufo: gufo::Gufo,
     /// Where requests go. The index is the [`UpstreamId`](upstream::UpstreamId).
     pub upstreams: Vec<upstream::Upstream>,
+    /// How host names of endpoints are resolved.
+    pub dns: dns::Dns,
     /// Which requests go there, and what is done with the others.
     pub routes: route::Routes,
     /// What is told about the traffic.
@@ -53,6 +56,7 @@ impl Snapshot {
             limits: limits::Limits::default(),
             gufo: gufo::Gufo::default(),
             upstreams: Vec::new(),
+            dns: dns::Dns::default(),
             routes: route::Routes::default(),
             observe: observe::Observe::default(),
         }

@@ -27,6 +27,8 @@ pub struct Server {
     pub metrics_token: Option<Secret>,
     /// Peers whose forwarding fields are believed. Empty: nobody's.
     pub trusted_peers: Vec<Cidr>,
+    /// Whether every connection begins with a header of the PROXY protocol, from trusted peers.
+    pub proxy_protocol: bool,
 }
 
 /// An address that clients connect to.
@@ -90,6 +92,7 @@ impl Default for Server {
             upload_grace: limits::UPLOAD_GRACE,
             metrics_token: None,
             trusted_peers: Vec::new(),
+            proxy_protocol: false,
         }
     }
 }

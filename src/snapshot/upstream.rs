@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::dns::Origin;
 use super::transport::Transport;
 use crate::base::limits;
 use crate::upstream::balance::Balance;
@@ -36,6 +37,8 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// Its addresses. Empty while its name does not resolve: calls are answered as unavailable.
     pub endpoints: Vec<Endpoint>,
+    /// What its endpoints are resolved from, if there are names among them; else empty.
+    pub origins: Vec<Origin>,
     /// From the start of a connection until it can carry calls.
     pub connect_timeout: Duration,
     /// How long its endpoints may take, where a route says nothing else. HTTP only.
@@ -50,6 +53,9 @@ pub struct Upstream {
     pub outlier: OutlierRule,
     /// How endpoints are checked; `None`: only by the requests that they get.
     pub health: Option<HealthCheck>,
+    /// Whether endpoints are told of the client by the PROXY protocol, version 2. HTTP only; each
+    /// connection then carries one exchange.
+    pub send_proxy_protocol: bool,
     /// Socket options of its connections.
     pub transport: Transport,
     /// How many connections are kept, and for how long.
@@ -83,6 +89,7 @@ impl Upstream {
             name: name.to_owned(),
             protocol,
             endpoints: addresses.iter().map(endpoint).collect(),
+            origins: Vec::new(),
             connect_timeout: limits::CONNECT_TIMEOUT,
             timeouts: UpstreamTimeouts::default(),
             balance: Balance::default(),
@@ -90,6 +97,7 @@ impl Upstream {
             host: HostField::default(),
             outlier: OutlierRule::default(),
             health: None,
+            send_proxy_protocol: false,
             transport: Transport::upstream(),
             pool: Pool::default(),
             retry: Retry::default(),

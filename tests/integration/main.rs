@@ -20,6 +20,8 @@ mod calls;
 mod clients_that_leave;
 mod connections;
 mod early_answers;
+mod endpoint_health;
+mod endpoint_names;
 mod hostile_clients;
 mod http;
 mod lifecycle;

@@ -8,8 +8,10 @@
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod data;
+pub(crate) mod dns;
 pub(crate) mod gateway;
 pub(crate) mod journal;
+pub(crate) mod plain;
 pub(crate) mod proxy;
 pub(crate) mod rude;
 pub(crate) mod service;

@@ -13,6 +13,7 @@ use crate::message::path::PathPolicy;
 use crate::route::rule::{Facts, Headers};
 use crate::route::select::Scratch;
 use crate::snapshot::Snapshot;
+use crate::snapshot::dns::{Dns, Family, Origin};
 use crate::snapshot::upstream::{HashKey, HealthKind, HostField, Protocol};
 use crate::upstream::balance::Balance;
 
@@ -272,4 +273,53 @@ fn ten_thousand_routes_are_read_in_their_order() {
     let snapshot = compiled(&text);
     let ids: Vec<_> = snapshot.routes.list().iter().map(|route| route.id.clone()).collect();
     assert!(ids.iter().enumerate().all(|(number, id)| *id == format!("r{number}")));
+}
+
+#[test]
+fn names_are_resolved_later_and_services_have_no_port() {
+    let endpoints = "\"10.0.0.1:1\", \"two:2\", \"_a._tcp.x\", \"x.y.:3\"";
+    let text = format!("upstreams.a.endpoints = [{endpoints}]");
+    let (config, _) = load(source(&text)).unwrap();
+    let leave = crate::config::source::leave;
+    let (snapshot, notes) = config.compile(1, &leave).unwrap();
+    assert!(notes.is_empty(), "{notes:?}");
+    let host = |name: &str, port| Origin::Host { name: name.to_owned(), port };
+    let address = "10.0.0.1:1".parse().unwrap();
+    let service = Origin::Service("_a._tcp.x".to_owned());
+    let want = [Origin::Address(address), host("two", 2), service, host("x.y.", 3)];
+    assert_eq!(snapshot.upstreams[0].origins, want);
+    let known: Vec<_> = snapshot.upstreams[0].endpoints.iter().map(|e| e.address).collect();
+    assert_eq!(known, [address]);
+}
+
+#[test]
+fn rules_for_names_and_for_proxies_are_read() {
+    let snapshot = compiled(
+        "server.proxy_protocol = \"required\"\nserver.trusted_peers = [\"10.0.0.0/8\"]\n\
+         upstreams.a = { endpoints = [\"127.0.0.1:1\"], send_proxy_protocol = \"v2\" }\n\
+         dns = { servers = [\"10.0.0.2\", \"[::1]:5353\"], family = \"ipv4\", min_ttl = \"1s\" }\n",
+    );
+    assert!(snapshot.server.proxy_protocol && snapshot.upstreams[0].send_proxy_protocol);
+    let servers = ["10.0.0.2:53", "[::1]:5353"].map(|text| text.parse().unwrap());
+    let min_ttl = Duration::from_secs(1);
+    let family = Family::Ipv4;
+    let want = Dns { servers: servers.to_vec(), family, min_ttl, ..Dns::default() };
+    assert_eq!(snapshot.dns, want, "what is not written is as in code");
+    for (text, want) in [
+        ("dns.servers = [\"ns.x\"]", "1:15: error[OT0106]: `servers`: \"ns.x\" is no address"),
+        ("dns.min_ttl = \"1h\"", "1:15: error[OT0203]: `min_ttl` is longer than `max_ttl`"),
+        ("upstreams.a.endpoints = [\"_a._tcp.x:1\", \"_a\"]", "\"_a\" is no host with a port"),
+        (
+            "server.proxy_protocol = \"required\"",
+            "1:25: error[OT0203]: `proxy_protocol = \"required\"`, and nobody is in",
+        ),
+        (
+            "upstreams.a = { endpoints = [\"h:1\"], protocol = \"grpc\", \
+             send_proxy_protocol = \"v2\" }",
+            "`send_proxy_protocol` does not go with",
+        ),
+    ] {
+        let faults = load(source(text)).expect_err(text).to_string();
+        assert!(faults.contains(want), "{faults}");
+    }
 }

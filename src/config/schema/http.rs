@@ -71,8 +71,8 @@ pub const ROUTE: &[Key] = &[
 pub const UPSTREAMS: &[Key] = &[
     open(
         "upstreams.*.endpoints",
-        Kind::Texts("endpoints: `\"10.0.0.1:8080\"`, `\"name:80\"`"),
-        "hosts with ports that serve the same; required",
+        Kind::Texts("endpoints: `\"10.0.0.1:8080\"`, `\"name:80\"`, `\"_http._tcp.name\"`"),
+        "hosts with ports that serve the same, or names of SRV records; required",
     ),
     live(
         "upstreams.*.protocol",
@@ -145,10 +145,21 @@ pub const UPSTREAMS: &[Key] = &[
         "",
         "the service that `grpc` asks about; none: the server as a whole",
     ),
-    live("upstreams.*.health.interval", between(100, DAY), "5s", "from check to check; a tenth is left to chance"),
+    live(
+        "upstreams.*.health.interval",
+        between(100, DAY),
+        "5s",
+        "from check to check; a tenth is left to chance",
+    ),
     live("upstreams.*.health.timeout", between(1, 300), "2s", "a check that takes longer failed"),
     live("upstreams.*.health.rise", Kind::Integer(1, 100), "2", "checks until it is used again"),
     live("upstreams.*.health.fall", Kind::Integer(1, 100), "3", "checks until it is not used"),
+    live(
+        "upstreams.*.send_proxy_protocol",
+        Kind::Choice(&["off", "v2"]),
+        "off",
+        "tells endpoints of the client; each connection then carries one request",
+    ),
     live("upstreams.*.transport.congestion", Kind::Congestion, "system", "congestion control"),
     live(
         "upstreams.*.transport.not_sent_lowat",
@@ -159,4 +170,30 @@ pub const UPSTREAMS: &[Key] = &[
     live("upstreams.*.transport.receive_buffer", SYSTEM_SIZE, "system", "`SO_RCVBUF`"),
     live("upstreams.*.transport.send_buffer", SYSTEM_SIZE, "system", "`SO_SNDBUF`"),
     live("upstreams.*.transport.nodelay", Kind::Bool, "true", "small writes leave at once"),
+];
+
+/// `[dns]`
+pub const DNS: &[Key] = &[
+    open(
+        "dns.servers",
+        Kind::Texts("name servers: `\"10.0.0.2\"`, `\"127.0.0.1:5353\"`"),
+        "who is asked for names, in this order; none: those of `/etc/resolv.conf`, with its \
+         search list. `/etc/hosts` comes first in any case",
+    ),
+    live(
+        "dns.family",
+        Kind::Choice(&["any", "ipv4", "ipv6"]),
+        "any",
+        "which addresses of a name become endpoints",
+    ),
+    live("dns.timeout", between(10, 60), "2s", "how long one server may take"),
+    live("dns.attempts", Kind::Integer(1, 10), "2", "how often all servers are asked in a row"),
+    live("dns.min_ttl", between(100, DAY), "5s", "an answer is used for at least so long"),
+    live("dns.max_ttl", between(100, DAY), "5m", "an answer is used for at most so long"),
+    live(
+        "dns.keep_gone",
+        between(0, DAY),
+        "1m",
+        "a name that is said not to exist any more keeps its last addresses for so long",
+    ),
 ];

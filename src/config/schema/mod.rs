@@ -21,6 +21,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(otus::MICROSERVICES)
         .chain(http::ROUTE)
         .chain(http::UPSTREAMS)
+        .chain(http::DNS)
         .chain(otus::SETTINGS)
         .chain(gufo::KEYS)
 }

@@ -43,6 +43,13 @@ pub const SERVER: &[Key] = &[
     ),
     live("server.upload_grace", between(0, DAY), "10m", "the same for uploads in flight"),
     live("server.trusted_peers", Kind::Cidrs, "", "peers whose forwarding fields are believed"),
+    live(
+        "server.proxy_protocol",
+        Kind::Choice(&["off", "required"]),
+        "off",
+        "`required`: connections begin with a PROXY header (v1 or v2), and come from \
+         `trusted_peers`; others are closed",
+    ),
     restart("server.access_log", Kind::Log, "stdout", "where the access log goes"),
     live(
         "server.api_bases",

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use crate::base::limits::HEALTH_CHECKS_MAX;
 use crate::base::prng::Prng;
@@ -17,14 +17,13 @@ use crate::snapshot::Snapshot;
 use crate::upstream::health::Health;
 
 use super::super::clock::Clock;
+use super::super::crew::Crew;
 use super::super::notice;
 use super::probe;
 use super::schedule::{Key, Schedule, Target};
 
 /// Before a letter is posted again to a shard whose mailbox was full.
 const POST_AGAIN: Duration = Duration::from_millis(100);
-/// Of a thread that waits for one endpoint.
-const STACK_BYTES: usize = 512 * 1024;
 
 /// What is known of the endpoints that are checked: for the metrics page.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +32,8 @@ pub(in crate::control) struct Board(Arc<Mutex<BTreeMap<Key, Health>>>);
 impl Board {
     /// Each endpoint, and whether it is used.
     pub(in crate::control) fn rows(&self) -> Vec<(String, String, bool)> {
-        let row = |(key, health): (&Key, &Health)| {
-            (key.0.clone(), key.1.to_string(), health.is_usable())
-        };
+        let row =
+            |(key, health): (&Key, &Health)| (key.0.clone(), key.1.to_string(), health.is_usable());
         self.lock().iter().map(row).collect()
     }
 
@@ -48,7 +46,10 @@ enum Event {
     /// Shards run this generation now.
     Follow(Arc<Snapshot>),
     /// A check ended; the fault that it found.
-    Ended { target: Arc<Target>, fault: Option<String> },
+    Ended {
+        target: Arc<Target>,
+        fault: Option<String>,
+    },
     Stop,
 }
 
@@ -71,7 +72,7 @@ impl Checker {
     ) -> std::io::Result<Self> {
         let (events, inbox) = unbounded();
         let unsent = postboxes.iter().map(|_| BTreeMap::new()).collect();
-        let crew = Crew::new(events.clone());
+        let crew = Crew::new("otus-check", HEALTH_CHECKS_MAX, events.clone(), work);
         let schedule = Schedule::new(prng);
         let clock = Clock::new();
         let mut thread = Thread { clock, schedule, crew, postboxes, unsent, notices, board };
@@ -96,7 +97,7 @@ impl Drop for Checker {
 struct Thread {
     clock: Clock,
     schedule: Schedule,
-    crew: Crew,
+    crew: Crew<Job, Event>,
     postboxes: Arc<Vec<Postbox<RingBell>>>,
     /// What each shard has not been told yet.
     unsent: Vec<BTreeMap<Key, Health>>,
@@ -109,13 +110,12 @@ impl Thread {
         loop {
             let now = self.clock.now();
             for (target, deadline) in self.schedule.begin(self.crew.room(), now) {
-                self.crew.give((target, deadline - now));
+                if let Err((target, _)) = self.crew.give((target, deadline - now)) {
+                    self.ended(&target, Some("there is no thread to check it".to_owned()));
+                }
             }
-            let mut wait = if self.crew.room() == 0 {
-                Instant::NEVER
-            } else {
-                self.schedule.next_due()
-            };
+            let mut wait =
+                if self.crew.room() == 0 { Instant::NEVER } else { self.schedule.next_due() };
             if !self.post() {
                 wait = wait.min(now + POST_AGAIN);
             }
@@ -138,7 +138,7 @@ impl Thread {
     }
 
     fn ended(&mut self, target: &Target, fault: Option<String>) {
-        self.crew.running -= 1;
+        self.crew.ended();
         let now = self.clock.now();
         let Some((before, after)) = self.schedule.ended(target, fault.is_none(), now) else {
             return;
@@ -187,56 +187,9 @@ impl Thread {
     }
 }
 
-/// Threads that each wait for one endpoint; as many as were ever needed at once, within a bound.
-struct Crew {
-    jobs: Sender<Job>,
-    queue: Receiver<Job>,
-    events: Sender<Event>,
-    running: usize,
-    threads: usize,
-}
-
-impl Crew {
-    fn new(events: Sender<Event>) -> Self {
-        let (jobs, queue) = bounded(HEALTH_CHECKS_MAX);
-        Crew { jobs, queue, events, running: 0, threads: 0 }
-    }
-
-    /// How many more checks may begin.
-    fn room(&self) -> usize {
-        HEALTH_CHECKS_MAX.saturating_sub(self.running)
-    }
-
-    fn give(&mut self, job: Job) {
-        self.running += 1;
-        if self.running > self.threads && self.hire().is_ok() {
-            self.threads += 1;
-        }
-        let fault = match (self.threads, self.jobs.try_send(job)) {
-            (1.., Ok(())) => return,
-            (0, Ok(())) => match self.queue.try_recv() {
-                Ok(job) => job,
-                Err(_) => return,
-            },
-            (_, Err(refused)) => refused.into_inner(),
-        };
-        // Not one thread can be had: the check counts as failed, and comes again.
-        let fault_text = Some("no thread to check it".to_owned());
-        let _ = self.events.send(Event::Ended { target: fault.0, fault: fault_text });
-    }
-
-    fn hire(&self) -> std::io::Result<()> {
-        let (queue, events) = (self.queue.clone(), self.events.clone());
-        let work = move || {
-            while let Ok((target, patience)) = queue.recv() {
-                let run = AssertUnwindSafe(|| probe::run(&target, patience));
-                let result = catch_unwind(run).unwrap_or_else(|_| Err("the check broke".into()));
-                if events.send(Event::Ended { target, fault: result.err() }).is_err() {
-                    return;
-                }
-            }
-        };
-        let builder = std::thread::Builder::new().name("otus-check".to_owned());
-        builder.stack_size(STACK_BYTES).spawn(work).map(|_| ())
-    }
+/// Runs a check to its end; a panic is a fault of the check.
+fn work((target, patience): Job) -> Event {
+    let run = AssertUnwindSafe(|| probe::run(&target, patience));
+    let result = catch_unwind(run).unwrap_or_else(|_| Err("the check broke".to_owned()));
+    Event::Ended { target, fault: result.err() }
 }
