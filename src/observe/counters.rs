@@ -19,6 +19,8 @@ pub enum Counter {
     ConnectionsClosed,
     /// Connections closed at once because the shard held its maximum.
     ConnectionsRefused,
+    /// Connections closed because their PROXY header was missing, wrong, or not to be believed.
+    ProxyHeadersRefused,
     /// Requests whose head was read.
     RequestsStarted,
     /// Requests that ended, with an answer or without.

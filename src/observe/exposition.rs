@@ -85,11 +85,16 @@ pub fn render(out: &mut String, view: &View<'_>) {
 }
 
 /// Counters that are shown as the sum over all shards.
-const COUNTERS: [(Counter, &str, &str); 23] = [
+const COUNTERS: [(Counter, &str, &str); 24] = [
     (
         Counter::ConnectionsRefused,
         "otus_connections_refused_total",
         "Connections closed at once because the shard held its maximum.",
+    ),
+    (
+        Counter::ProxyHeadersRefused,
+        "otus_proxy_headers_refused_total",
+        "Connections closed because their PROXY header was missing, wrong or from a stranger.",
     ),
     (
         Counter::DownstreamReceivedBytes,

@@ -16,8 +16,7 @@ pub(super) fn address(
     text: &[u8],
 ) -> IpAddr {
     let mut client = peer.ip().to_canonical();
-    let is_trusted = |address: IpAddr| trusted.iter().any(|cidr| cidr.contains(address));
-    if trusted.is_empty() || !is_trusted(client) {
+    if !is_trusted(trusted, client) {
         return client;
     }
     let fields: Vec<&[u8]> = head.values(text, Known::XForwardedFor).collect();
@@ -25,12 +24,18 @@ pub(super) fn address(
         for element in value.rsplit(|byte| *byte == b',') {
             let Some(address) = parse(element) else { return client };
             client = address;
-            if !is_trusted(client) {
+            if !is_trusted(trusted, client) {
                 return client;
             }
         }
     }
     client
+}
+
+/// Whether what this peer says of others is believed.
+pub(super) fn is_trusted(trusted: &[Cidr], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|cidr| cidr.contains(address))
 }
 
 fn parse(element: &[u8]) -> Option<IpAddr> {

@@ -17,6 +17,7 @@ use crate::protocol::h1::request::{HeadLimits, Progress, RequestError, RequestPa
 use super::context::{Context, HeadText, SocketOf};
 use super::exchange;
 use super::linger;
+use super::proxied;
 use super::reason::Reason;
 
 /// What becomes of the connection.
@@ -45,16 +46,17 @@ const WARM_MAX: u32 = 512;
 pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketAddr) {
     cx.counters.count(Counter::ConnectionsAccepted);
     let closed = CountClosed(&cx);
+    let Some((peer, mut early)) = proxied::begin(&cx, &socket, peer).await else { return };
     // A new connection has to say something soon; one that was queued before a drain, at once.
     let mut idle = cx.tables().snapshot.timeouts.head;
     if cx.is_draining() {
         idle = idle.min(LAST_CHANCE);
     }
     loop {
-        if wait(&cx, &socket, cx.io.lately() + idle).await.is_err() {
+        if early.is_none() && wait(&cx, &socket, cx.io.lately() + idle).await.is_err() {
             break;
         }
-        let (after, waited) = Box::pin(busy(&cx, &socket, peer)).await;
+        let (after, waited) = Box::pin(busy(&cx, &socket, peer, early.take())).await;
         match after {
             After::Wait | After::Next(_) => {}
             After::Linger => {
@@ -119,8 +121,9 @@ async fn busy<I: Io>(
     cx: &Rc<Context<I>>,
     socket: &SocketOf<I>,
     peer: SocketAddr,
+    early: Option<Buffer>,
 ) -> (After, Duration) {
-    let mut buffer = cx.buffers.small();
+    let mut buffer = early.unwrap_or_else(|| cx.buffers.small());
     loop {
         let mut head = cx.take_head();
         let started = cx.io.now();

@@ -17,6 +17,7 @@ pub mod grpc;
 mod http;
 mod linger;
 pub mod parked;
+mod proxied;
 pub mod reason;
 mod record;
 mod reply;

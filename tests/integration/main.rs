@@ -27,5 +27,6 @@ mod http;
 mod lifecycle;
 mod panics;
 mod peers_that_fail;
+mod proxy_protocol;
 mod shards;
 mod uploads;

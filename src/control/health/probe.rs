@@ -8,6 +8,7 @@ use crate::message::head::{Method, ResponseHead};
 use crate::protocol::h1::encode;
 use crate::protocol::h1::request::{HeadLimits, Progress};
 use crate::protocol::h1::response::ResponseParser;
+use crate::protocol::proxy_protocol;
 use crate::snapshot::upstream::HealthKind;
 
 use super::grpc;
@@ -26,6 +27,11 @@ const INTERIM_MAX: u32 = 16;
 /// Asks an endpoint whether it is well; if not, says why not.
 pub(super) fn run(target: &Target, patience: Duration) -> Result<(), String> {
     let mut wire = Wire::connect(target, Instant::now() + patience)?;
+    if target.proxied {
+        let mut header = Vec::new();
+        proxy_protocol::encode_v2_local(&mut header);
+        wire.write(&header)?;
+    }
     match &target.kind {
         HealthKind::Tcp => Ok(()),
         HealthKind::Http(path) => http(&mut wire, path, &target.authority),

@@ -21,6 +21,8 @@ pub(super) struct Target {
     pub(super) authority: String,
     pub(super) kind: HealthKind,
     pub(super) rule: HealthRule,
+    /// Whether it expects a PROXY header before anything else.
+    pub(super) proxied: bool,
 }
 
 impl Target {
@@ -34,6 +36,7 @@ impl Target {
             },
             kind: check.kind.clone(),
             rule: check.rule,
+            proxied: upstream.send_proxy_protocol,
         })
     }
 }

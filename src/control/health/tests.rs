@@ -15,7 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn target(address: SocketAddr, kind: HealthKind) -> Target {
     let key = ("api".to_owned(), address);
-    Target { key, authority: "api.test:80".to_owned(), kind, rule: HealthRule::default() }
+    Target {
+        key,
+        authority: "api.test:80".to_owned(),
+        kind,
+        rule: HealthRule::default(),
+        proxied: false,
+    }
 }
 
 /// A peer that serves one connection.

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
 use crate::base::time::Instant;
+use crate::io::buffer::Gather;
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
+use crate::protocol::proxy_protocol;
 use crate::proxy::context::{Context, SocketOf};
 use crate::proxy::reason::Reason;
 use crate::proxy::tables::socket_options;
@@ -65,19 +67,27 @@ impl<I: Io> HttpPool<I> {
         &self,
         cx: &Rc<Context<I>>,
         upstream: &Upstream,
+        client: SocketAddr,
         deadline: Instant,
     ) -> Result<HttpConnection<I>, Reason> {
         let options = socket_options(&upstream.transport);
-        let socket = cx.io.connect(self.address, options, deadline).await.map_err(|error| {
+        let failed = |error| {
             cx.counters.count(Counter::UpstreamConnectFailures);
             match error {
                 IoError::TimedOut => Reason::ConnectTimedOut,
                 IoError::Refused => Reason::ConnectRefused,
                 _ => Reason::ConnectFailed,
             }
-        })?;
+        };
+        let socket = cx.io.connect(self.address, options, deadline).await.map_err(failed)?;
         cx.counters.count(Counter::UpstreamConnectionsOpened);
-        Ok(HttpConnection { socket, is_used: false, cx: Rc::clone(cx) })
+        let connection = HttpConnection { socket, is_used: false, cx: Rc::clone(cx) };
+        if upstream.send_proxy_protocol {
+            let mut out = Gather::new();
+            out.push_with(|own| proxy_protocol::encode_v2(own, client, self.address));
+            connection.socket.write(out, deadline).await.0.map_err(failed)?;
+        }
+        Ok(connection)
     }
 
     /// Keeps a connection for the next exchange.

@@ -1,7 +1,7 @@
 //! Forwarding a request: which endpoint gets it, and which one next if that fails.
 
 use std::cell::Cell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use crate::base::time::Instant;
@@ -169,7 +169,8 @@ impl<'a, I: Io> Attempts<'a, I> {
         drop(flow);
         match answered {
             Ok(delivered) => {
-                if delivered.reusable {
+                // What was said of this client must not count for another.
+                if delivered.reusable && !self.spec.send_proxy_protocol {
                     choice.pool.put(connection, self.spec, exchange.cx.io.now());
                 }
                 Ok(delivered)
@@ -209,11 +210,17 @@ impl<'a, I: Io> Attempts<'a, I> {
         let cx = self.exchange.cx;
         let now = cx.io.now();
         if !choice.fresh
+            && !self.spec.send_proxy_protocol
             && let Some(connection) = choice.pool.take(now)
         {
             return Ok(connection);
         }
-        let connection = choice.pool.connect(cx, self.spec, self.patience.connect(now)).await?;
+        let (peer, client) = (self.exchange.peer, self.exchange.client);
+        // Who is behind another proxy has a port that nobody knows.
+        let is_peer = peer.ip().to_canonical() == client;
+        let client = SocketAddr::new(client, if is_peer { peer.port() } else { 0 });
+        let deadline = self.patience.connect(now);
+        let connection = choice.pool.connect(cx, self.spec, client, deadline).await?;
         record.connect = Some(cx.io.now() - now);
         Ok(connection)
     }
