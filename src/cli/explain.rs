@@ -177,8 +177,11 @@ impl Asked {
             Action::Proxy(id) => {
                 let Some(upstream) = snapshot.upstream(*id) else { return };
                 let scheme = if upstream.protocol == Protocol::Grpc { "grpc" } else { "http" };
-                let endpoints: Vec<_> =
-                    upstream.endpoints.iter().map(Endpoint::authority).collect();
+                let names = upstream.origins.iter().map(ToString::to_string);
+                let mut endpoints: Vec<_> = names.collect();
+                if endpoints.is_empty() {
+                    endpoints.extend(upstream.endpoints.iter().map(Endpoint::authority));
+                }
                 let balance = upstream.balance.name();
                 let what =
                     format!("{} {scheme}://{} {balance}", upstream.name, endpoints.join(","));

@@ -1,5 +1,5 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy before us says of its client, and what we say
-//! to endpoints behind us. (HAProxy, "The PROXY protocol", 2020-03-05.)
+//! to endpoints behind us. ("The PROXY protocol", 2020-03-05.)
 //!
 //! A header comes once, before anything else, and only from peers that are trusted: whoever may
 //! send one may claim any address. [`parse`] is therefore strict, and bounded by

@@ -1,5 +1,6 @@
 //! How host names of endpoints are resolved.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,4 +65,15 @@ pub enum Origin {
     },
     /// A service, whose SRV records name hosts and ports (RFC 2782).
     Service(String),
+}
+
+/// As it is written in a configuration.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Address(address) => write!(f, "{address}"),
+            Origin::Host { name, port } => write!(f, "{name}:{port}"),
+            Origin::Service(name) => f.write_str(name),
+        }
+    }
 }

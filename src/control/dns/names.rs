@@ -58,15 +58,21 @@ pub(super) enum Records {
 }
 
 impl Records {
+    /// Without those that no service has: name servers that block a name answer `0.0.0.0`, which
+    /// would lead to the gateway's own host.
     pub(super) fn addresses(mut list: Vec<IpAddr>) -> Self {
+        list.retain(|ip| !ip.is_unspecified() && !ip.is_multicast());
         list.sort_unstable();
         list.dedup();
         list.truncate(ENDPOINTS_MAX);
         Records::Addresses(list)
     }
 
-    /// Those of the first priority; a lone dot says that there is no such service (RFC 2782).
+    /// Those of the first priority; a lone dot says that there is no such service (RFC 2782). What
+    /// is no host name is left out: it would become the `host` of requests.
     pub(super) fn services(mut list: Vec<Service>) -> Self {
+        let proper = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        list.retain(|own| own.host.bytes().all(proper));
         list.sort_unstable();
         list.dedup();
         let first = list.first().map(|service| service.priority);

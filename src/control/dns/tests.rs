@@ -86,6 +86,10 @@ fn services_of_the_first_priority_are_found() {
     let want = Records::Services(vec![service("a.x", 81), service("b.x", 82)]);
     let got = answer(&bytes, ID, "_http._tcp.x", Kind::Srv);
     assert_eq!(got, Some(Answer::Found(want, seconds(60))));
+    let odd = ["a b", "a\r\nx: y", "a:1"].map(|host| service(host, 80));
+    assert_eq!(Records::services(odd.to_vec()), Records::Services(Vec::new()), "no host names");
+    let blocked = Records::addresses(ips(&["0.0.0.0", "::", "224.0.0.1", "10.0.0.1"]));
+    assert_eq!(blocked, Records::Addresses(ips(&["10.0.0.1"])));
     let none = Records::services(vec![Service { priority: 0, host: String::new(), port: 0 }]);
     assert_eq!(none, Records::Services(Vec::new()), "a lone dot: no such service");
 }

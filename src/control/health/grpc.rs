@@ -60,7 +60,7 @@ pub(super) fn check(wire: &mut Wire, service: &str, authority: &str) -> Result<(
             let ended = step.event.map_or(Ok(None), |e| call.event(&mut engine, e, &input));
             input.drain(..step.consumed.min(input.len()));
             if let Some(outcome) = ended? {
-                return call.judge(outcome);
+                return call.judge(&outcome);
             }
             if step.event.is_none() {
                 break;
@@ -139,7 +139,7 @@ impl Call {
         Ok(())
     }
 
-    fn judge(&self, outcome: Outcome) -> Result<(), String> {
+    fn judge(&self, outcome: &Outcome) -> Result<(), String> {
         if outcome.status != Status::Ok {
             return Err(format!("gRPC status {}", outcome.status.name()));
         }

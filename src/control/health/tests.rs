@@ -54,7 +54,7 @@ fn check_http(answer: &'static [u8], want: Result<(), &str>) {
     for piece in [1, answer.len().max(1)] {
         let target = target(speaker(answer, piece), HealthKind::Http("/up".to_owned()));
         let got = probe::run(&target, PATIENCE);
-        assert_eq!(got.as_ref().map_err(|e| e.as_str()).copied(), want, "in pieces of {piece}");
+        assert_eq!(got.as_ref().map_err(String::as_str).copied(), want, "in pieces of {piece}");
     }
 }
 
@@ -123,7 +123,7 @@ fn grpc_peer(said: Said) -> SocketAddr {
 fn check_grpc(said: Said, want: Result<(), &str>) {
     let target = target(grpc_peer(said), HealthKind::Grpc("a.B".to_owned()));
     let got = probe::run(&target, PATIENCE);
-    assert_eq!(got.as_ref().map_err(|error| error.as_str()).copied(), want);
+    assert_eq!(got.as_ref().map_err(String::as_str).copied(), want);
 }
 
 #[test]
