@@ -121,9 +121,9 @@ async fn busy<I: Io>(
     cx: &Rc<Context<I>>,
     socket: &SocketOf<I>,
     peer: SocketAddr,
-    early: Option<Buffer>,
+    early: proxied::Early,
 ) -> (After, Duration) {
-    let mut buffer = early.unwrap_or_else(|| cx.buffers.small());
+    let mut buffer = early.map_or_else(|| cx.buffers.small(), |early| *early);
     loop {
         let mut head = cx.take_head();
         let started = cx.io.now();
