@@ -150,6 +150,11 @@ impl<I: Io> Context<I> {
     pub fn drain(&self) {
         self.draining.set(true);
         self.parked.cancel_all();
+        for upstream in &self.tables().upstreams {
+            for pool in &upstream.http_pools {
+                pool.close_idle();
+            }
+        }
     }
 
     /// Whether the shard takes no new requests.

@@ -44,13 +44,13 @@ fn check(name: &str, url: &str, headers: &[&str], served: bool, want: &str) {
 fn the_winner_is_told_with_its_upstream_and_timeouts() {
     check(
         "winner",
-        "http://example.com/api/./users/%37?x=y",
+        "http://example.com/api//users/%37?x=y",
         &[],
         true,
         "route      users                    FILE:6
   lost     api                      matches, but its path is a prefix
   lost     other                    only host other.example
-path       /api/./users/%37
+path       /api//users/%37
   normal   /api/users/7
   becomes  /users/7
 policies   path_policy strict

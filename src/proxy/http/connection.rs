@@ -99,7 +99,8 @@ impl<I: Io> HttpPool<I> {
     ) {
         let mut idle = self.idle.borrow_mut();
         let max = usize::try_from(upstream.pool.connections_max).unwrap_or(usize::MAX);
-        if idle.len() >= max {
+        // Kept ones would keep the shard alive after its drain: they know its context.
+        if idle.len() >= max || connection.cx.is_draining() {
             return;
         }
         connection.is_used = true;
@@ -110,6 +111,12 @@ impl<I: Io> HttpPool<I> {
             let wait = upstream.pool.idle / 2;
             cx.upkeep.spawn(&cx.io, sweep(Rc::clone(&cx), Rc::downgrade(self), wait));
         }
+    }
+
+    /// Closes all idle connections.
+    pub(in crate::proxy) fn close_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        drop(idle);
     }
 
     /// Closes what is too old or was closed by the endpoint; true while some are left.

@@ -12,8 +12,14 @@ use crate::proxy::call;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::trace;
 
-/// What `via` says of us (RFC 9110 §7.6.3).
-const VIA: &[u8] = b"1.1 otus";
+/// What `via` says of a message that came in this version, and of us (RFC 9110 §7.6.3).
+const fn via_element(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"1.0 otus",
+        Version::Http11 => b"1.1 otus",
+        Version::Http2 => b"2 otus",
+    }
+}
 
 /// A request head cannot be written: its method or path is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,14 +123,14 @@ fn forwarding<I: Io>(exchange: &Exchange<'_, I>, trusts: bool, out: &mut Vec<u8>
             line(out, b"for=\"[", &[peer_text, b"]\";host=\"", host, b"\";proto=http"]);
         }
     }
-    via(head.values(text, Known::Via), out);
+    via(head.values(text, Known::Via), head.version, out);
     line(out, b"x-request-id: ", &[exchange.request_id.as_bytes()]);
     trace::write(exchange, out);
 }
 
-fn via<'a>(earlier: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+fn via<'a>(earlier: impl Iterator<Item = &'a [u8]>, version: Version, out: &mut Vec<u8>) {
     list(out, b"via: ", earlier);
-    line(out, VIA, &[]);
+    line(out, via_element(version), &[]);
 }
 
 fn framing(head: &RequestHead, out: &mut Vec<u8>) {
@@ -188,7 +194,7 @@ pub(super) fn response<I: Io>(
     out.reserve(text.len() + 256);
     encode::status_line(out, head.status);
     passed_on(head, text, out);
-    via(head.values(text, Known::Via), out);
+    via(head.values(text, Known::Via), head.version, out);
     line(out, b"x-request-id: ", &[exchange.request_id.as_bytes()]);
     if head.status == 101 {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
