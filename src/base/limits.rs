@@ -15,6 +15,11 @@ pub const HEAD_FIELDS_MAX: usize = 100;
 pub const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 /// One large buffer, for bodies. Larger reads cost less per byte, until they leave the cache.
 pub const LARGE_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes that one pipe takes. The kernel's default for all pipes of a user is 64 MiB
+/// (`fs.pipe-user-pages-soft`); beyond it bodies are copied.
+pub const PIPE_BYTES: usize = 256 * 1024;
+/// Pipes of one shard, two descriptors each. Further bodies are copied.
+pub const PIPES_MAX: usize = 64;
 /// Bytes of one trailer section.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a chunk-size line with its extensions (RFC 9112 §7.1.1 asks recipients to bound them).

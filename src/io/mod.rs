@@ -13,6 +13,8 @@
 //! 3. Only [`Socket::readable`], [`Io::sleep_until`] and [`Ear::listen`] may be dropped while they
 //!    wait; they move no bytes.
 //! 4. Dropping the last clone of a socket closes it.
+//! 5. A pipe holds the bytes of one message at a time. It is lent again only if nothing is in it;
+//!    otherwise dropping it closes it, so that no message ever meets the rest of another.
 
 pub mod buffer;
 pub mod race;
@@ -81,7 +83,9 @@ impl Default for SocketOptions {
 /// A world to run in. Cloning gives another handle to the same one.
 pub trait Io: Clone + 'static {
     /// A TCP connection of this world.
-    type Socket: Socket;
+    type Socket: Socket<Pipe = Self::Pipe>;
+    /// What bytes pass through from one socket to another.
+    type Pipe: Pipe;
     /// A listening address of this world.
     type Listener: Listener<Socket = Self::Socket>;
     /// The end that waits for a [`Bell`](Io::Bell).
@@ -111,6 +115,9 @@ pub trait Io: Clone + 'static {
         options: SocketOptions,
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Socket, IoError>>;
+    /// An empty pipe, if one can be had: their number is bounded, here and by the kernel. Callers
+    /// copy otherwise.
+    fn pipe(&self) -> Option<Self::Pipe>;
     /// A way for other threads to wake a task of this one.
     fn bell(&self) -> Result<(Self::Bell, Self::Ear), IoError>;
 }
@@ -141,8 +148,25 @@ pub trait Listener: Clone + 'static {
     fn address(&self) -> SocketAddr;
 }
 
+/// Memory of the world's own, through which bytes pass from one socket to another without being
+/// copied or seen. Takes up to [`limits::PIPE_BYTES`] at a time.
+///
+/// [`limits::PIPE_BYTES`]: crate::base::limits::PIPE_BYTES
+pub trait Pipe: 'static {
+    /// Bytes that are in it.
+    fn len(&self) -> usize;
+
+    /// Whether nothing is in it.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A TCP connection. Clones share it; one may read while another writes.
 pub trait Socket: Clone + 'static {
+    /// What its bytes can pass through.
+    type Pipe: Pipe;
+
     /// Waits until a read would not wait: bytes, end or error. Moves nothing, may be dropped.
     fn readable(&self, deadline: Instant) -> impl Future<Output = Result<(), IoError>>;
 
@@ -160,6 +184,28 @@ pub trait Socket: Clone + 'static {
         out: Gather,
         deadline: Instant,
     ) -> impl Future<Output = (Result<(), IoError>, Gather)>;
+
+    /// Reads at least one byte and at most `max` into `pipe`, which must be empty, and says how
+    /// many; zero: the peer has finished. Otherwise like [`read`](Socket::read), and a read as far
+    /// as others are concerned.
+    fn splice_in(
+        &self,
+        pipe: Self::Pipe,
+        max: usize,
+        deadline: Instant,
+    ) -> impl Future<Output = (Result<usize, IoError>, Self::Pipe)>;
+
+    /// Writes all of `head` and then the next `len` bytes of `pipe`, which holds at least as many.
+    /// `more` says that another write follows at once, so that the last segment may wait for it.
+    /// Otherwise like [`write`](Socket::write).
+    fn splice_out(
+        &self,
+        head: Gather,
+        pipe: Self::Pipe,
+        len: usize,
+        more: bool,
+        deadline: Instant,
+    ) -> impl Future<Output = (Result<(), IoError>, Gather, Self::Pipe)>;
 
     /// Ends the connection now: calls that wait return soon, with [`IoError::Cancelled`] or with
     /// what they had.

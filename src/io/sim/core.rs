@@ -13,6 +13,7 @@ use crate::base::time::{Instant, UnixTime};
 use super::faults::{FaultKind, Faults, log_uniform, nanos};
 use super::link::Link;
 use super::listener::Registered;
+use super::pipe::PipeBook;
 use super::tasks::Body;
 use super::trace::{Act, End, Rule, Trace, Violation, What};
 
@@ -66,6 +67,7 @@ pub(super) struct Core {
     pub(super) task: u64,
     /// Handles of connections that are open.
     pub(super) sockets: usize,
+    pub(super) pipes: PipeBook,
     /// The world has ended: what is dropped now was not dropped by anybody.
     pub(super) ended: bool,
     met: BTreeMap<FaultKind, u64>,
@@ -96,6 +98,7 @@ impl Core {
             round: 0,
             task: 0,
             sockets: 0,
+            pipes: PipeBook::default(),
             ended: false,
             met: BTreeMap::new(),
             events: BTreeMap::new(),

@@ -61,11 +61,12 @@ pub enum FaultKind {
     MovedDespiteCancel,
     MovedDespiteTimeout,
     CalendarJump,
+    PipeRefused,
 }
 
 impl FaultKind {
     /// All of them, in order.
-    pub const ALL: [FaultKind; 20] = [
+    pub const ALL: [FaultKind; 21] = [
         FaultKind::ShortRead,
         FaultKind::ShortWrite,
         FaultKind::LateRead,
@@ -86,6 +87,7 @@ impl FaultKind {
         FaultKind::MovedDespiteCancel,
         FaultKind::MovedDespiteTimeout,
         FaultKind::CalendarJump,
+        FaultKind::PipeRefused,
     ];
 }
 
@@ -146,6 +148,8 @@ pub struct Faults {
     pub reset_told_once: Chance,
     /// The calendar is set to another time, up to an hour off, per look at it.
     pub calendar_jump: Chance,
+    /// No pipe is to be had.
+    pub pipe_refused: Chance,
 }
 
 impl Faults {
@@ -179,6 +183,7 @@ impl Faults {
             reset_queue_lost: Chance::NEVER,
             reset_told_once: Chance::NEVER,
             calendar_jump: Chance::NEVER,
+            pipe_refused: Chance::NEVER,
         }
     }
 
@@ -212,6 +217,7 @@ impl Faults {
             reset_queue_lost: Chance::one_in(2),
             reset_told_once: Chance::one_in(2),
             calendar_jump: Chance::one_in(64),
+            pipe_refused: Chance::one_in(3),
         }
     }
 
@@ -254,6 +260,7 @@ impl Faults {
             reset_queue_lost: rate(prng, Chance::ALWAYS),
             reset_told_once: rate(prng, Chance::ALWAYS),
             calendar_jump: rate(prng, storm.calendar_jump),
+            pipe_refused: rate(prng, Chance::ALWAYS),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::io::{Io, IoError, SocketOptions};
 use super::bell::{self, SimBell, SimEar};
 use super::core::Shared;
 use super::listener::{self, SimListener};
+use super::pipe::{self, SimPipe};
 use super::socket::SimSocket;
 use super::trace::What;
 use super::wait;
@@ -60,6 +61,7 @@ impl std::fmt::Debug for Sim {
 
 impl Io for Sim {
     type Socket = SimSocket;
+    type Pipe = SimPipe;
     type Listener = SimListener;
     type Ear = SimEar;
     type Bell = SimBell;
@@ -99,6 +101,10 @@ impl Io for Sim {
         deadline: Instant,
     ) -> Result<SimSocket, IoError> {
         listener::connect(&self.shared, self.host, address, deadline).await
+    }
+
+    fn pipe(&self) -> Option<SimPipe> {
+        pipe::lend(&self.shared)
     }
 
     fn bell(&self) -> Result<(SimBell, SimEar), IoError> {

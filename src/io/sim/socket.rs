@@ -13,6 +13,7 @@ use crate::io::{IoError, Socket, SocketOptions};
 use super::core::{Core, Shared};
 use super::faults::{Chance, FaultKind};
 use super::link::{Link, Want};
+use super::pipe::{self, SimPipe};
 use super::trace::{Act, Call, End, Rule};
 use super::wait::{Timer, Unfinished, turn};
 
@@ -22,7 +23,7 @@ pub struct SimSocket {
     inner: Rc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     shared: Rc<Shared>,
     link: Rc<Link>,
     end: End,
@@ -68,7 +69,10 @@ impl Inner {
     /// Begins a call that has a direction of this end for itself.
     fn begin(&self, call: Call) -> Unfinished<'_> {
         let busy = self.link.busy(self.end);
-        let slot = if call == Call::Write { &busy.writing } else { &busy.reading };
+        let slot = match call {
+            Call::Write | Call::SpliceOut => &busy.writing,
+            _ => &busy.reading,
+        };
         Unfinished::alone(&self.shared, call, self.link.id, slot)
     }
 
@@ -135,18 +139,27 @@ impl Inner {
         .await;
     }
 
-    async fn receive(&self, buffer: &mut Buffer, deadline: Instant) -> Result<usize, IoError> {
+    /// Books a rule of the contract that the caller broke.
+    pub(super) fn broken(&self, rule: Rule) {
+        self.core(|core| core.broken(rule, self.link.id));
+    }
+
+    /// Waits for bytes and moves them into `room`.
+    pub(super) async fn receive_into(
+        &self,
+        room: &mut [u8],
+        deadline: Instant,
+    ) -> Result<usize, IoError> {
         if self.link.is_cancelled(self.end) {
             return Err(IoError::Cancelled);
         }
         loop {
-            let moved = self.core(|core| self.link.receive(core, self.end, buffer.room_mut()));
+            let moved = self.core(|core| self.link.receive(core, self.end, room));
             let Some(result) = moved else {
                 self.ready(Want::Read, deadline).await?;
                 continue;
             };
-            if let Ok(len) = result {
-                buffer.fill(len);
+            if result.is_ok() {
                 let chance = |core: &Core| (core.faults.late_read, FaultKind::LateRead);
                 self.late(Want::Read, chance, deadline).await;
             }
@@ -154,33 +167,51 @@ impl Inner {
         }
     }
 
-    async fn send(&self, out: &Gather, deadline: Instant) -> Result<(), IoError> {
+    /// Sends all of `out`.
+    pub(super) async fn send(&self, out: &Gather, deadline: Instant) -> Result<(), IoError> {
         let mut written = 0;
         while written < out.len() {
-            if self.link.is_cancelled(self.end) {
-                return Err(IoError::Cancelled);
-            }
             let moved = {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
                 let count = out.slices(written, &mut slices);
-                let slices = slices.get(..count).unwrap_or_default();
-                self.core(|core| self.link.send(core, self.end, slices))?
+                self.send_now(slices.get(..count).unwrap_or_default())?
             };
             written += moved;
-            if written < out.len() {
-                if moved > 0 {
-                    turn().await;
-                }
-                self.ready(Want::Write, deadline).await?;
-            }
+            self.after_send(moved, written == out.len(), deadline).await?;
         }
-        let chance = |core: &Core| (core.faults.late_write, FaultKind::LateWrite);
-        self.late(Want::Write, chance, deadline).await;
         Ok(())
+    }
+
+    /// Moves what there is room for.
+    pub(super) fn send_now(&self, slices: &[IoSlice<'_>]) -> Result<usize, IoError> {
+        if self.link.is_cancelled(self.end) {
+            return Err(IoError::Cancelled);
+        }
+        self.core(|core| self.link.send(core, self.end, slices))
+    }
+
+    /// Between two moves: waits for room. After the last: may tell of it late.
+    pub(super) async fn after_send(
+        &self,
+        moved: usize,
+        all: bool,
+        deadline: Instant,
+    ) -> Result<(), IoError> {
+        if all {
+            let chance = |core: &Core| (core.faults.late_write, FaultKind::LateWrite);
+            self.late(Want::Write, chance, deadline).await;
+            return Ok(());
+        }
+        if moved > 0 {
+            turn().await;
+        }
+        self.ready(Want::Write, deadline).await
     }
 }
 
 impl Socket for SimSocket {
+    type Pipe = SimPipe;
+
     async fn readable(&self, deadline: Instant) -> Result<(), IoError> {
         let call = self.inner.begin(Call::Readable);
         let result = self.inner.ready(Want::Read, deadline).await;
@@ -195,9 +226,12 @@ impl Socket for SimSocket {
     ) -> (Result<usize, IoError>, Buffer) {
         let call = self.inner.begin(Call::Read);
         if buffer.room() == 0 {
-            self.inner.core(|core| core.broken(Rule::NoRoom, self.inner.link.id));
+            self.inner.broken(Rule::NoRoom);
         }
-        let result = self.inner.receive(&mut buffer, deadline).await;
+        let result = self.inner.receive_into(buffer.room_mut(), deadline).await;
+        if let Ok(len) = result {
+            buffer.fill(len);
+        }
         call.finish();
         (result, buffer)
     }
@@ -207,6 +241,32 @@ impl Socket for SimSocket {
         let result = self.inner.send(&out, deadline).await;
         call.finish();
         (result, out)
+    }
+
+    async fn splice_in(
+        &self,
+        mut pipe: SimPipe,
+        max: usize,
+        deadline: Instant,
+    ) -> (Result<usize, IoError>, SimPipe) {
+        let call = self.inner.begin(Call::SpliceIn);
+        let result = pipe::receive(&self.inner, &mut pipe, max, deadline).await;
+        call.finish();
+        (result, pipe)
+    }
+
+    async fn splice_out(
+        &self,
+        head: Gather,
+        mut pipe: SimPipe,
+        len: usize,
+        _more: bool,
+        deadline: Instant,
+    ) -> (Result<(), IoError>, Gather, SimPipe) {
+        let call = self.inner.begin(Call::SpliceOut);
+        let result = pipe::send(&self.inner, &head, &mut pipe, len, deadline).await;
+        call.finish();
+        (result, head, pipe)
     }
 
     fn cancel(&self) {

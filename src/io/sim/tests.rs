@@ -3,6 +3,7 @@
 
 mod contract;
 mod network;
+mod pipes;
 mod storm;
 mod time;
 

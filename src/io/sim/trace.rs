@@ -24,6 +24,10 @@ pub enum Call {
     Read,
     /// `Socket::write`.
     Write,
+    /// `Socket::splice_in`.
+    SpliceIn,
+    /// `Socket::splice_out`.
+    SpliceOut,
 }
 
 /// A rule of the contract in [`crate::io`] that a caller broke.
@@ -35,6 +39,10 @@ pub enum Rule {
     Overlapped(Call, Call),
     /// A read was given a buffer without room.
     NoRoom,
+    /// Bytes were to be taken into a pipe that holds some, or none were to be taken.
+    PipeInUse,
+    /// More was to be written from a pipe than it holds.
+    PipeTooShort,
 }
 
 /// One broken rule.
@@ -58,6 +66,8 @@ impl fmt::Display for Violation {
                 write!(f, "{second:?} began while {first:?} still waited")?;
             }
             Rule::NoRoom => f.write_str("Read was given a buffer without room")?,
+            Rule::PipeInUse => f.write_str("SpliceIn was given a pipe in use")?,
+            Rule::PipeTooShort => f.write_str("SpliceOut was given too short a pipe")?,
         }
         write!(f, " (task {}, connection {})", self.task, self.connection)
     }

@@ -13,6 +13,7 @@ use crate::io::Io;
 use super::core::{Core, Event, Shared};
 use super::faults::{FaultKind, Faults};
 use super::handle::Sim;
+use super::pipe::PipeBook;
 use super::tasks::Tasks;
 use super::trace::Violation;
 
@@ -195,6 +196,12 @@ impl World {
     #[must_use]
     pub fn sockets(&self) -> usize {
         self.shared.core.borrow().sockets
+    }
+
+    /// What became of the pipes.
+    #[must_use]
+    pub fn pipes(&self) -> PipeBook {
+        self.shared.core.borrow().pipes
     }
 
     /// Turns that tasks had.

@@ -9,7 +9,11 @@
 mod bell;
 mod listener;
 mod options;
+mod pipe;
 mod socket;
+
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -27,6 +31,7 @@ use super::{Io, IoError, SocketOptions};
 
 pub use bell::{RingBell, RingEar};
 pub use listener::{RingListener, bind};
+pub use pipe::RingPipe;
 pub use socket::RingSocket;
 
 /// What carries a shard's waits.
@@ -104,6 +109,7 @@ struct Shared {
     ticker: RefCell<(Instant, Option<Waker>)>,
     /// One end of a pair that nobody uses: it can be written to at any time.
     idle: (monoio::net::UnixStream, UnixStream),
+    pipes: pipe::Pipes,
 }
 
 impl Ring {
@@ -116,6 +122,7 @@ impl Ring {
             wheel: RefCell::new(Wheel::new(now)),
             ticker: RefCell::new((Instant::NEVER, None)),
             idle: (monoio::net::UnixStream::from_std(near)?, far),
+            pipes: pipe::Pipes::default(),
         });
         monoio::spawn(tick(Rc::clone(&shared)));
         Ok(Ring { shared })
@@ -222,6 +229,7 @@ fn clock(which: libc::clockid_t) -> Duration {
 
 impl Io for Ring {
     type Socket = RingSocket;
+    type Pipe = RingPipe;
     type Listener = RingListener;
     type Ear = RingEar;
     type Bell = RingBell;
@@ -285,6 +293,10 @@ impl Io for Ring {
         deadline: Instant,
     ) -> Result<RingSocket, IoError> {
         socket::connect(&self.shared, address, options, deadline).await
+    }
+
+    fn pipe(&self) -> Option<RingPipe> {
+        pipe::lend(&self.shared)
     }
 
     fn bell(&self) -> Result<(RingBell, RingEar), IoError> {

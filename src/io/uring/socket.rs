@@ -18,7 +18,7 @@ use crate::io::buffer::{Buffer, Gather, SLICES_MAX};
 use crate::io::wheel::Key;
 use crate::io::{IoError, Socket, SocketOptions};
 
-use super::{Driver, Shared, borrow, io_error, options};
+use super::{Driver, RingPipe, Shared, borrow, io_error, options, pipe};
 
 /// Implements [`Socket`]. Clones share one connection.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ struct Inner {
     /// The kernel tells of a reset once and then reads zero bytes, which would look like an orderly
     /// end.
     reset: Cell<bool>,
+    /// The descriptor has `O_NONBLOCK`, which a splice needs: it takes no flag for this end.
+    nonblocking: Cell<bool>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -58,7 +60,7 @@ impl Drop for Inner {
 }
 
 #[derive(Clone, Copy)]
-enum Side {
+pub(super) enum Side {
     Read,
     Write,
 }
@@ -79,16 +81,35 @@ impl RingSocket {
                 write,
                 cancelled: Cell::new(false),
                 reset: Cell::new(false),
+                nonblocking: Cell::new(false),
             }),
         }
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
         borrow(&self.inner.stream)
     }
 
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.inner.cancelled.get()
+    }
+
+    /// Whether the kernel has told of a reset before.
+    pub(super) fn was_reset(&self) -> bool {
+        self.inner.reset.get()
+    }
+
+    /// Makes calls that take no flag for it return instead of waiting.
+    pub(super) fn never_block(&self) -> Result<(), IoError> {
+        if !self.inner.nonblocking.get() {
+            SockRef::from(&self.fd()).set_nonblocking(true).map_err(|error| io_error(&error))?;
+            self.inner.nonblocking.set(true);
+        }
+        Ok(())
+    }
+
     /// Waits until the side is ready, the deadline passes or the connection is cancelled.
-    async fn ready(&self, side: Side, deadline: Instant) -> Result<(), IoError> {
+    pub(super) async fn ready(&self, side: Side, deadline: Instant) -> Result<(), IoError> {
         let inner = &*self.inner;
         let key = match side {
             Side::Read => inner.read,
@@ -144,6 +165,11 @@ impl RingSocket {
         result
     }
 
+    /// Bytes were taken: what the watch saw coming may have been they.
+    pub(super) fn was_read(&self) {
+        self.inner.watch.borrow_mut().take();
+    }
+
     fn new_watch(&self) -> Watch {
         let wait: Pin<Box<dyn Future<Output = std::io::Result<()>> + '_>> =
             Box::pin(self.inner.stream.readable(false));
@@ -158,7 +184,7 @@ impl RingSocket {
         }
     }
 
-    fn failed(&self, error: &std::io::Error) -> IoError {
+    pub(super) fn failed(&self, error: &std::io::Error) -> IoError {
         let error = io_error(error);
         if matches!(error, IoError::Reset | IoError::Closed) {
             self.inner.reset.set(true);
@@ -167,10 +193,10 @@ impl RingSocket {
     }
 
     /// One non-blocking write of what follows the first `written` bytes.
-    fn send(&self, out: &Gather, written: usize) -> std::io::Result<usize> {
+    fn send_some(&self, out: &Gather, written: usize, flags: i32) -> std::io::Result<usize> {
         let fd = self.fd();
         let socket = SockRef::from(&fd);
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // The usual case; the kernel has less to look at than in a message of slices.
         if let Some(bytes) = out.single(written) {
             return socket.send_with_flags(bytes, flags);
@@ -200,8 +226,7 @@ impl RingSocket {
         }
         if let Ok(len) = usize::try_from(got) {
             buffer.fill(len);
-            // What it saw coming may be what was read.
-            self.inner.watch.borrow_mut().take();
+            self.was_read();
             return Some(Ok(len));
         }
         let error = std::io::Error::last_os_error();
@@ -210,9 +235,35 @@ impl RingSocket {
             _ => Some(Err(self.failed(&error))),
         }
     }
+
+    /// Sends all of `out`, with `flags` besides those that every send has.
+    pub(super) async fn send(
+        &self,
+        out: &Gather,
+        flags: i32,
+        deadline: Instant,
+    ) -> Result<(), IoError> {
+        let mut written = 0;
+        while written < out.len() {
+            if self.inner.cancelled.get() {
+                return Err(IoError::Cancelled);
+            }
+            match self.send_some(out, written, flags) {
+                Ok(len) => written += len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.ready(Side::Write, deadline).await?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Socket for RingSocket {
+    type Pipe = RingPipe;
+
     async fn readable(&self, deadline: Instant) -> Result<(), IoError> {
         self.ready(Side::Read, deadline).await
     }
@@ -236,23 +287,28 @@ impl Socket for RingSocket {
     }
 
     async fn write(&self, out: Gather, deadline: Instant) -> (Result<(), IoError>, Gather) {
-        let mut written = 0;
-        while written < out.len() {
-            if self.inner.cancelled.get() {
-                return (Err(IoError::Cancelled), out);
-            }
-            match self.send(&out, written) {
-                Ok(len) => written += len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if let Err(error) = self.ready(Side::Write, deadline).await {
-                        return (Err(error), out);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return (Err(self.failed(&error)), out),
-            }
-        }
-        (Ok(()), out)
+        let result = self.send(&out, 0, deadline).await;
+        (result, out)
+    }
+
+    async fn splice_in(
+        &self,
+        pipe: RingPipe,
+        max: usize,
+        deadline: Instant,
+    ) -> (Result<usize, IoError>, RingPipe) {
+        pipe::splice_in(self, pipe, max, deadline).await
+    }
+
+    async fn splice_out(
+        &self,
+        head: Gather,
+        pipe: RingPipe,
+        len: usize,
+        more: bool,
+        deadline: Instant,
+    ) -> (Result<(), IoError>, Gather, RingPipe) {
+        pipe::splice_out(self, head, pipe, len, more, deadline).await
     }
 
     fn cancel(&self) {

@@ -1,0 +1,64 @@
+//! The kernel's world, on both drivers.
+
+mod pipes;
+
+use std::time::Duration;
+
+use crate::base::time::Instant;
+use crate::io::buffer::{BufferPool, Gather};
+use crate::io::{Io, IoError, Listener, Socket, SocketOptions};
+
+use super::{Driver, Ring, RingListener, RingSocket, bind, run};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs `body` on each driver that this machine has.
+fn on_both<F: Future<Output = ()>>(body: impl Fn(Ring) -> F) {
+    run(Driver::Epoll, &body).unwrap();
+    if super::probe().is_ok() {
+        run(Driver::IoUring, &body).unwrap();
+    }
+}
+
+/// Both ends of a connection: one that connected, one that was accepted.
+async fn pair(ring: &Ring, options: SocketOptions) -> (RingSocket, RingSocket) {
+    let listener = bind("127.0.0.1:0".parse().unwrap(), options).unwrap();
+    let listener = RingListener::new(ring, listener).unwrap();
+    let deadline = ring.now() + PATIENCE;
+    let client = ring.connect(listener.address(), options, deadline).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    (client, server)
+}
+
+async fn write(ring: &Ring, socket: &RingSocket, bytes: &[u8]) -> Result<(), IoError> {
+    let mut out = Gather::new();
+    out.push(bytes);
+    socket.write(out, ring.now() + PATIENCE).await.0
+}
+
+/// Reads until the end or an error; `pause` between reads.
+async fn read_all(
+    ring: &Ring,
+    socket: &RingSocket,
+    pause: Duration,
+) -> (Vec<u8>, Result<(), IoError>) {
+    let pool = BufferPool::default();
+    let mut all = Vec::new();
+    loop {
+        let (result, buffer) = socket.read(pool.small(), ring.now() + PATIENCE).await;
+        all.extend_from_slice(buffer.filled());
+        match result {
+            Ok(0) => return (all, Ok(())),
+            Ok(_) => {}
+            Err(error) => return (all, Err(error)),
+        }
+        if !pause.is_zero() {
+            ring.sleep_until(ring.now() + pause).await;
+        }
+    }
+}
+
+/// Soon enough to wait for in a test, late enough that what is ready comes first.
+fn soon(ring: &Ring) -> Instant {
+    ring.now() + Duration::from_millis(50)
+}
