@@ -213,14 +213,16 @@ impl Names {
         literal.iter().chain(of(Kind::A)).chain(of(Kind::Aaaa)).copied().collect()
     }
 
-    /// Begins questions that are due, at most `room`.
+    /// Begins questions that are due, those that are so for the longest time first, at most `room`:
+    /// names that fail slowly must not keep others from being asked for.
     pub(super) fn begin(&mut self, room: usize, now: Instant) -> Vec<Question> {
-        let due = self.slots.iter_mut().filter(|(_, slot)| slot.due <= now).take(room);
+        let mut due: Vec<_> = self.slots.iter_mut().filter(|(_, slot)| slot.due <= now).collect();
+        due.sort_by_key(|(_, slot)| slot.due);
         let begin = |(question, slot): (&Question, &mut Slot)| {
             slot.due = Instant::NEVER;
             question.clone()
         };
-        due.map(begin).collect()
+        due.into_iter().take(room).map(begin).collect()
     }
 
     /// When the next question is due.

@@ -313,6 +313,17 @@ fn a_reload_keeps_what_is_known_and_other_rules_ask_again() {
     assert_eq!(names.next_due(), Instant::NEVER);
 }
 
+#[test]
+fn who_has_waited_longest_is_asked_for_first() {
+    let (_, mut names) = names(&[host("a.x"), host("b.x"), host("c.x")]);
+    let first = names.begin(2, at(0));
+    assert_eq!(first.len(), 2);
+    for question in &first {
+        names.replied(question, Reply::Failed(String::new()), at(0));
+    }
+    assert_eq!(names.begin(1, at(90))[0].name, "c.x", "it is due since the beginning");
+}
+
 fn ask_name(names: &mut Names, now: Instant) -> Vec<String> {
     names.begin(9, now).into_iter().map(|question| question.name).collect()
 }
