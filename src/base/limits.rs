@@ -20,6 +20,9 @@ pub const LARGE_BUFFER_BYTES: usize = 256 * 1024;
 pub const PIPE_BYTES: usize = 256 * 1024;
 /// Pipes of one shard, two descriptors each. Further bodies are copied.
 pub const PIPES_MAX: usize = 64;
+/// Frames of HTTP/2 whose payload may leave out of a pipe are at least so large. Each costs two
+/// system calls, more than it costs to copy 16 KiB twice.
+pub const PIPED_FRAME_MIN: u32 = 64 * 1024;
 /// Bytes of one trailer section.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a chunk-size line with its extensions (RFC 9112 §7.1.1 asks recipients to bound them).

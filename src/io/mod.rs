@@ -230,6 +230,10 @@ pub trait Socket: Clone + 'static {
     /// Bytes that the peer said it has room for, where that is known.
     fn window(&self) -> Option<u32>;
 
+    /// Whether the kernel paces what is sent, as with BBR, instead of sending what the window
+    /// allows at once. Many small writes cost much more then.
+    fn is_paced(&self) -> bool;
+
     /// Closes with a reset instead of an orderly end, so that a cut message cannot look complete.
     fn reset_on_close(&self);
 

@@ -41,6 +41,8 @@ pub enum Counter {
     UploadsFailed,
     /// Bytes of files handed to services.
     UploadBytes,
+    /// Bytes of files that passed without being copied.
+    UploadPipedBytes,
     /// Files handed to services, each to its end.
     UploadFiles,
     /// Connections opened to endpoints.

@@ -85,7 +85,7 @@ pub fn render(out: &mut String, view: &View<'_>) {
 }
 
 /// Counters that are shown as the sum over all shards.
-const COUNTERS: [(Counter, &str, &str); 24] = [
+const COUNTERS: [(Counter, &str, &str); 25] = [
     (
         Counter::ConnectionsRefused,
         "otus_connections_refused_total",
@@ -131,6 +131,11 @@ const COUNTERS: [(Counter, &str, &str); 24] = [
         "Uploads that ended before the service had answered for all of it.",
     ),
     (Counter::UploadBytes, "otus_upload_bytes_total", "Bytes of files handed to services."),
+    (
+        Counter::UploadPipedBytes,
+        "otus_upload_piped_bytes_total",
+        "Bytes of files that passed without being copied.",
+    ),
     (Counter::UploadFiles, "otus_upload_files_total", "Files handed to services, each to its end."),
     (
         Counter::UpstreamConnectionsOpened,

@@ -5,6 +5,7 @@ use std::future::pending;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::base::limits;
 use crate::base::time::Instant;
 use crate::io::buffer::{Buffer, Gather};
 use crate::io::race::{Either, race};
@@ -26,6 +27,9 @@ pub(super) struct Pace {
     pub(super) window: Duration,
 }
 
+/// What is taken at once through a pipe, or was the last time, at least. Less is cheaper to copy.
+const SPLICED_MIN: usize = 16 * 1024;
+
 /// A request body that is being received. One buffer at a time; none while nothing is there.
 pub(super) struct RequestBody<'a, I: Io> {
     cx: &'a Context<I>,
@@ -40,6 +44,16 @@ pub(super) struct RequestBody<'a, I: Io> {
     /// All waiting for the client together.
     stalled: Duration,
     received: u64,
+    /// What came at once the last time.
+    last: usize,
+}
+
+/// What was received, and where it is.
+pub(super) enum Received<P> {
+    /// In a buffer; to be decoded.
+    Copied(Buffer),
+    /// In a pipe; all of it is payload.
+    Piped(P),
 }
 
 /// The next thing in the buffer that was taken.
@@ -76,6 +90,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
             waited: Duration::ZERO,
             stalled: Duration::ZERO,
             received: 0,
+            last: usize::MAX,
         }
     }
 
@@ -123,25 +138,27 @@ impl<'a, I: Io> RequestBody<'a, I> {
 
     /// Takes the buffer to decode from; waits for bytes if it holds none.
     pub(super) async fn take(&mut self) -> Result<Buffer, Reason> {
-        match self.take_unless(pending()).await? {
-            Some(buffer) => Ok(buffer),
-            None => Err(Reason::Bug),
+        match self.take_unless(pending(), false).await? {
+            Some(Received::Copied(buffer)) => Ok(buffer),
+            _ => Err(Reason::Bug),
         }
     }
 
-    /// The same; nothing if `over` came to its end before there were bytes.
+    /// The same; nothing if `over` came to its end before there were bytes. With `piped`, payload
+    /// may come in a pipe.
     pub(super) async fn take_unless(
         &mut self,
         over: impl Future<Output = ()>,
-    ) -> Result<Option<Buffer>, Reason> {
+        piped: bool,
+    ) -> Result<Option<Received<I::Pipe>>, Reason> {
         if let Some(buffer) = self.buffer.take() {
             if !buffer.is_empty() || self.decoder.is_done() {
-                return Ok(Some(buffer));
+                return Ok(Some(Received::Copied(buffer)));
             }
             drop(buffer); // It goes home while we wait: an idle upload owns no memory.
         }
         self.ask().await?;
-        self.receive(over).await
+        self.receive(over, piped).await
     }
 
     /// Gives the buffer back; what was not decoded stays in it.
@@ -184,7 +201,11 @@ impl<'a, I: Io> RequestBody<'a, I> {
     }
 
     /// Waits until bytes are there, and only then takes memory for them.
-    async fn receive(&mut self, over: impl Future<Output = ()>) -> Result<Option<Buffer>, Reason> {
+    async fn receive(
+        &mut self,
+        over: impl Future<Output = ()>,
+        piped: bool,
+    ) -> Result<Option<Received<I::Pipe>>, Reason> {
         let start = self.cx.io.now();
         let left = self.pace.window.saturating_sub(self.waited).max(Duration::from_millis(1));
         let idle = start + self.timeouts.body_idle;
@@ -193,17 +214,51 @@ impl<'a, I: Io> RequestBody<'a, I> {
             Either::First(ready) => ready?,
             Either::Second(()) => return Ok(None),
         };
-        let buffer = self.cx.buffers.large();
-        match self.socket.read(buffer, idle).await {
-            (Ok(0), _) => Err(Reason::BodyTruncated),
-            (Ok(len), buffer) => {
+        let (result, received) = self.read(piped, idle).await;
+        match result {
+            Ok(0) => Err(Reason::BodyTruncated),
+            Ok(len) => {
                 self.add_wait(self.cx.io.now() - counted);
+                self.last = len;
                 self.count(len)?;
-                Ok(Some(buffer))
+                if let Received::Piped(_) = received {
+                    self.pass(len)?;
+                }
+                Ok(Some(received))
             }
-            (Err(IoError::TimedOut), _) => Err(self.timed_out(Reason::BodyTimedOut)),
-            (Err(_), _) => Err(Reason::ClientLeft),
+            Err(IoError::TimedOut) => Err(self.timed_out(Reason::BodyTimedOut)),
+            Err(_) => Err(Reason::ClientLeft),
         }
+    }
+
+    async fn read(
+        &self,
+        piped: bool,
+        deadline: Instant,
+    ) -> (Result<usize, IoError>, Received<I::Pipe>) {
+        let max = if piped { self.spliceable() } else { 0 };
+        if max > 0
+            && let Some(pipe) = self.cx.io.pipe()
+        {
+            let (result, pipe) = self.socket.splice_in(pipe, max, deadline).await;
+            return (result, Received::Piped(pipe));
+        }
+        let (result, buffer) = self.socket.read(self.cx.buffers.large(), deadline).await;
+        (result, Received::Copied(buffer))
+    }
+
+    /// How much may be taken into a pipe; zero: it is not worth it, or is no payload only.
+    fn spliceable(&self) -> usize {
+        let left = self.decoder.remaining().unwrap_or(0);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        if self.last.min(left) < SPLICED_MIN { 0 } else { left.min(limits::PIPE_BYTES) }
+    }
+
+    /// Payload passes by the decoder, in a pipe.
+    fn pass(&mut self, len: usize) -> Result<(), Reason> {
+        let len = u64::try_from(len).unwrap_or(u64::MAX);
+        self.received = self.received.saturating_add(len);
+        if self.decoder.skip(len) { Ok(()) } else { Err(Reason::Bug) }
     }
 
     /// Waits for readiness; the window of the pace may turn several times meanwhile. Returns up to

@@ -9,8 +9,8 @@ use std::ops::Range;
 use crate::gufo::filename;
 use crate::gufo::reply::Reply as Answer;
 use crate::gufo::upload::Uploader;
-use crate::io::Io;
 use crate::io::buffer::Buffer;
+use crate::io::{Io, Pipe};
 use crate::message::known::Known;
 use crate::observe::access_log;
 use crate::observe::counters::Counter;
@@ -19,7 +19,7 @@ use crate::protocol::multipart::boundary::{boundary, is_multipart};
 use crate::protocol::multipart::parser::{Event, Limits, Multipart, MultipartError};
 
 use super::attempt::{Attempts, Method, wait};
-use super::body::{Piece, RequestBody};
+use super::body::{Piece, Received, RequestBody};
 use super::call::{query_arguments, with_call};
 use super::exchange::{Exchange, Target};
 use super::grpc::stream::GrpcStream;
@@ -30,6 +30,8 @@ use super::reply::Reply;
 
 /// Ranges of one message. More, smaller chunks than this make another message.
 const RANGES_MAX: usize = 256;
+/// Messages that are configured to be smaller are copied.
+const PIPED_CHUNK_MIN: usize = 16 * 1024;
 /// Parts of one write, small and large.
 const PARTS_MAX: usize = 1024;
 
@@ -80,18 +82,18 @@ impl<I: Io> Upload<'_, I> {
         let mut all_sent = true;
         while !body.is_done() && !self.stream.is_over() {
             // A service may answer while its client pauses.
-            let Some(mut buffer) = body.take_unless(self.stream.ended()).await? else { break };
-            let sent = loop {
-                let whole = cut(body, files, &mut buffer, &mut unframed)?;
-                let (sent, back) = self.send(&mut unframed, Some(buffer), false).await;
-                let Some(back) = back else { return Err(Reason::Bug) };
-                buffer = back;
-                if whole || sent.is_err() || self.stream.is_over() {
-                    break sent;
+            let piped = files.may_be_piped() && self.stream.prefers_pipes();
+            let over = self.stream.ended();
+            let Some(received) = body.take_unless(over, piped).await? else { break };
+            let sent = match received {
+                Received::Copied(buffer) => {
+                    self.send_copied(body, files, &mut unframed, buffer).await?
+                }
+                Received::Piped(pipe) => {
+                    files.take_piped(pipe.len(), &mut unframed)?;
+                    self.send_piped(&mut unframed, pipe).await
                 }
             };
-            // Also after a fault: behind the body the next request may have begun.
-            body.put(buffer);
             all_sent &= sent.is_ok();
             if !self.stream.is_over() {
                 sent?;
@@ -112,6 +114,36 @@ impl<I: Io> Upload<'_, I> {
         }
         record.upstream_answered = Some(self.exchange.cx.io.now());
         self.outcome(all_sent && body.is_done(), record)
+    }
+
+    /// Sends what a buffer holds and gives it back to the body; `Ok(Err)`: it could not be sent.
+    async fn send_copied(
+        &self,
+        body: &mut RequestBody<'_, I>,
+        files: &mut Files,
+        unframed: &mut Unframed,
+        mut buffer: Buffer,
+    ) -> Result<Result<(), Reason>, Reason> {
+        let sent = loop {
+            let whole = cut(body, files, &mut buffer, unframed)?;
+            let (sent, back) = self.send(unframed, Some(buffer), false).await;
+            let Some(back) = back else { return Err(Reason::Bug) };
+            buffer = back;
+            if whole || sent.is_err() || self.stream.is_over() {
+                break sent;
+            }
+        };
+        // Also after a fault: behind the body the next request may have begun.
+        body.put(buffer);
+        Ok(sent)
+    }
+
+    async fn send_piped(&self, unframed: &mut Unframed, pipe: I::Pipe) -> Result<(), Reason> {
+        let patience = self.target.module.stream_timeout;
+        let client = self.exchange.socket;
+        let result = self.stream.send_piped(client, unframed, pipe, patience).await;
+        unframed.clear();
+        result
     }
 
     async fn send(
@@ -213,6 +245,8 @@ enum Content {
     Range(Range<usize>),
     /// These bytes of the multipart delimiter.
     Delimiter(Range<usize>),
+    /// So many bytes of the pipe.
+    Piped(Range<usize>),
 }
 
 impl Files {
@@ -301,6 +335,17 @@ impl Files {
         }
     }
 
+    /// Whether the payload need not be looked at, and messages are large enough to be worth it.
+    fn may_be_piped(&self) -> bool {
+        matches!(self.source, Source::Raw(_)) && self.chunk_bytes >= PIPED_CHUNK_MIN
+    }
+
+    /// Takes payload that is in a pipe, all of it into messages of its own.
+    fn take_piped(&mut self, len: usize, unframed: &mut Unframed) -> Result<(), Reason> {
+        self.add(&Content::Piped(0..len), unframed)?;
+        self.flush(unframed)
+    }
+
     fn part(
         &mut self,
         event: Event,
@@ -325,7 +370,7 @@ impl Files {
 
     /// Adds payload to the message; messages that are full are finished.
     fn add(&mut self, content: &Content, unframed: &mut Unframed) -> Result<(), Reason> {
-        let (Content::Range(range) | Content::Delimiter(range)) = content;
+        let (Content::Range(range) | Content::Delimiter(range) | Content::Piped(range)) = content;
         let (mut start, end) = (range.start, range.end);
         while start < end {
             let room = self.chunk_bytes - self.message.len;
@@ -334,6 +379,7 @@ impl Files {
             self.message.pieces.push(match content {
                 Content::Range(_) => Content::Range(start..cut),
                 Content::Delimiter(_) => Content::Delimiter(start..cut),
+                Content::Piped(_) => Content::Piped(start..cut),
             });
             start = cut;
             if self.message.len == self.chunk_bytes || self.message.pieces.len() == RANGES_MAX {
@@ -354,6 +400,7 @@ impl Files {
         for piece in self.message.pieces.drain(..) {
             match (piece, &self.source) {
                 (Content::Range(range), _) => unframed.push_payload(range),
+                (Content::Piped(range), _) => unframed.push_piped(range.len()),
                 (Content::Delimiter(range), Source::Multipart(parser)) => {
                     let held = parser.delimiter().get(range).unwrap_or_default();
                     unframed.push_with(|own| own.extend_from_slice(held));

@@ -1,5 +1,6 @@
 //! Uploads that go well.
 
+use otus::base::text::Text;
 use otus::snapshot::server::IoDriver;
 use prost::Message;
 
@@ -58,6 +59,35 @@ fn a_raw_body_arrives_whole() {
             let reply = client.put(PATH, &["X-Filename: a.iso"], &body);
             check(&service, mark, &reply, &[file("a.iso", &body)]);
         }
+        gateway.is_clean();
+    });
+}
+
+/// Large frames and no pacing: the body passes through a pipe, where the kernel grants one.
+fn start_piped(io: IoDriver) -> (Gateway, Service) {
+    let service = Service::with_frames(256 * 1024);
+    let gateway = Gateway::start(io, |snapshot| {
+        let id = snapshot.add_module("storage", service.address);
+        snapshot.upstreams[id.index()].transport.congestion = Some(Text::new(b"reno"));
+    });
+    (gateway, service)
+}
+
+#[test]
+fn a_body_that_passes_through_a_pipe_arrives_whole() {
+    on_both_drivers(|io| {
+        let (gateway, service) = start_piped(io);
+        let mut client = gateway.client();
+        for len in sizes() {
+            let (mark, body) = (service.journal.mark(), sample(len));
+            let reply = client.put(PATH, &["X-Filename: a.iso"], &body);
+            check(&service, mark, &reply, &[file("a.iso", &body)]);
+        }
+        let (all, piped) = (
+            gateway.metric("otus_upload_bytes_total"),
+            gateway.metric("otus_upload_piped_bytes_total"),
+        );
+        assert!(piped > 0 && piped <= all, "{piped} of {all}");
         gateway.is_clean();
     });
 }

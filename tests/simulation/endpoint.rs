@@ -52,7 +52,7 @@ impl Manner {
         let config = Config {
             initial_window: window(dice).max(window_min),
             connection_window: window(dice).max(65_535),
-            frame_max: dice.pick(&[16_384, 16_384, 65_536, 1 << 20]),
+            frame_max: dice.pick(&[16_384, 65_536, 1 << 20]),
             header_table: dice.pick(&[0, 4096, 100]),
             streams_max: if is_honest { 100 } else { dice.pick(&[1, 3, 100]) },
             ..Config::server()

@@ -103,6 +103,9 @@ fn check_reach(met: &BTreeMap<&'static str, u64>) {
         ("answers that say no", 100),
         ("clients that vanished", 50),
         ("reloads", 50),
+        ("pipes that came home", 50),
+        ("pipes that were closed", 1),
+        ("fault: PipeRefused", 3),
     ] {
         let times = met.get(what).copied().unwrap_or(0);
         assert!(times >= least, "{what}: only {times}");

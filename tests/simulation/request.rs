@@ -72,7 +72,10 @@ fn call(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool
 fn upload(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool) -> Wire {
     let is_form = dice.one_in(2);
     let count = if is_form { dice.count(1, 5) } else { 1 };
-    let lens: Vec<usize> = (0..count).map(|_| dice.log(sizes.file_max / count)).collect();
+    let mut lens: Vec<usize> = (0..count).map(|_| dice.log(sizes.file_max / count)).collect();
+    if !is_form && dice.one_in(2) {
+        lens = vec![sizes.file_max - dice.log(sizes.file_max / 2)]; // Worth a pipe.
+    }
     let kind = Kind::upload(&id, &lens);
     let Kind::Upload { files } = &kind else { unreachable!() };
     let (method, path) = if dice.one_in(4) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use otus::gufo::dialect::EndMarker;
-use otus::io::sim::{Faults, World};
+use otus::io::sim::{Chance, Faults, World};
 use otus::io::{Io, IoError, SocketOptions};
 use otus::shard::Grace;
 use otus::snapshot::Snapshot;
@@ -49,6 +49,9 @@ pub fn run(seed: u64) -> Report {
     let mut world = World::new(seed);
     if !weather.is_calm {
         world.set_faults(Faults::draw(dice.fork().prng()));
+    } else if dice.one_in(3) {
+        // Nobody notices: what finds no pipe is copied.
+        world.set_faults(Faults { pipe_refused: Chance::one_in(2), ..Faults::none() });
     }
     let mut run = Run::begin(&world, dice, weather);
     let lived = catch_unwind(AssertUnwindSafe(|| {
@@ -272,6 +275,7 @@ impl Run {
         self.gateway.check_over();
         self.town.ledger.check();
         assert_eq!((world.tasks(), world.sockets()), (0, 0), "tasks and sockets are left");
+        assert_eq!(world.pipes().out, 0, "pipes are out");
         let timeouts = self.gateway.snapshot.timeouts;
         let longest = self.gateway.longest("echo");
         assert!(longest <= call_max(&timeouts, self.town.call_timeout), "a call took {longest:?}");
@@ -284,6 +288,11 @@ impl Run {
         }
         let faults = world.faults_met().into_iter();
         met.extend(faults.map(|(kind, times)| (fault_name(kind), times)));
+        let pipes = world.pipes();
+        met.extend([
+            ("pipes that came home", pipes.home),
+            ("pipes that were closed", pipes.closed),
+        ]);
         Report { digest: world.digest(), met }
     }
 }

@@ -40,6 +40,15 @@ impl Service {
 
     /// Starts one at this address.
     pub(crate) fn start_at(address: SocketAddr) -> Self {
+        Service::start_with(address, None)
+    }
+
+    /// Starts one that takes frames of up to so many bytes.
+    pub(crate) fn with_frames(bytes: u32) -> Self {
+        Service::start_with("127.0.0.1:0".parse().unwrap(), Some(bytes))
+    }
+
+    fn start_with(address: SocketAddr, frame_max: Option<u32>) -> Self {
         let listener = listen(address);
         let address = listener.local_addr().unwrap();
         let journal = Journal::default();
@@ -53,6 +62,7 @@ impl Service {
                 let server = Server::builder()
                     .initial_stream_window_size(WINDOW_BYTES)
                     .initial_connection_window_size(32 * WINDOW_BYTES)
+                    .max_frame_size(frame_max)
                     .add_service(ReverseServer::new(recorder).max_decoding_message_size(16 << 20))
                     .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
                 tokio::spawn(server);

@@ -291,6 +291,10 @@ impl Socket for SimSocket {
         None
     }
 
+    fn is_paced(&self) -> bool {
+        false
+    }
+
     fn reset_on_close(&self) {
         self.inner.link.reset_on_close(self.inner.end);
     }

@@ -25,6 +25,11 @@ pub(super) fn apply(fd: BorrowedFd<'_>, options: SocketOptions) {
     }
 }
 
+/// Whether the congestion control of the socket is one of those that pace.
+pub(super) fn is_paced(fd: BorrowedFd<'_>) -> bool {
+    SockRef::from(&fd).tcp_congestion().is_ok_and(|name| name.starts_with(b"bbr"))
+}
+
 /// Whether the peer's end (FIN or reset) has arrived, even behind bytes that were not read yet.
 pub(super) fn is_peer_gone(fd: BorrowedFd<'_>) -> bool {
     pending(fd, libc::POLLRDHUP) & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0

@@ -344,6 +344,10 @@ impl Socket for RingSocket {
         options::window(self.fd())
     }
 
+    fn is_paced(&self) -> bool {
+        options::is_paced(self.fd())
+    }
+
     fn reset_on_close(&self) {
         let _ = SockRef::from(&self.fd()).set_linger(Some(Duration::ZERO));
     }

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
+use crate::base::limits;
 use crate::base::time::Instant;
 use crate::io::buffer::{Buffer, Gather};
 use crate::io::{Io, IoError, Socket};
@@ -36,6 +37,8 @@ pub struct GrpcConnection<I: Io> {
     /// No new streams: the endpoint has said goodbye, or the pool is gone.
     retired: Cell<bool>,
     uploads: Cell<u32>,
+    /// The socket is paced, so that payload had better leave in few large writes.
+    paced: bool,
     idle_since: Cell<Instant>,
     /// When the endpoint has said anything the last time.
     heard: Cell<Instant>,
@@ -69,6 +72,7 @@ impl<I: Io> GrpcConnection<I> {
             }
         })?;
         let now = cx.io.now();
+        let paced = socket.is_paced();
         let connection = Rc::new(GrpcConnection {
             socket,
             engine: RefCell::new(Connection::new(Role::Client, config(&upstream.pool), now)),
@@ -78,6 +82,7 @@ impl<I: Io> GrpcConnection<I> {
             lost: Cell::new(None),
             retired: Cell::new(false),
             uploads: Cell::new(0),
+            paced,
             idle_since: Cell::new(now),
             heard: Cell::new(now),
             pool: Rc::downgrade(pool),
@@ -97,6 +102,11 @@ impl<I: Io> GrpcConnection<I> {
             && !self.retired.get()
             && engine.can_open()
             && engine.streams_open() < self.rule.streams_per_connection_max
+    }
+
+    /// Whether payload had better leave out of a pipe than out of a buffer.
+    pub(super) fn prefers_pipes(&self) -> bool {
+        !self.paced && self.engine.borrow().max_frame_size() >= limits::PIPED_FRAME_MIN
     }
 
     /// How busy it is: uploads first, then streams.

@@ -4,6 +4,7 @@
 //! [`stream`].
 
 pub mod connection;
+pub mod piped;
 pub mod pool;
 pub mod stream;
 mod turn;

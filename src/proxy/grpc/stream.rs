@@ -137,12 +137,12 @@ impl Call {
 
 /// The exchange's end of a call. Dropping it before the call has ended cancels the call.
 pub struct GrpcStream<I: Io> {
-    cx: Rc<Context<I>>,
-    connection: Rc<GrpcConnection<I>>,
-    call: Rc<Call>,
+    pub(super) cx: Rc<Context<I>>,
+    pub(super) connection: Rc<GrpcConnection<I>>,
+    pub(super) call: Rc<Call>,
     sent_end: Cell<bool>,
-    sent_any: Cell<bool>,
-    out: RefCell<Gather>,
+    pub(super) sent_any: Cell<bool>,
+    pub(super) out: RefCell<Gather>,
     begun: Instant,
 }
 
@@ -262,7 +262,7 @@ impl<I: Io> GrpcStream<I> {
 
     /// Whether the client has left. A service that takes a few bytes at a time never lets us wait
     /// for long, so that no wait would find it out; looked at when it is due.
-    fn is_abandoned(&self, client: &I::Socket, looked: &mut Option<Instant>) -> bool {
+    pub(super) fn is_abandoned(&self, client: &I::Socket, looked: &mut Option<Instant>) -> bool {
         let now = self.cx.io.now();
         let due = *looked.get_or_insert(now) + LOOK_INTERVAL;
         if now < due {
@@ -293,7 +293,15 @@ impl<I: Io> GrpcStream<I> {
         let len = out.len();
         let (result, out) = self.connection.socket.write(out, self.cx.io.now() + patience).await;
         drop(turn);
-        let result = result.map_err(|error| {
+        let result = self.written(result, len);
+        (result.and(framed), out)
+    }
+
+    /// Books what was written, or that the connection is of no use any more.
+    pub(super) fn written(&self, result: Result<(), IoError>, len: usize) -> Result<(), Reason> {
+        let counted = u64::try_from(len).unwrap_or(u64::MAX);
+        self.cx.counters.add(Counter::UpstreamSentBytes, counted);
+        result.map_err(|error| {
             let reason = match error {
                 IoError::TimedOut => Reason::UpstreamTimedOut,
                 _ => Reason::UpstreamReset,
@@ -301,10 +309,7 @@ impl<I: Io> GrpcStream<I> {
             // A frame may be half written: nothing else can be sent on this connection.
             self.connection.lose(reason);
             self.end_reason()
-        });
-        let counted = u64::try_from(len).unwrap_or(u64::MAX);
-        self.cx.counters.add(Counter::UpstreamSentBytes, counted);
-        (result.and(framed), out)
+        })
     }
 
     /// Cuts as much as the windows allow into frames.
@@ -332,7 +337,11 @@ impl<I: Io> GrpcStream<I> {
     }
 
     /// Waits until payload may be sent; returns how much. Gives up soon after the client has left.
-    async fn writable(&self, client: &I::Socket, deadline: Instant) -> Result<usize, Reason> {
+    pub(super) async fn writable(
+        &self,
+        client: &I::Socket,
+        deadline: Instant,
+    ) -> Result<usize, Reason> {
         loop {
             if let Some(result) = self.room() {
                 return result; // The usual case: it costs no look at the clock.
@@ -420,7 +429,7 @@ impl<I: Io> GrpcStream<I> {
     }
 
     /// Why nothing more can be sent.
-    fn end_reason(&self) -> Reason {
+    pub(super) fn end_reason(&self) -> Reason {
         match self.call.answer.borrow().end {
             Some(End::Ended(_)) => Reason::UpstreamEndedEarly,
             Some(End::Lost(reason) | End::Broken(reason)) => reason,

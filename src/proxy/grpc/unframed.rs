@@ -1,5 +1,5 @@
-//! Bytes of a stream before they are cut into frames: small ones of its own, and ranges of a
-//! payload buffer.
+//! Bytes of a stream before they are cut into frames: small ones of its own, and payload that lies
+//! in a buffer or in a pipe.
 
 use std::ops::Range;
 
@@ -19,6 +19,17 @@ pub struct Unframed {
 enum Part {
     Own(Range<usize>),
     Payload(Range<usize>),
+    /// So many bytes, whatever the range, which come next out of the pipe.
+    Piped(Range<usize>),
+}
+
+/// What was taken at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// Bytes in all.
+    pub bytes: usize,
+    /// How many of them, the last, are in the pipe.
+    pub piped: usize,
 }
 
 impl Unframed {
@@ -65,23 +76,35 @@ impl Unframed {
         }
     }
 
-    /// Moves the next `count` bytes into a write.
-    pub fn take(&mut self, mut count: usize, out: &mut Gather) {
-        while count > 0 {
+    /// Appends bytes that are in the pipe.
+    pub fn push_piped(&mut self, len: usize) {
+        if len > 0 {
+            self.len += len;
+            self.parts.push(Part::Piped(0..len));
+        }
+    }
+
+    /// Moves the next `count` bytes into a write. Stops behind bytes that are in the pipe: they
+    /// leave before what follows them.
+    pub fn take(&mut self, count: usize, out: &mut Gather) -> Taken {
+        let mut taken = Taken { bytes: 0, piped: 0 };
+        while taken.bytes < count && taken.piped == 0 {
             let (index, offset) = self.at;
             let Some(part) = self.parts.get(index) else { break };
-            let (Part::Own(range) | Part::Payload(range)) = part;
+            let (Part::Own(range) | Part::Payload(range) | Part::Piped(range)) = part;
             let start = range.start + offset;
-            let end = range.end.min(start + count);
+            let end = range.end.min(start + (count - taken.bytes));
+            let moved = end - start;
             match part {
                 Part::Own(_) => out.push(self.own.get(start..end).unwrap_or_default()),
                 Part::Payload(_) => out.push_payload(start..end),
+                Part::Piped(_) => taken.piped = moved,
             }
-            let moved = end - start;
-            count -= moved;
+            taken.bytes += moved;
             self.len -= moved;
             self.at = if end == range.end { (index + 1, 0) } else { (index, offset + moved) };
         }
+        taken
     }
 }
 
@@ -112,6 +135,31 @@ mod tests {
             let count = out.slices(0, &mut slices);
             let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
             assert_eq!(all, b"ab2345cde6789", "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_pipe_ends_a_write() {
+        for cut in 1..=9 {
+            let mut unframed = Unframed::default();
+            unframed.push_with(|own| own.extend_from_slice(b"ab"));
+            unframed.push_piped(4);
+            unframed.push_with(|own| own.extend_from_slice(b"cd"));
+            unframed.push_piped(1);
+            let mut all = Vec::new();
+            while !unframed.is_empty() {
+                let before = unframed.len();
+                let mut out = Gather::new();
+                let taken = unframed.take(cut, &mut out);
+                assert_eq!(taken.bytes, before - unframed.len());
+                assert_eq!(taken.bytes, out.len() + taken.piped);
+                assert!(taken.bytes > 0 && taken.bytes <= cut);
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = out.slices(0, &mut slices);
+                slices[..count].iter().for_each(|slice| all.extend_from_slice(slice));
+                all.extend(std::iter::repeat_n(b'.', taken.piped));
+            }
+            assert_eq!(all, b"ab....cd.", "cut {cut}");
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use crate::io::buffer::{Buffer, Gather};
-use crate::io::{Io, IoError, Socket};
+use crate::io::{Io, IoError, Pipe, Socket};
 use crate::message::framing::Framing;
 use crate::observe::counters::Counter;
 use crate::protocol::h1::encode;
-use crate::proxy::body::{Piece, RequestBody};
+use crate::proxy::body::{Piece, Received, RequestBody};
 use crate::proxy::reason::Reason;
 
 use super::attempt::Flow;
@@ -44,8 +44,15 @@ pub(super) async fn send<I: Io>(
             flow.exchange.cx.put_gather(out);
             return Ok(Sent::Whole);
         }
-        let Some(mut buffer) = body.take_unless(flow.stop.wait()).await? else {
+        let Some(received) = body.take_unless(flow.stop.wait(), true).await? else {
             return Ok(Sent::Stopped);
+        };
+        let mut buffer = match received {
+            Received::Copied(buffer) => buffer,
+            Received::Piped(pipe) => {
+                out = pass(flow, out, pipe, chunked).await?;
+                continue;
+            }
         };
         loop {
             let whole = cut(body, &mut buffer, &mut out, chunked, &mut ranges)?;
@@ -105,14 +112,45 @@ async fn write<I: Io>(flow: &Flow<'_, I>, out: Gather) -> Result<Gather, Reason>
     result.map(|()| out)
 }
 
+/// Sends all that is in a pipe, as one chunk of ours if need be. Leaves what has to follow it.
+async fn pass<I: Io>(
+    flow: &Flow<'_, I>,
+    mut out: Gather,
+    pipe: I::Pipe,
+    chunked: bool,
+) -> Result<Gather, Reason> {
+    let len = pipe.len();
+    if chunked {
+        out.push_with(|own| encode::chunk_head(own, u64::try_from(len).unwrap_or(u64::MAX)));
+    }
+    let sent = out.len() + len;
+    let deadline = flow.patience.progress(flow.exchange.cx.io.now());
+    let (result, mut out, _pipe) = flow.endpoint.splice_out(out, pipe, len, false, deadline).await;
+    out.clear();
+    written(flow, result, sent)?;
+    if chunked {
+        out.push(encode::CRLF);
+    }
+    Ok(out)
+}
+
 /// Gives the memory back whatever happens.
 async fn try_write<I: Io>(flow: &Flow<'_, I>, out: Gather) -> (Result<(), Reason>, Gather) {
-    let cx = flow.exchange.cx;
     let len = out.len();
-    let deadline = flow.patience.progress(cx.io.now());
+    let deadline = flow.patience.progress(flow.exchange.cx.io.now());
     let (result, mut out) = flow.endpoint.write(out, deadline).await;
     out.clear();
-    let result = match result {
+    (written(flow, result, len), out)
+}
+
+/// Counts what was sent, and says what it means that it was not.
+fn written<I: Io>(
+    flow: &Flow<'_, I>,
+    result: Result<(), IoError>,
+    len: usize,
+) -> Result<(), Reason> {
+    let cx = flow.exchange.cx;
+    match result {
         Ok(()) => {
             flow.moved.set(cx.io.now());
             cx.counters.add(Counter::UpstreamSentBytes, u64::try_from(len).unwrap_or(u64::MAX));
@@ -123,6 +161,5 @@ async fn try_write<I: Io>(flow: &Flow<'_, I>, out: Gather) -> (Result<(), Reason
             Err(Reason::UpstreamTimedOut)
         }
         Err(_) => Err(Reason::UpstreamReset),
-    };
-    (result, out)
+    }
 }
