@@ -17,7 +17,7 @@ pub const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 pub const LARGE_BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes that one pipe takes. The kernel's default for all pipes of a user is 64 MiB
 /// (`fs.pipe-user-pages-soft`); beyond it bodies are copied.
-pub const PIPE_BYTES: usize = 256 * 1024;
+pub const PIPE_BYTES: usize = 1024 * 1024;
 /// Pipes of one shard, two descriptors each. Further bodies are copied.
 pub const PIPES_MAX: usize = 64;
 /// Frames of HTTP/2 whose payload may leave out of a pipe are at least so large. Each costs two

@@ -79,7 +79,9 @@ impl Upstream {
             idle: limits::HTTP_POOL_IDLE_TIMEOUT,
             ..Pool::default()
         };
-        Upstream { pool, ..Upstream::of(name, Protocol::Http1, addresses) }
+        // A connection carries one message at a time: nothing waits behind what is not sent yet.
+        let transport = Transport { not_sent_lowat: None, ..Transport::upstream() };
+        Upstream { pool, transport, ..Upstream::of(name, Protocol::Http1, addresses) }
     }
 
     fn of(name: &str, protocol: Protocol, addresses: &[SocketAddr]) -> Self {

@@ -164,7 +164,7 @@ pub const UPSTREAMS: &[Key] = &[
     live(
         "upstreams.*.transport.not_sent_lowat",
         SYSTEM_SIZE,
-        "128KiB",
+        "system",
         "unsent bytes that the kernel holds",
     ),
     live("upstreams.*.transport.receive_buffer", SYSTEM_SIZE, "system", "`SO_RCVBUF`"),
