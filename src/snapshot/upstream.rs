@@ -81,7 +81,7 @@ impl Upstream {
         };
         // A connection carries one message at a time: nothing waits behind what is not sent yet.
         let transport = Transport { not_sent_lowat: None, ..Transport::upstream() };
-        Upstream { pool, transport, ..Upstream::of(name, Protocol::Http1, addresses) }
+        Upstream { transport, pool, ..Upstream::of(name, Protocol::Http1, addresses) }
     }
 
     fn of(name: &str, protocol: Protocol, addresses: &[SocketAddr]) -> Self {

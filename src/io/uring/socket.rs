@@ -1,6 +1,7 @@
 //! A TCP connection on the ring.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
@@ -26,13 +27,20 @@ pub struct RingSocket {
     inner: Rc<Inner>,
 }
 
-/// A wait for the read side. It borrows the stream of the [`Inner`] that it lies in.
-type Watch = Pin<Box<dyn Future<Output = std::io::Result<()>>>>;
+/// The waits for the read side, one after the other in one allocation.
+struct Watch {
+    /// Borrows from the [`Inner`] that it lies in. Rests after each wait until it is polled again.
+    waits: Pin<Box<dyn Future<Output = Infallible>>>,
+    /// A wait has begun and has not ended.
+    is_armed: bool,
+}
 
 struct Inner {
-    /// Outlives the waits for it: one that is given up at its deadline goes on with the next, and
-    /// that of an idle connection tells whether anything has come. Dropped before `stream`.
+    /// Outlives who waits: a wait that is given up at its deadline goes on with the next, and that
+    /// of an idle connection tells whether anything has come. Dropped before what it borrows.
     watch: RefCell<Option<Watch>>,
+    /// How the wait has ended that has just ended.
+    seen: Cell<Option<std::io::Result<()>>>,
     stream: TcpStream,
     shared: Rc<Shared>,
     read: Key,
@@ -75,6 +83,7 @@ impl RingSocket {
         RingSocket {
             inner: Rc::new(Inner {
                 watch: RefCell::new(None),
+                seen: Cell::new(None),
                 stream,
                 shared,
                 read,
@@ -155,33 +164,54 @@ impl RingSocket {
         Poll::Pending
     }
 
-    /// Goes on with the watch of the read side, or begins one.
+    /// Goes on with the wait for the read side, or begins one.
     fn poll_watch(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let mut watch = self.inner.watch.borrow_mut();
-        let result = watch.get_or_insert_with(|| self.new_watch()).as_mut().poll(cx);
-        if result.is_ready() {
-            *watch = None;
-        }
-        result
+        let watch = watch.get_or_insert_with(|| self.new_watch());
+        let Poll::Pending = watch.waits.as_mut().poll(cx);
+        let seen = self.inner.seen.take();
+        watch.is_armed = seen.is_none();
+        seen.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Bytes were taken: what the watch saw coming may have been they.
+    fn is_watching(&self) -> bool {
+        self.inner.watch.borrow().as_ref().is_some_and(|watch| watch.is_armed)
+    }
+
+    /// Bytes were taken: what a wait saw coming may have been they.
     pub(super) fn was_read(&self) {
-        self.inner.watch.borrow_mut().take();
+        if self.is_watching() {
+            self.inner.watch.borrow_mut().take();
+        }
     }
 
     fn new_watch(&self) -> Watch {
-        let wait: Pin<Box<dyn Future<Output = std::io::Result<()>> + '_>> =
-            Box::pin(self.inner.stream.readable(false));
+        let inner = &*self.inner;
+        let waits: Pin<Box<dyn Future<Output = Infallible> + '_>> = Box::pin(async move {
+            loop {
+                inner.seen.set(Some(inner.stream.readable(false).await));
+                let mut is_told = false;
+                poll_fn(|_| {
+                    if std::mem::replace(&mut is_told, true) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+            }
+        });
         #[expect(unsafe_code, reason = "a future that lies beside the stream that it borrows")]
-        // SAFETY: only the lifetime changes. The stream lies in the heap memory of `Rc<Inner>`,
-        // which does not move, and is not replaced; the future is kept in `Inner::watch` alone,
-        // which is declared, and so dropped, before `stream`.
-        unsafe {
-            std::mem::transmute::<Pin<Box<dyn Future<Output = std::io::Result<()>> + '_>>, Watch>(
-                wait,
-            )
-        }
+        // SAFETY: only the lifetime changes. What is borrowed lies in the heap memory of
+        // `Rc<Inner>`, which does not move, and is not replaced; the future is kept in
+        // `Inner::watch` alone, which is declared, and so dropped, before the rest.
+        let waits = unsafe {
+            std::mem::transmute::<
+                Pin<Box<dyn Future<Output = Infallible> + '_>>,
+                Pin<Box<dyn Future<Output = Infallible>>>,
+            >(waits)
+        };
+        Watch { waits, is_armed: false }
     }
 
     pub(super) fn failed(&self, error: &std::io::Error) -> IoError {
@@ -334,7 +364,7 @@ impl Socket for RingSocket {
         if self.inner.cancelled.get() {
             return false;
         }
-        if self.inner.watch.borrow().is_none() {
+        if !self.is_watching() {
             return options::is_quiet(self.fd());
         }
         self.poll_watch(&mut Context::from_waker(Waker::noop())).is_pending()

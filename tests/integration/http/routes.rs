@@ -86,7 +86,7 @@ fn the_most_specific_path_wins() {
             ("/users/7", "param /users/7"),
             ("/users/me", "literal /users/me"),
             ("/users/7/x", "root /users/7/x"),
-            ("/a/./x/../b", "exact /a/b"),
+            ("/a//b", "exact /a/b"),
             ("/%61/b", "exact /a/b"),
         ] {
             let (name, target) = want.split_once(' ').unwrap();
