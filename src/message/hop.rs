@@ -33,6 +33,22 @@ pub struct ConnectionOptions {
 impl ConnectionOptions {
     /// Takes the value of a `connection` field.
     pub fn add(&mut self, value: &[u8]) -> Result<(), ConnectionError> {
+        if self.count < CONNECTION_OPTIONS_MAX {
+            // What nearly all of them say.
+            match value {
+                b"keep-alive" | b"Keep-Alive" => {
+                    self.count += 1;
+                    self.keep_alive = true;
+                    return Ok(());
+                }
+                b"close" => {
+                    self.count += 1;
+                    self.close = true;
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
         for element in value.split(|byte| *byte == b',').map(token::trim) {
             if self.count == CONNECTION_OPTIONS_MAX {
                 return Err(ConnectionError::TooMany);
@@ -88,8 +104,13 @@ pub fn hop_by_hop(fields: &[Field], bytes: &[u8]) -> FieldSet {
             set.insert(index);
         }
         if field.known == Known::Connection {
-            for name in token::list(field.value.of(bytes)) {
-                nominate(fields, bytes, name, &mut set);
+            match field.value.of(bytes) {
+                b"keep-alive" | b"Keep-Alive" => {} // It always ends here.
+                value => {
+                    for name in token::list(value) {
+                        nominate(fields, bytes, name, &mut set);
+                    }
+                }
             }
         }
     }

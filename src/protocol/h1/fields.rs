@@ -171,18 +171,22 @@ enum Step {
 fn whole_line(bytes: &[u8], at: usize) -> Option<(usize, Line)> {
     let line = bytes.get(at..)?;
     let colon = scan::token_len(line);
-    let mut start = match line.get(colon..)? {
-        [b':', b' ', ..] if colon > 0 => colon + 2,
-        [b':', ..] if colon > 0 => colon + 1,
+    let (gap, value) = match line.get(colon..)? {
+        [b':', b' ', value @ ..] => (2, value),
+        [b':', value @ ..] => (1, value),
         _ => return None,
     };
-    while let Some(b' ' | b'\t') = line.get(start) {
-        start += 1;
+    if colon == 0 || matches!(value.first(), Some(b' ' | b'\t')) {
+        return None;
     }
-    let end = start + scan::value_len(line.get(start..)?);
-    let [b'\r', b'\n', ..] = line.get(end..)? else { return None };
+    let len = scan::value_len(value);
+    let (text, [b'\r', b'\n', ..]) = value.split_at_checked(len)? else { return None };
     let name = Span::between(at, at + colon);
-    Some((at + end + 2, Line { name, value: trimmed(bytes, at + start, at + end) }))
+    let start = at + colon + gap;
+    let end = start + len;
+    let is_trimmed = !matches!(text.last(), Some(b' ' | b'\t'));
+    let value = if is_trimmed { Span::between(start, end) } else { trimmed(bytes, start, end) };
+    Some((end + 2, Line { name, value }))
 }
 
 /// The value between `start` and `end` without the whitespace at its end.

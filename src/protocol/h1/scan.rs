@@ -15,8 +15,14 @@ pub(super) fn token_len(bytes: &[u8]) -> usize {
 /// Bytes at the start of `bytes` that may be part of a field value.
 #[inline]
 pub(super) fn value_len(bytes: &[u8]) -> usize {
+    let suspect = |word| below(word, b' ') | equal(word, 0x7f);
+    // Most values are short, and end within the first words.
+    let head = bytes.first_chunk::<32>().map_or(bytes, <[u8; 32]>::as_slice);
+    let mut at = run_len(head, suspect, is_value_byte);
+    if at < head.len() || head.len() == bytes.len() {
+        return at;
+    }
     // Most of a long value is plain; the compiler asks thirty-two such bytes at once.
-    let mut at = 0;
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<32>) {
         let odd = |byte: u8| u8::from(byte < b' ') | u8::from(byte == 0x7f);
         if chunk.iter().fold(0, |any, byte| any | odd(*byte)) != 0 {
@@ -24,7 +30,6 @@ pub(super) fn value_len(bytes: &[u8]) -> usize {
         }
         at += 32;
     }
-    let suspect = |word| below(word, b' ') | equal(word, 0x7f);
     at + run_len(bytes.get(at..).unwrap_or_default(), suspect, is_value_byte)
 }
 
