@@ -30,6 +30,21 @@ impl<const N: usize> Text<N> {
         out
     }
 
+    /// The first `N` bytes of `text`, which are ASCII; as [`new`](Self::new) if they are not.
+    #[inline]
+    #[must_use]
+    pub fn ascii(text: &[u8]) -> Self {
+        let mut out = Self::EMPTY;
+        let (Some(to), Ok(len), true) =
+            (out.bytes.get_mut(..text.len()), u16::try_from(text.len()), text.is_ascii())
+        else {
+            return Self::new(text);
+        };
+        to.copy_from_slice(text);
+        out.len = len;
+        out
+    }
+
     /// Appends as many whole characters of `text` as there is room for.
     pub fn push_str(&mut self, text: &str) {
         let start = usize::from(self.len);
@@ -98,5 +113,12 @@ mod tests {
         assert_eq!(Text::<5>::new("aäöü".as_bytes()).as_str(), "aäö");
         assert_eq!(Text::<16>::new(b"a\xffb").as_str(), "a?b");
         assert!(Text::<4>::new(b"").is_empty());
+    }
+
+    #[test]
+    fn ascii_is_taken_as_any_text() {
+        for text in [&b""[..], b"abcd", b"abcdef", b"a\xff", "aäb".as_bytes()] {
+            assert_eq!(Text::<4>::ascii(text), Text::new(text));
+        }
     }
 }

@@ -128,10 +128,13 @@ impl Family {
     fn times(&mut self, key: Key) -> Option<&mut Recorded> {
         let rest = Key { label: Label::OTHER, method: None };
         let room = self.series.len() < LATENCY_SERIES_MAX - 1;
-        let key = if room || self.held(key).is_some() { key } else { rest };
         let at = match self.held(key) {
             Some(at) => at,
-            None => self.make(key)?,
+            None if room => self.make(key)?,
+            None => match self.held(rest) {
+                Some(at) => at,
+                None => self.make(rest)?,
+            },
         };
         self.series.get_mut(usize::from(at)).map(|(_, times)| times)
     }
@@ -161,8 +164,9 @@ impl Recorded {
     }
 
     fn record(&mut self, took: Duration) {
-        let micros = took.as_nanos().div_ceil(1000);
-        let micros = u64::try_from(micros).unwrap_or(LONGEST_US).clamp(1, LONGEST_US);
+        let part = u64::from(took.subsec_nanos().div_ceil(1000));
+        let micros = took.as_secs().saturating_mul(1_000_000).saturating_add(part);
+        let micros = micros.clamp(1, LONGEST_US);
         // It fails only for values beyond what it can grow to, which is far more than an hour.
         if self.histogram.record(micros).is_ok() {
             self.sum = self.sum.saturating_add(took);

@@ -142,32 +142,50 @@ pub(super) fn with_call<I: Io, T>(
     })
 }
 
+/// The digits of an octet with a dot behind them, and how many bytes that are.
+static OCTETS: [([u8; 4], u8); 256] = octets();
+
+#[expect(clippy::indexing_slicing, reason = "at compile time")]
+const fn octets() -> [([u8; 4], u8); 256] {
+    let mut out = [([b'.'; 4], 0); 256];
+    let mut octet: u8 = 0;
+    loop {
+        let ones = b'0' + octet % 10;
+        let tens = b'0' + octet / 10 % 10;
+        out[octet as usize] = match octet {
+            0..=9 => ([ones, b'.', b'.', b'.'], 2),
+            10..=99 => ([tens, ones, b'.', b'.'], 3),
+            100.. => ([b'0' + octet / 100, tens, ones, b'.'], 4),
+        };
+        if octet == u8::MAX {
+            return out;
+        }
+        octet += 1;
+    }
+}
+
 /// An address as text, without an allocation; IPv4 without the machinery of `fmt`.
 pub(super) fn ip_text(address: IpAddr) -> Text<48> {
-    let mut text = Text::EMPTY;
     match address {
         IpAddr::V4(address) => {
-            let mut digits = [0; 15];
+            let mut text = [0; 16];
             let mut len = 0;
-            for (at, octet) in address.octets().into_iter().enumerate() {
-                let dot = (at > 0).then_some(b'.');
-                let hundreds = (octet >= 100).then_some(b'0' + octet / 100);
-                let tens = (octet >= 10).then_some(b'0' + octet / 10 % 10);
-                for byte in [dot, hundreds, tens, Some(b'0' + octet % 10)].into_iter().flatten() {
-                    if let Some(place) = digits.get_mut(len) {
-                        *place = byte;
-                        len += 1;
-                    }
+            for octet in address.octets() {
+                #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
+                let (digits, count) = OCTETS[usize::from(octet)];
+                if let Some(place) = text.get_mut(len..len + 4) {
+                    place.copy_from_slice(&digits);
                 }
+                len += usize::from(count);
             }
-            text.push_str(
-                str::from_utf8(digits.get(..len).unwrap_or_default()).unwrap_or_default(),
-            );
+            Text::ascii(text.get(..len - 1).unwrap_or_default()) // No dot at the end.
         }
-        // A text of 48 bytes has room for every address.
-        IpAddr::V6(address) => drop(write!(text, "{address}")),
+        IpAddr::V6(address) => {
+            let mut text = Text::EMPTY;
+            let _ = write!(text, "{address}"); // A text of 48 bytes has room for every address.
+            text
+        }
     }
-    text
 }
 
 fn utf8(bytes: Option<&[u8]>) -> Option<&str> {

@@ -18,18 +18,18 @@ pub(super) fn write<I: Io>(exchange: &Exchange<'_, I>, out: &mut Vec<u8>) {
         _ => {
             let (a, b, c) =
                 exchange.cx.with_prng(|prng| (prng.next_u64(), prng.next_u64(), prng.next_u64()));
-            out.extend_from_slice(b"traceparent: 00-");
-            out.extend_from_slice(&hex(a | 1));
-            out.extend_from_slice(&hex(b));
-            out.push(b'-');
-            out.extend_from_slice(&hex(c | 1));
-            out.extend_from_slice(b"-00\r\n");
+            let mut line =
+                *b"traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-00\r\n";
+            line[16..32].copy_from_slice(&hex(a | 1));
+            line[32..48].copy_from_slice(&hex(b));
+            line[49..65].copy_from_slice(&hex(c | 1));
+            out.extend_from_slice(&line);
         }
     }
 }
 
 /// The 16 digits of a number. All eight nibbles of a half are turned into digits at once.
-fn hex(number: u64) -> [u8; 16] {
+pub(super) fn hex(number: u64) -> [u8; 16] {
     let mut out = [0; 16];
     let (high, low) = out.split_at_mut(8);
     high.copy_from_slice(&digits(number >> 32));
