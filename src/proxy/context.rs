@@ -1,6 +1,7 @@
 //! What every exchange of a shard can reach: its world, its tables, its state.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ use super::tables::{Labels, Tables};
 
 /// Heads kept for reuse by one shard.
 const HEADS_KEPT: usize = 64;
+/// An answer whose list of parts has grown longer is not kept.
+const RANGES_KEPT: usize = 16;
 /// A write that has grown larger is not kept.
 const GATHER_BYTES_KEPT: usize = 16 * 1024;
 
@@ -58,7 +61,8 @@ pub struct Context<I: Io> {
     #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
     heads: RefCell<Vec<Box<HeadText>>>,
     scratches: RefCell<Vec<Scratch>>,
-    answers: RefCell<Vec<AnswerText>>,
+    #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
+    answers: RefCell<Vec<Box<AnswerText>>>,
     gathers: RefCell<Vec<Gather>>,
     date: Cell<(u64, [u8; 29])>,
 }
@@ -77,6 +81,8 @@ pub struct HeadText {
 pub(super) struct AnswerText {
     pub(super) head: ResponseHead,
     pub(super) text: Vec<u8>,
+    /// Parts of a body; the memory of a list that is empty between uses.
+    pub(super) ranges: Vec<Range<usize>>,
 }
 
 impl<I: Io> Context<I> {
@@ -188,14 +194,15 @@ impl<I: Io> Context<I> {
     }
 
     /// An empty response head.
-    pub(super) fn take_answer(&self) -> AnswerText {
+    pub(super) fn take_answer(&self) -> Box<AnswerText> {
         self.answers.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Gives one back.
-    pub(super) fn put_answer(&self, mut answer: AnswerText) {
+    pub(super) fn put_answer(&self, mut answer: Box<AnswerText>) {
         let mut answers = self.answers.borrow_mut();
-        if answers.len() < HEADS_KEPT {
+        if answers.len() < HEADS_KEPT && answer.ranges.capacity() <= RANGES_KEPT {
+            answer.ranges.clear();
             answer.head.clear();
             answer.text.clear();
             answers.push(answer);

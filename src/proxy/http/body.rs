@@ -137,7 +137,7 @@ async fn pass<I: Io>(
 /// Gives the memory back whatever happens.
 async fn try_write<I: Io>(flow: &Flow<'_, I>, out: Gather) -> (Result<(), Reason>, Gather) {
     let len = out.len();
-    let deadline = flow.patience.progress(flow.exchange.cx.io.now());
+    let deadline = flow.patience.progress(flow.exchange.cx.io.lately());
     let (result, mut out) = flow.endpoint.write(out, deadline).await;
     out.clear();
     (written(flow, result, len), out)
@@ -152,7 +152,7 @@ fn written<I: Io>(
     let cx = flow.exchange.cx;
     match result {
         Ok(()) => {
-            flow.moved.set(cx.io.now());
+            flow.moved.set(cx.io.lately());
             cx.counters.add(Counter::UpstreamSentBytes, u64::try_from(len).unwrap_or(u64::MAX));
             Ok(())
         }

@@ -171,7 +171,7 @@ impl<'a, I: Io> Attempts<'a, I> {
             Ok(delivered) => {
                 // What was said of this client must not count for another.
                 if delivered.reusable && !self.spec.send_proxy_protocol {
-                    choice.pool.put(connection, self.spec, exchange.cx.io.now());
+                    choice.pool.put(connection, self.spec, exchange.cx.io.lately());
                 }
                 Ok(delivered)
             }
@@ -189,17 +189,17 @@ impl<'a, I: Io> Attempts<'a, I> {
     /// What became of an attempt. The total time may have been used up by the client: it counts
     /// against an endpoint only that had the whole request for half of it and said nothing.
     fn outcome(&self, flow: &Flow<'_, I>, answered: &Result<Delivered, Failure>) -> Outcome {
+        let outcome = outcome(answered);
+        if outcome != Outcome::Failed {
+            return outcome;
+        }
         let now = self.exchange.cx.io.now();
         let silent =
             |sent: Instant| answered.is_err() && now - sent >= sent - self.destination.begun;
-        match outcome(answered) {
-            Outcome::Failed
-                if now >= self.patience.end() && !flow.sent_at().is_some_and(silent) =>
-            {
-                Outcome::Unclear
-            }
-            outcome => outcome,
+        if now >= self.patience.end() && !flow.sent_at().is_some_and(silent) {
+            return Outcome::Unclear;
         }
+        outcome
     }
 
     async fn connection(
@@ -208,13 +208,13 @@ impl<'a, I: Io> Attempts<'a, I> {
         record: &mut Record,
     ) -> Result<HttpConnection<I>, Reason> {
         let cx = self.exchange.cx;
-        let now = cx.io.now();
         if !choice.fresh
             && !self.spec.send_proxy_protocol
-            && let Some(connection) = choice.pool.take(now)
+            && let Some(connection) = choice.pool.take(cx.io.lately())
         {
             return Ok(connection);
         }
+        let now = cx.io.now();
         let (peer, client) = (self.exchange.peer, self.exchange.client);
         // Who is behind another proxy has a port that nobody knows.
         let is_peer = peer.ip().to_canonical() == client;
@@ -307,7 +307,7 @@ impl<'a, I: Io> Visit<'a, I> {
 
 impl<I: Io> Drop for Visit<'_, I> {
     fn drop(&mut self) {
-        let now = self.exchange.cx.io.now();
+        let now = self.exchange.cx.io.lately();
         let mut group = self.table.group.borrow_mut();
         if group.end(self.number, self.outcome.get(), now) {
             self.exchange.cx.counters.count(Counter::EndpointsEjected);

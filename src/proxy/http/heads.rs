@@ -41,11 +41,13 @@ pub(super) fn request<I: Io>(
     line(out, b"host: ", &[host.unwrap_or(head.host.of(text))]);
     let ends_here = hop_by_hop(&head.fields, text);
     let trusts = exchange.trusts_peer();
+    let mut run = Run::default();
     for (index, field) in head.fields.iter().enumerate() {
-        if !ends_here.contains(index) && is_passed_on(field.known, trusts) {
-            put(out, field, text);
+        if is_passed_on(field.known, trusts) && !ends_here.contains(index) {
+            run.put(field, text, out);
         }
     }
+    run.end(text, out);
     if upgrade {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
     }
@@ -75,9 +77,36 @@ const fn is_passed_on(known: Known, trusts: bool) -> bool {
     }
 }
 
-/// A field as it came; its name and value were checked when it was read.
-fn put(out: &mut Vec<u8>, field: &Field, text: &[u8]) {
-    line(out, field.name.of(text), &[b": ", field.value.of(text)]);
+/// Fields as they came; their names and values were checked when they were read. Lines that stand
+/// behind each other as we would write them are copied at once.
+#[derive(Default)]
+struct Run {
+    start: usize,
+    end: usize,
+}
+
+impl Run {
+    fn put(&mut self, field: &Field, text: &[u8], out: &mut Vec<u8>) {
+        let (name, value) = (field.name, field.value);
+        let is = |start: usize, end: usize, mark| text.get(start..end) == Some(mark);
+        let end = value.end() + 2;
+        if is(name.end(), value.start(), b": ") && is(value.end(), end, b"\r\n") {
+            if name.start() != self.end {
+                self.end(text, out);
+                self.start = name.start();
+            }
+            self.end = end;
+            return;
+        }
+        self.end(text, out);
+        line(out, name.of(text), &[b": ", value.of(text)]);
+    }
+
+    /// Writes what was put so far.
+    fn end(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(text.get(self.start..self.end).unwrap_or_default());
+        (self.start, self.end) = (0, 0);
+    }
 }
 
 /// A field line of bytes that were checked, or that are ours; `name` has the colon unless the first
@@ -222,13 +251,15 @@ pub(super) fn response<I: Io>(
 /// The fields that concern the client.
 fn passed_on(head: &ResponseHead, text: &[u8], out: &mut Vec<u8>) {
     let ends_here = hop_by_hop(&head.fields, text);
+    let mut run = Run::default();
     for (index, field) in head.fields.iter().enumerate() {
         let ours = matches!(
             field.known,
             Known::ContentLength | Known::TransferEncoding | Known::XRequestId | Known::Via
         );
-        if !ends_here.contains(index) && !ours {
-            put(out, field, text);
+        if !ours && !ends_here.contains(index) {
+            run.put(field, text, out);
         }
     }
+    run.end(text, out);
 }

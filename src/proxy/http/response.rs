@@ -29,7 +29,7 @@ const COPY_BYTES: usize = 4096;
 
 /// The head of an answer, its text, and what followed it.
 pub(super) struct Answer {
-    says: AnswerText,
+    says: Box<AnswerText>,
     rest: Buffer,
 }
 
@@ -123,7 +123,7 @@ fn count_received<I: Io>(flow: &Flow<'_, I>, len: usize) {
 async fn wait<I: Io>(flow: &Flow<'_, I>, deadline: impl Fn() -> Instant) -> Result<(), Reason> {
     let cx = flow.exchange.cx;
     loop {
-        let look = cx.io.now() + LOOK_INTERVAL;
+        let look = cx.io.lately() + LOOK_INTERVAL;
         match flow.endpoint.readable(look.min(deadline())).await {
             Ok(()) => return Ok(()),
             Err(IoError::TimedOut) => {}
@@ -161,8 +161,9 @@ pub(super) async fn deliver<I: Io>(
     flow: &Flow<'_, I>,
     answer: Answer,
 ) -> Result<Delivered, Failure> {
-    let Answer { says, rest } = answer;
-    let AnswerText { head, text } = &says;
+    let Answer { mut says, rest } = answer;
+    let ranges = std::mem::take(&mut says.ranges);
+    let AnswerText { head, text, .. } = &*says;
     let exchange = flow.exchange;
     let is_tunnel = head.status == 101;
     let shape = heads::shape(head.framing, exchange.head.version);
@@ -188,7 +189,7 @@ pub(super) async fn deliver<I: Io>(
         decoder: BodyDecoder::new(head.framing, u64::MAX),
         chunked: shape == Shape::Chunked,
         begun: false,
-        ranges: Vec::with_capacity(1),
+        ranges,
         sent: 0,
     };
     let result = relay.run(out, rest).await;
@@ -207,6 +208,7 @@ pub(super) async fn deliver<I: Io>(
         reusable: result == Ok(true) && head.keep_alive && flow.is_sent(),
         cut,
     };
+    says.ranges = relay.ranges;
     exchange.cx.put_answer(says);
     Ok(delivered)
 }
@@ -328,7 +330,7 @@ impl<I: Io> Relay<'_, I> {
         let exchange = self.flow.exchange;
         let cx = exchange.cx;
         let len = out.len();
-        let deadline = cx.io.now() + exchange.tables.snapshot.timeouts.write;
+        let deadline = cx.io.lately() + exchange.tables.snapshot.timeouts.write;
         let (result, mut out) = exchange.socket.write(out, deadline).await;
         out.clear();
         match result {
