@@ -43,34 +43,49 @@ const WARM: Duration = Duration::from_millis(500);
 const WARM_MAX: u32 = 512;
 
 /// Serves a connection to its end.
-pub async fn serve<I: Io>(cx: Rc<Context<I>>, socket: SocketOf<I>, peer: SocketAddr) {
-    cx.counters.count(Counter::ConnectionsAccepted);
-    let closed = CountClosed(&cx);
-    let Some((peer, mut early)) = proxied::begin(&cx, &socket, peer).await else { return };
-    // A new connection has to say something soon; one that was queued before a drain, at once.
-    let mut idle = cx.tables().snapshot.timeouts.head;
-    if cx.is_draining() {
-        idle = idle.min(LAST_CHANCE);
-    }
-    loop {
-        if early.is_none() && wait(&cx, &socket, cx.io.lately() + idle).await.is_err() {
-            break;
+///
+/// This future is what an idle connection costs. It is a block, because an async function keeps its
+/// arguments twice.
+#[expect(clippy::manual_async_fn, reason = "an async function keeps its arguments twice")]
+pub fn serve<I: Io>(
+    cx: Rc<Context<I>>,
+    socket: SocketOf<I>,
+    mut peer: SocketAddr,
+) -> impl Future<Output = ()> + 'static {
+    async move {
+        cx.counters.count(Counter::ConnectionsAccepted);
+        let closed = CountClosed(&cx);
+        let Some(mut early) = proxied::begin(&cx, &socket, &mut peer).await else { return };
+        // A new connection has to say something soon; one that was queued before a drain, at once.
+        let mut idle = cx.tables().snapshot.timeouts.head;
+        if cx.is_draining() {
+            idle = idle.min(LAST_CHANCE);
         }
-        let (after, waited) = Box::pin(busy(&cx, &socket, peer, early.take())).await;
-        match after {
-            After::Wait | After::Next(_) => {}
-            After::Linger => {
-                Box::pin(linger::close(&cx, &socket)).await;
+        loop {
+            if early.is_none() {
+                let deadline = cx.io.lately() + idle;
+                let place = cx.parked.enter(&socket);
+                if socket.readable(deadline).await.is_err() {
+                    break;
+                }
+                drop(place);
+            }
+            let (after, waited) = Box::pin(busy(&cx, &socket, peer, early.take())).await;
+            match after {
+                After::Wait | After::Next(_) => {}
+                After::Linger => {
+                    Box::pin(linger::close(&cx, &socket)).await;
+                    break;
+                }
+                After::Close => break,
+            }
+            if cx.is_draining() {
                 break;
             }
-            After::Close => break,
+            idle = cx.tables().snapshot.timeouts.idle.saturating_sub(waited);
         }
-        if cx.is_draining() {
-            break;
-        }
-        idle = cx.tables().snapshot.timeouts.idle.saturating_sub(waited);
+        drop(closed);
     }
-    drop(closed);
 }
 
 /// Counts the end of a connection however it comes, a panic included.
@@ -82,20 +97,12 @@ impl<I: Io> Drop for CountClosed<'_, I> {
     }
 }
 
-async fn wait<I: Io>(
-    cx: &Context<I>,
-    socket: &SocketOf<I>,
-    deadline: Instant,
-) -> Result<(), IoError> {
-    let _place = cx.parked.enter(socket);
-    socket.readable(deadline).await
-}
-
 /// Waits for the next request for a short time.
 async fn wait_warm<I: Io>(cx: &Context<I>, socket: &SocketOf<I>) -> Result<(), IoError> {
     let _counted = Warm::enter(&cx.warm);
     let warm = WARM.min(cx.tables().snapshot.timeouts.idle);
-    wait(cx, socket, cx.io.lately() + warm).await
+    let _place = cx.parked.enter(socket);
+    socket.readable(cx.io.lately() + warm).await
 }
 
 /// Counts a connection among the warm ones.

@@ -28,18 +28,8 @@ impl Gate {
     /// monoio would let it end the whole shard.
     pub fn spawn<I: Io>(&self, io: &I, task: impl Future<Output = ()> + 'static) {
         self.inner.inside.set(self.inner.inside.get() + 1);
-        let inner = Rc::clone(&self.inner);
-        io.spawn(async move {
-            if Guarded(Box::pin(task)).await.is_err() {
-                inner.panics.set(inner.panics.get() + 1);
-            }
-            inner.inside.set(inner.inside.get().saturating_sub(1));
-            if inner.inside.get() == 0 {
-                for waker in inner.waiting.borrow_mut().drain(..) {
-                    waker.wake();
-                }
-            }
-        });
+        // No async block: it would keep room for the task beside its box, in every task.
+        io.spawn(Guarded { task: Some(Box::pin(task)), inner: Rc::clone(&self.inner) });
     }
 
     /// How many tasks are inside.
@@ -65,19 +55,37 @@ impl Gate {
     }
 }
 
-struct Guarded(Pin<Box<dyn Future<Output = ()>>>);
-
-/// The task panicked.
-struct Panicked;
+struct Guarded {
+    /// `None` when it is over.
+    task: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    inner: Rc<Inner>,
+}
 
 impl Future for Guarded {
-    type Output = Result<(), Panicked>;
+    type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            // The task is dropped right after; nobody sees it half done.
-            Err(_) => Poll::Ready(Err(Panicked)),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(task) = &mut self.task else { return Poll::Ready(()) };
+        match std::panic::catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => {}
+            // The task is dropped with what holds it; nobody sees it half done.
+            Err(_) => self.inner.panics.set(self.inner.panics.get() + 1),
+        }
+        // It is gone before anyone is told so.
+        self.task = None;
+        self.inner.leave();
+        Poll::Ready(())
+    }
+}
+
+impl Inner {
+    fn leave(&self) {
+        self.inside.set(self.inside.get().saturating_sub(1));
+        if self.inside.get() == 0 {
+            for waker in self.waiting.borrow_mut().drain(..) {
+                waker.wake();
+            }
         }
     }
 }

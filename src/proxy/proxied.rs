@@ -13,32 +13,27 @@ use super::context::{Context, SocketOf};
 /// What came behind the header. Boxed, as most connections have none.
 pub(super) type Early = Option<Box<Buffer>>;
 
-/// Reads the header that the configuration asks for. Gives the client, and what follows the header
-/// if anything came with it; `None`: the connection is refused.
+/// Reads the header that the configuration asks for: `peer` becomes the client. Gives what follows
+/// the header if anything came with it; `None`: the connection is refused.
 ///
 /// Nothing is answered to who is refused: a peer that should send a header and does not is none
 /// that a client would reach us through.
 pub(super) async fn begin<I: Io>(
     cx: &Context<I>,
     socket: &SocketOf<I>,
-    peer: SocketAddr,
-) -> Option<(SocketAddr, Early)> {
-    let tables = cx.tables();
-    let server = &tables.snapshot.server;
-    if !server.proxy_protocol {
-        return Some((peer, None));
+    peer: &mut SocketAddr,
+) -> Option<Early> {
+    if !cx.tables().snapshot.server.proxy_protocol {
+        return Some(None);
     }
-    // Whoever may send a header may claim to be anybody.
-    let begun = if client::is_trusted(&server.trusted_peers, peer.ip()) {
-        // Boxed: its state would make every connection's task larger, for as long as it lives.
-        Box::pin(read(cx, socket, peer)).await
-    } else {
-        None
-    };
-    if begun.is_none() {
+    // Boxed: its state would make every connection's task larger, for as long as it lives.
+    let begun = Box::pin(read(cx, socket, *peer)).await;
+    let Some((client, early)) = begun else {
         cx.counters.count(Counter::ProxyHeadersRefused);
-    }
-    begun
+        return None;
+    };
+    *peer = client;
+    Some(early)
 }
 
 async fn read<I: Io>(
@@ -46,7 +41,14 @@ async fn read<I: Io>(
     socket: &SocketOf<I>,
     peer: SocketAddr,
 ) -> Option<(SocketAddr, Early)> {
-    let deadline = cx.io.now() + cx.tables().snapshot.timeouts.head;
+    let tables = cx.tables();
+    // Whoever may send a header may claim to be anybody.
+    if !client::is_trusted(&tables.snapshot.server.trusted_peers, peer.ip()) {
+        return None;
+    }
+    let deadline = cx.io.now() + tables.snapshot.timeouts.head;
+    // A generation is not kept while nothing happens.
+    drop(tables);
     {
         // No memory is taken before there is something to read, and a drain ends the wait.
         let _place = cx.parked.enter(socket);

@@ -78,11 +78,8 @@ impl RingListener {
         let Some(address) = address.as_socket() else {
             return Some(Err(IoError::Other(0)));
         };
-        let stream = match TcpStream::from_std(socket.into()) {
-            Ok(stream) => stream,
-            Err(error) => return Some(Err(io_error(&error))),
-        };
-        Some(Ok((RingSocket::new(&self.inner.ring.shared, stream), address)))
+        let socket = RingSocket::new(&self.inner.ring.shared, socket);
+        Some(socket.map(|socket| (socket, address)).map_err(|error| io_error(&error)))
     }
 }
 

@@ -16,7 +16,6 @@ use crate::base::time::Instant;
 use crate::io::buffer::Gather;
 use crate::io::{IoError, Pipe};
 
-use super::socket::Side;
 use super::{RingSocket, Shared, monotonic};
 
 /// When the kernel refuses a pipe, it is asked again only after so long.
@@ -225,7 +224,7 @@ pub(super) async fn splice_in(
         if let Some(result) = pipe.take(socket, max) {
             return (result, pipe);
         }
-        if let Err(error) = socket.ready(Side::Read, deadline).await {
+        if let Err(error) = socket.until_readable(deadline).await {
             return (Err(error), pipe);
         }
     }
@@ -269,7 +268,7 @@ async fn drain(
             Ok(0) => return Err(IoError::Closed), // The pipe has less than we know: never seen.
             Ok(moved) => len -= moved,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                socket.ready(Side::Write, deadline).await?;
+                socket.writable(deadline).await?;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(socket.failed(&error)),

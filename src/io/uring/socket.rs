@@ -6,12 +6,12 @@ use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use monoio::net::TcpStream;
+use monoio::net::udp::UdpSocket;
 use socket2::SockRef;
 
 use crate::base::time::Instant;
@@ -19,7 +19,7 @@ use crate::io::buffer::{Buffer, Gather, SLICES_MAX};
 use crate::io::wheel::Key;
 use crate::io::{IoError, Socket, SocketOptions};
 
-use super::{Driver, RingPipe, Shared, borrow, io_error, options, pipe};
+use super::{Alarm, Driver, RingPipe, Shared, borrow, io_error, options, pipe};
 
 /// Implements [`Socket`]. Clones share one connection.
 #[derive(Clone, Debug)]
@@ -41,10 +41,12 @@ struct Inner {
     watch: RefCell<Option<Watch>>,
     /// How the wait has ended that has just ended.
     seen: Cell<Option<std::io::Result<()>>>,
-    stream: TcpStream,
+    /// The connection. Only readiness and closing are asked of this type: of those of the runtime
+    /// that offer them it is the one that holds nothing but the descriptor.
+    stream: UdpSocket,
     shared: Rc<Shared>,
+    /// Writes wait seldom, and take a place in the wheel when they do.
     read: Key,
-    write: Key,
     cancelled: Cell<bool>,
     /// The kernel tells of a reset once and then reads zero bytes, which would look like an orderly
     /// end.
@@ -61,38 +63,52 @@ impl std::fmt::Debug for Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let mut wheel = self.shared.wheel.borrow_mut();
-        wheel.remove(self.read);
-        wheel.remove(self.write);
+        self.shared.wheel.borrow_mut().remove(self.read);
     }
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Side {
-    Read,
-    Write,
+/// A wait for the read side. All that an idle connection keeps of its wait, so it is small.
+pub(super) struct Readable<'a> {
+    socket: &'a RingSocket,
+    deadline: Instant,
+    begun: bool,
+}
+
+impl Future for Readable<'_> {
+    type Output = Result<(), IoError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (inner, deadline) = (&*self.socket.inner, self.deadline);
+        if !self.begun {
+            self.begun = true;
+            inner.shared.with_wheel(deadline, |wheel| wheel.set(inner.read, deadline));
+        }
+        let wait = self.socket.poll_watch(cx);
+        let result = self.socket.or_expired(inner.read, cx, wait);
+        if result.is_ready() {
+            inner.shared.wheel.borrow_mut().clear(inner.read);
+        }
+        result
+    }
 }
 
 impl RingSocket {
-    pub(super) fn new(shared: &Rc<Shared>, stream: TcpStream) -> Self {
-        let (read, write) = {
-            let mut wheel = shared.wheel.borrow_mut();
-            (wheel.insert(), wheel.insert())
-        };
+    pub(super) fn new(shared: &Rc<Shared>, socket: socket2::Socket) -> std::io::Result<Self> {
+        let stream = UdpSocket::from_std(socket.into())?;
+        let read = shared.wheel.borrow_mut().insert();
         let shared = Rc::clone(shared);
-        RingSocket {
+        Ok(RingSocket {
             inner: Rc::new(Inner {
                 watch: RefCell::new(None),
                 seen: Cell::new(None),
                 stream,
                 shared,
                 read,
-                write,
                 cancelled: Cell::new(false),
                 reset: Cell::new(false),
                 nonblocking: Cell::new(false),
             }),
-        }
+        })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -117,33 +133,20 @@ impl RingSocket {
         Ok(())
     }
 
-    /// Waits until the side is ready, the deadline passes or the connection is cancelled.
-    pub(super) async fn ready(&self, side: Side, deadline: Instant) -> Result<(), IoError> {
-        let inner = &*self.inner;
-        let key = match side {
-            Side::Read => inner.read,
-            Side::Write => inner.write,
-        };
-        inner.shared.with_wheel(deadline, |wheel| wheel.set(key, deadline));
-        let result = match side {
-            Side::Read => {
-                poll_fn(|cx| {
-                    let wait = self.poll_watch(cx);
-                    self.or_expired(key, cx, wait)
-                })
-                .await
-            }
-            Side::Write => {
-                let mut wait = pin!(inner.stream.writable(false));
-                poll_fn(|cx| {
-                    let wait = wait.as_mut().poll(cx);
-                    self.or_expired(key, cx, wait)
-                })
-                .await
-            }
-        };
-        inner.shared.wheel.borrow_mut().clear(key);
-        result
+    pub(super) fn until_readable(&self, deadline: Instant) -> Readable<'_> {
+        Readable { socket: self, deadline, begun: false }
+    }
+
+    /// Waits until the write side is ready, the deadline passes or the connection is cancelled.
+    pub(super) async fn writable(&self, deadline: Instant) -> Result<(), IoError> {
+        let alarm = Alarm::new(&self.inner.shared, deadline);
+        // Boxed: it would make every future that might write larger.
+        let mut wait = Box::pin(self.inner.stream.writable(false));
+        poll_fn(|cx| {
+            let wait = wait.as_mut().poll(cx);
+            self.or_expired(alarm.key, cx, wait)
+        })
+        .await
     }
 
     fn or_expired(
@@ -281,7 +284,7 @@ impl RingSocket {
             match self.send_some(out, written, flags) {
                 Ok(len) => written += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.ready(Side::Write, deadline).await?;
+                    self.writable(deadline).await?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.failed(&error)),
@@ -294,8 +297,8 @@ impl RingSocket {
 impl Socket for RingSocket {
     type Pipe = RingPipe;
 
-    async fn readable(&self, deadline: Instant) -> Result<(), IoError> {
-        self.ready(Side::Read, deadline).await
+    fn readable(&self, deadline: Instant) -> impl Future<Output = Result<(), IoError>> {
+        self.until_readable(deadline)
     }
 
     async fn read(
@@ -310,7 +313,7 @@ impl Socket for RingSocket {
             if let Some(result) = self.receive(&mut buffer) {
                 return (result, buffer);
             }
-            if let Err(error) = self.ready(Side::Read, deadline).await {
+            if let Err(error) = self.until_readable(deadline).await {
                 return (Err(error), buffer);
             }
         }
@@ -404,10 +407,9 @@ pub(super) async fn connect(
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => true,
         Err(error) => return Err(io_error(&error)),
     };
-    let stream = TcpStream::from_std(socket.into()).map_err(|error| io_error(&error))?;
-    let socket = RingSocket::new(shared, stream);
+    let socket = RingSocket::new(shared, socket).map_err(|error| io_error(&error))?;
     if pending {
-        socket.ready(Side::Write, deadline).await?;
+        socket.writable(deadline).await?;
         let error = SockRef::from(&socket.fd()).take_error().map_err(|error| io_error(&error))?;
         if let Some(error) = error {
             return Err(io_error(&error));
