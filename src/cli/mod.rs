@@ -16,6 +16,7 @@ use clap::Parser;
 
 /// Reads the command line and does what it says; gives the status to end with.
 pub fn run() -> ExitCode {
+    crate::control::prepare_memory();
     match Args::parse().command.unwrap_or(Command::Start(StartArgs::default())) {
         Command::Start(args) => start::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -69,6 +69,11 @@ pub fn block_signals() -> Signals {
     Signals::block()
 }
 
+/// Keeps the memory of this process as small as what it holds: call it before there is much of it.
+pub fn prepare_memory() {
+    crate::io::signals::refuse_huge_pages();
+}
+
 /// Starts a gateway: all or nothing. The error is for the operator.
 pub fn start(mut load: Load) -> Result<Gateway, String> {
     let _ = crate::io::signals::raise_open_files();
