@@ -421,3 +421,14 @@ pub(super) async fn connect(
     }
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_socket_is_small() {
+        assert!(size_of::<Inner>() <= 48, "{}", size_of::<Inner>());
+        assert!(size_of::<Readable<'_>>() <= 24, "{}", size_of::<Readable<'_>>());
+    }
+}
