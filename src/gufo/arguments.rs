@@ -24,6 +24,16 @@ pub enum ArgumentValue<'a> {
     Text(Cow<'a, str>),
 }
 
+impl ArgumentValue<'_> {
+    /// Bytes of the text.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            ArgumentValue::Json(text) => text.len(),
+            ArgumentValue::Text(text) => text.len(),
+        }
+    }
+}
+
 /// Why a query is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QueryError {

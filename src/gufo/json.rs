@@ -111,6 +111,7 @@ pub fn put_string(out: &mut Vec<u8>, text: &str) {
 
 /// Writes bytes that are known to be UTF-8 as a JSON string.
 pub(super) fn put_bytes(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| escape_len(*byte) != 1) {
@@ -177,7 +178,7 @@ const fn hex_digit(nibble: u8) -> u8 {
 
 /// The inside of a string that the scanner has accepted, with escapes replaced.
 fn unescaped(inner: &str) -> Option<Cow<'_, str>> {
-    let Some(first) = inner.find('\\') else {
+    let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
         return Some(Cow::Borrowed(inner));
     };
     let (plain, mut rest) = inner.split_at_checked(first)?;

@@ -111,7 +111,6 @@ impl Reply {
     /// # Errors
     /// See [`ReplyError`]. The reply is of no more use then.
     pub fn merge(&mut self, dialect: Dialect, message: &[u8]) -> Result<(), ReplyError> {
-        self.arena.reserve(message.len());
         match dialect {
             Dialect::B => {
                 // What a message holds is about as long as the message.
@@ -234,9 +233,9 @@ impl Reply {
         if self.entries.is_empty() {
             self.entries.reserve(8);
         }
-        let (key, any) = values::entry(entry)?;
+        let (key, any) = values::entry_bytes(entry)?;
         let start = self.arena.len();
-        self.arena.extend_from_slice(key.as_bytes());
+        self.arena.extend_from_slice(key);
         let middle = self.arena.len();
         if values::put_any(&mut self.arena, any)? {
             self.entries.push(Entry { key: start..middle, value: middle..self.arena.len() });

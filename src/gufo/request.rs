@@ -12,6 +12,11 @@ use crate::protocol::grpc::frame;
 /// The type of each JSON value within `Args` and `Data` (SPEC 4.4).
 pub const BYTES_VALUE_URL: &str = "type.googleapis.com/google.protobuf.BytesValue";
 
+/// About as much as the keys and lengths of an entry of `Args` take.
+const ENTRY_HEAD_BYTES: usize = 24;
+/// About as much as all but the arguments takes; a call that takes more moves once.
+const TEXTS_BYTES: usize = 512;
+
 /// Field numbers of the dialects A and B.
 mod field {
     pub(super) const ARGS: u32 = 6;
@@ -85,12 +90,28 @@ impl Call<'_> {
     /// Writes nothing if the message is too large for a prefix. What a service takes (4 MiB, if it
     /// does not say otherwise) is the caller's affair: see [`encoded_len`](Self::encoded_len).
     pub fn encode(&self, dialect: Dialect, out: &mut Vec<u8>) -> Result<(), CallTooLarge> {
-        let len = self.encoded_len(dialect);
-        let prefix = frame::prefix(u32::try_from(len).map_err(|_| CallTooLarge)?);
-        out.reserve(frame::PREFIX_BYTES + len);
-        out.extend_from_slice(&prefix);
+        let start = out.len();
+        let args = self.args.iter().map(|argument| {
+            argument.name.len() + argument.value.bytes() + BYTES_VALUE_URL.len() + ENTRY_HEAD_BYTES
+        });
+        if out.capacity() == 0 {
+            out.reserve(TEXTS_BYTES + args.sum::<usize>());
+        }
+        out.extend_from_slice(&frame::prefix(0));
         self.put(dialect, out);
-        Ok(())
+        // To measure first would cost more than to fill in the length now.
+        let len = out.len() - start - frame::PREFIX_BYTES;
+        let prefix = u32::try_from(len).map(frame::prefix);
+        match (prefix, out.get_mut(start..start + frame::PREFIX_BYTES)) {
+            (Ok(prefix), Some(place)) => {
+                place.copy_from_slice(&prefix);
+                Ok(())
+            }
+            _ => {
+                out.truncate(start);
+                Err(CallTooLarge)
+            }
+        }
     }
 
     /// Bytes of the message without its gRPC prefix.

@@ -92,13 +92,22 @@ fn wrapped(content: &[u8]) -> Result<&[u8], WireError> {
 }
 
 fn put_json(out: &mut Vec<u8>, bytes: &[u8]) {
-    if json::is_plain_string(bytes) {
+    if json::is_plain_string(bytes) || is_plain_scalar(bytes) {
         out.extend_from_slice(bytes);
         return;
     }
     match json::value(bytes) {
         Ok(text) => out.extend_from_slice(text.as_bytes()),
         Err(_) => json::put_string(out, &String::from_utf8_lossy(bytes)),
+    }
+}
+
+/// Whether `bytes` are surely one JSON value: a word, or a whole number, as most short values are.
+fn is_plain_scalar(bytes: &[u8]) -> bool {
+    match bytes {
+        b"true" | b"false" | b"null" => true,
+        [b'1'..=b'9', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
     }
 }
 
@@ -160,6 +169,30 @@ fn put_struct(out: &mut Vec<u8>, content: &[u8], depth: u32) -> Result<(), WireE
 
 /// Key and value of an entry of a map from text to a message.
 pub(super) fn entry(content: &[u8]) -> Result<(&str, &[u8]), WireError> {
+    let (key, any) = raw_entry(content)?;
+    Ok((text(key)?, any))
+}
+
+/// The same; the key is UTF-8, but not told to be.
+pub(super) fn entry_bytes(content: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let (key, any) = match usual_entry(content) {
+        Some(entry) => entry,
+        None => raw_entry(content)?,
+    };
+    if !key.is_ascii() {
+        text(key)?;
+    }
+    Ok((key, any))
+}
+
+/// An entry as almost every service writes it: a short key, then the message, then nothing.
+fn usual_entry(content: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x0a, len @ 0..=0x7f, rest @ ..] = content else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*len))?;
+    Some((key, only_field(rest, 0x12)?))
+}
+
+fn raw_entry(content: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     let (mut key, mut content_of): (&[u8], &[u8]) = (&[], &[]);
     let mut reader = Reader::new(content);
     while let Some((number, value)) = reader.next_field()? {
@@ -169,7 +202,7 @@ pub(super) fn entry(content: &[u8]) -> Result<(&str, &[u8]), WireError> {
             _ => {}
         }
     }
-    Ok((text(key)?, content_of))
+    Ok((key, content_of))
 }
 
 fn put_list(out: &mut Vec<u8>, content: &[u8], depth: u32) -> Result<(), WireError> {

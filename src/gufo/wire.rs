@@ -52,8 +52,12 @@ pub fn wide(len: usize) -> u64 {
 }
 
 /// Bytes of a field `number` with `len` bytes of content.
+#[inline]
 #[must_use]
 pub fn len_field_len(number: u32, len: usize) -> usize {
+    if number < 16 && len < 0x80 {
+        return len + 2; // Almost all: key and length are one byte each.
+    }
     varint_len(u64::from(number) << 3) + varint_len(wide(len)) + len
 }
 
@@ -161,8 +165,16 @@ impl<'a> Reader<'a> {
     /// See [`WireError`]. After an error the rest cannot be read.
     #[inline]
     pub fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
-        if self.rest.is_empty() {
-            return Ok(None);
+        match self.rest {
+            [] => return Ok(None),
+            // Most fields are short texts with a small number.
+            [key @ 0x08..=0x7f, len @ 0..=0x7f, rest @ ..] if u64::from(key & 7) == LEN => {
+                let (bytes, rest) =
+                    rest.split_at_checked(usize::from(*len)).ok_or(WireError::Truncated)?;
+                self.rest = rest;
+                return Ok(Some((u32::from(key >> 3), Value::Bytes(bytes))));
+            }
+            _ => {}
         }
         let key = self.varint()?;
         let number = u32::try_from(key >> 3).map_err(|_| WireError::FieldNumber)?;
