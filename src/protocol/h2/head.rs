@@ -250,7 +250,22 @@ fn is_value(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !blank(value.first())
         && !blank(value.last())
-        && value.iter().all(|byte| *byte >= b' ' && *byte != 0x7f || *byte == b'\t')
+        && (is_plain(value)
+            || value.iter().all(|byte| *byte >= b' ' && *byte != 0x7f || *byte == b'\t'))
+}
+
+/// Whether there are surely no control characters, asked of eight octets at once.
+fn is_plain(value: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let odd = |word: u64| {
+        let delete = word ^ (ONES * 0x7f);
+        let low = word.wrapping_sub(ONES * 0x20) & !word;
+        (low | (delete.wrapping_sub(ONES) & !delete)) & HIGH
+    };
+    let (words, tail) = value.as_chunks::<8>();
+    words.iter().all(|word| odd(u64::from_le_bytes(*word)) == 0)
+        && tail.iter().all(|byte| *byte >= b' ' && *byte != 0x7f)
 }
 
 /// An octet of a token in lower case (§8.2.1, RFC 9110 §5.6.2).
