@@ -9,7 +9,6 @@ use crate::gufo::envelope::{Envelope, LANG_DEFAULT};
 use crate::gufo::fault::GufoFault;
 use crate::gufo::json;
 use crate::gufo::reply::Reply as Answer;
-use crate::io::buffer::Gather;
 use crate::io::{Io, IoError, Socket};
 use crate::message::head::{Method, Version};
 use crate::observe::counters::Counter;
@@ -245,7 +244,7 @@ pub(super) async fn send<I: Io>(
 ) -> Result<u64, Reason> {
     let content = if terms.method == Method::Head { &[][..] } else { &reply.body };
     let (now, mut rest) = content.split_at(content.len().min(WRITE_BYTES));
-    let mut out = Gather::new();
+    let mut out = cx.take_gather();
     out.push_with(|bytes| {
         bytes.reserve(512 + now.len());
         head(cx, bytes, reply, terms);
@@ -267,6 +266,7 @@ pub(super) async fn send<I: Io>(
             Err(_) => return Err(Reason::ClientLeft),
         }
         if rest.is_empty() {
+            cx.put_gather(out);
             return Ok(u64::try_from(content.len()).unwrap_or(0));
         }
         let (now, later) = rest.split_at(rest.len().min(WRITE_BYTES));
