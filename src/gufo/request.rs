@@ -102,16 +102,13 @@ impl Call<'_> {
         // To measure first would cost more than to fill in the length now.
         let len = out.len() - start - frame::PREFIX_BYTES;
         let prefix = u32::try_from(len).map(frame::prefix);
-        match (prefix, out.get_mut(start..start + frame::PREFIX_BYTES)) {
-            (Ok(prefix), Some(place)) => {
-                place.copy_from_slice(&prefix);
-                Ok(())
-            }
-            _ => {
-                out.truncate(start);
-                Err(CallTooLarge)
-            }
-        }
+        let place = out.get_mut(start..start + frame::PREFIX_BYTES);
+        let (Ok(prefix), Some(place)) = (prefix, place) else {
+            out.truncate(start);
+            return Err(CallTooLarge);
+        };
+        place.copy_from_slice(&prefix);
+        Ok(())
     }
 
     /// Bytes of the message without its gRPC prefix.

@@ -145,7 +145,7 @@ pub(super) fn with_call<I: Io, T>(
 /// The digits of an octet with a dot behind them, and how many bytes that are.
 static OCTETS: [([u8; 4], u8); 256] = octets();
 
-#[expect(clippy::indexing_slicing, reason = "at compile time")]
+#[expect(clippy::as_conversions, clippy::indexing_slicing, reason = "at compile time")]
 const fn octets() -> [([u8; 4], u8); 256] {
     let mut out = [([b'.'; 4], 0); 256];
     let mut octet: u8 = 0;

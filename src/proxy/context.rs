@@ -194,6 +194,7 @@ impl<I: Io> Context<I> {
     }
 
     /// An empty response head.
+    #[expect(clippy::unnecessary_box_returns, reason = "it moves in and out of exchanges")]
     pub(super) fn take_answer(&self) -> Box<AnswerText> {
         self.answers.borrow_mut().pop().unwrap_or_default()
     }

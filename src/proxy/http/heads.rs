@@ -263,3 +263,22 @@ fn passed_on(head: &ResponseHead, text: &[u8], out: &mut Vec<u8>) {
     }
     run.end(text, out);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::h1::request::HeadLimits;
+    use crate::protocol::h1::response::ResponseParser;
+
+    #[test]
+    fn lines_go_on_whole_however_they_were_spaced() {
+        let text = b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nVia: x\r\nC:3\r\nD:  4 \r\nE: \r\nF: 5\r\n\
+            Connection: g\r\nG: 6\r\nH: 7\r\n\r\n";
+        let mut head = ResponseHead::default();
+        ResponseParser::new(HeadLimits::default(), Method::Get).parse(text, &mut head).unwrap();
+        let mut out = Vec::new();
+        passed_on(&head, text, &mut out);
+        let want = b"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: \r\nF: 5\r\nH: 7\r\n";
+        assert_eq!(out.escape_ascii().to_string(), want.escape_ascii().to_string());
+    }
+}
