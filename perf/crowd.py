@@ -107,9 +107,8 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--io", default="auto", choices=["auto", "io_uring", "epoll"])
     options = parser.parse_args()
-    files = options.idle + options.busy + 100
-    resource.setrlimit(resource.RLIMIT_NOFILE,
-                       (2 * files, max(2 * files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     program = gateway.binary()
     ports = [gateway.free_port() for _ in range(4)]
     back = gateway.settings(ports[0], ports[1], {}, workers=1, modules=BACK.format())
