@@ -15,10 +15,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+GIVEN = set()
+
+
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port that nobody listens on, and that was not given out before.
+
+    Who was given one may not listen on it yet; gRPC services share a port that two are given, and
+    each then answers some of the other's calls."""
+    while True:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 def answers(port):
