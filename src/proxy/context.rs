@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::prng::Prng;
-use crate::io::Io;
 use crate::io::buffer::{BufferPool, Gather};
+use crate::io::{Io, IoError};
 use crate::message::head::{RequestHead, ResponseHead};
 use crate::observe::access_log::LogSender;
 use crate::observe::counters::{Counter, ShardCounters};
@@ -19,6 +19,7 @@ use crate::snapshot::Snapshot;
 use super::exchange::Scratch;
 use super::gate::Gate;
 use super::parked::Parked;
+use super::reason::Reason;
 use super::tables::{Labels, Tables};
 
 /// Heads kept for reuse by one shard.
@@ -222,6 +223,16 @@ impl<I: Io> Context<I> {
         gather.clear();
         if gathers.len() < HEADS_KEPT && gather.memory() <= GATHER_BYTES_KEPT {
             gathers.push(gather);
+        }
+    }
+
+    /// Counts a connection to an endpoint that could not be made, and says what it means.
+    pub(super) fn connect_failed(&self, error: IoError) -> Reason {
+        self.counters.count(Counter::UpstreamConnectFailures);
+        match error {
+            IoError::TimedOut => Reason::ConnectTimedOut,
+            IoError::Refused => Reason::ConnectRefused,
+            _ => Reason::ConnectFailed,
         }
     }
 

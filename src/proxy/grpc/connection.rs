@@ -63,14 +63,8 @@ impl<I: Io> GrpcConnection<I> {
         deadline: Instant,
     ) -> Result<Rc<Self>, Reason> {
         let options = super::super::tables::socket_options(&upstream.transport);
-        let socket = cx.io.connect(pool.address, options, deadline).await.map_err(|error| {
-            cx.counters.count(Counter::UpstreamConnectFailures);
-            match error {
-                IoError::TimedOut => Reason::ConnectTimedOut,
-                IoError::Refused => Reason::ConnectRefused,
-                _ => Reason::ConnectFailed,
-            }
-        })?;
+        let socket = cx.io.connect(pool.address, options, deadline).await;
+        let socket = socket.map_err(|error| cx.connect_failed(error))?;
         let now = cx.io.now();
         let paced = socket.is_paced();
         let connection = Rc::new(GrpcConnection {

@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use crate::base::time::Instant;
 use crate::io::buffer::Gather;
-use crate::io::{Io, IoError, Socket};
+use crate::io::{Io, Socket};
 use crate::observe::counters::Counter;
 use crate::protocol::proxy_protocol;
 use crate::proxy::context::{Context, SocketOf};
@@ -71,14 +71,7 @@ impl<I: Io> HttpPool<I> {
         deadline: Instant,
     ) -> Result<HttpConnection<I>, Reason> {
         let options = socket_options(&upstream.transport);
-        let failed = |error| {
-            cx.counters.count(Counter::UpstreamConnectFailures);
-            match error {
-                IoError::TimedOut => Reason::ConnectTimedOut,
-                IoError::Refused => Reason::ConnectRefused,
-                _ => Reason::ConnectFailed,
-            }
-        };
+        let failed = |error| cx.connect_failed(error);
         let socket = cx.io.connect(self.address, options, deadline).await.map_err(failed)?;
         cx.counters.count(Counter::UpstreamConnectionsOpened);
         let connection = HttpConnection { socket, is_used: false, cx: Rc::clone(cx) };
