@@ -9,7 +9,8 @@ use otus::config::source::Source;
 use otus::snapshot::Snapshot;
 use otus::snapshot::server::{IoDriver, Workers};
 
-use super::backend::Backend;
+use super::backend::{Backend, Visit};
+use super::client::Client;
 use super::gateway::Gateway;
 
 /// What every configuration needs, in inline tables that tests extend with dotted keys.
@@ -76,6 +77,24 @@ pub(crate) fn before_one(io: IoDriver, more: &str) -> (Gateway, Backend) {
     let backend = Backend::listen();
     let gateway = start(io, &format!("{}{ALL}", upstream(&[backend.address], more)));
     (gateway, backend)
+}
+
+/// A client whose request has reached the back end, on a connection that is new there.
+#[track_caller]
+pub(crate) fn asking(gateway: &Gateway, backend: &Backend) -> (Client, Visit) {
+    let mut client = gateway.client();
+    client.head("GET", "/", &[]);
+    let (visit, _) = backend.asked();
+    (client, visit)
+}
+
+/// A client that had an answer, and the connection to the back end that waits for the next request.
+#[track_caller]
+pub(crate) fn answered(gateway: &Gateway, backend: &Backend) -> (Client, Visit) {
+    let (mut client, mut visit) = asking(gateway, backend);
+    visit.answer("1");
+    assert_eq!(client.reply().text(), "1");
+    (client, visit)
 }
 
 /// A gateway that sends everything to two back ends in turn.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::backend::{Backend, Visit};
 use crate::support::client::{Client, Reply};
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::proxy::before_one;
+use crate::support::proxy::{answered, asking, before_one};
 
 /// Sends the next request of a client, which must come over a new connection and get its own answer.
 #[track_caller]
@@ -64,9 +64,7 @@ fn a_204_that_claims_a_body_is_the_last_of_its_connection() {
             "HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\n",
             "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (mut visit, _) = backend.asked();
+            let (mut client, mut visit) = asking(&gateway, &backend);
             visit.send(head);
             let reply = client.reply();
             if reply.status == 204 {
@@ -103,11 +101,7 @@ fn a_connection_whose_request_was_not_sent_whole_carries_no_other() {
 fn a_word_before_any_request_is_no_answer() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
-        visit.answer("1");
-        assert_eq!(client.reply().text(), "1");
+        let (mut client, mut visit) = answered(&gateway, &backend);
         visit.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
         std::thread::sleep(Duration::from_millis(50));
         check_fresh(&gateway, &backend, &mut client);
@@ -166,9 +160,7 @@ fn a_chunk_that_is_none_cuts_the_answer() {
         let (gateway, backend) = before_one(io, "");
         for chunk in ["xyz\r\n", "-1\r\n", "5 \n12345", "fffffffffffffffff\r\n", "3\r\nabcdef\r\n"]
         {
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (mut visit, _) = backend.asked();
+            let (mut client, mut visit) = asking(&gateway, &backend);
             visit.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
             assert_eq!(client.try_reply(true).unwrap().status, 200);
             assert_eq!(client.try_chunk().unwrap().unwrap(), b"abc");
@@ -187,9 +179,7 @@ fn more_interim_answers_than_anybody_needs_are_502() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
         for (count, status) in [(16, 200), (17, 502)] {
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (mut visit, _) = backend.asked();
+            let (mut client, mut visit) = asking(&gateway, &backend);
             let mut all = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(count);
             all += "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
             visit.send(all);

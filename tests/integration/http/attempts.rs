@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::backend::{Backend, asked_of, nobody};
 use crate::support::data;
 use crate::support::gateway::on_both_drivers;
-use crate::support::proxy::{ALL, before_one, before_two, start, upstream};
+use crate::support::proxy::{ALL, answered, before_one, before_two, start, upstream};
 
 /// Longer than the gateway needs to send a request again.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -154,11 +154,7 @@ fn the_budget_bounds_retries() {
 fn a_pooled_connection_that_was_closed_costs_a_get_nothing() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "retry = { attempts = 1 }");
-        let mut client = gateway.client();
-        client.head("GET", "/1", &[]);
-        let (mut visit, _) = backend.asked();
-        visit.answer("1");
-        assert_eq!(client.reply().text(), "1");
+        let (mut client, mut visit) = answered(&gateway, &backend);
         for (number, reset) in [(2, false), (3, true)] {
             // Closed while it is idle.
             if reset {
@@ -197,11 +193,7 @@ fn a_pooled_connection_that_was_closed_costs_a_get_nothing() {
 fn a_pooled_connection_that_closes_costs_no_other_than_a_safe_request_a_second_sending() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
-        let mut client = gateway.client();
-        client.head("GET", "/1", &[]);
-        let (mut visit, _) = backend.asked();
-        visit.answer("1");
-        assert_eq!(client.reply().text(), "1");
+        let (mut client, mut visit) = answered(&gateway, &backend);
         client.head("POST", "/2", &["Content-Length: 2"]);
         client.send("ab");
         assert_eq!(visit.request().method, "POST");

@@ -3,7 +3,7 @@
 use crate::support::backend::Visit;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::proxy::before_one;
+use crate::support::proxy::{asking, before_one};
 
 /// A request of HTTP/1.0.
 fn old(path: &str, more: &str) -> String {
@@ -267,9 +267,7 @@ fn check_next(gateway: &Gateway, backend: &crate::support::backend::Backend) {
 fn answers_may_come_byte_by_byte() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
+        let (mut client, mut visit) = asking(&gateway, &backend);
         let chunked =
             format!("HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n{CHUNKED}3;x=\"y\"\r\nabc\r\n");
         let chunked = chunked + "0\r\nX-Trailer: 1\r\n\r\n";

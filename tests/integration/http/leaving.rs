@@ -9,7 +9,7 @@ use crate::support::client::Client;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
 use crate::support::journal::eventually;
-use crate::support::proxy::{ALL, before_one, before_two, snapshot, upstream};
+use crate::support::proxy::{ALL, asking, before_one, before_two, snapshot, upstream};
 
 /// From the moment a client leaves until the back end sees it.
 const CANCEL: Duration = Duration::from_secs(1);
@@ -68,9 +68,7 @@ fn leaving_while_the_answer_is_waited_for_is_told() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
         for leave in LEAVE {
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (visit, _) = backend.asked();
+            let (client, visit) = asking(&gateway, &backend);
             check(&gateway, visit, client, leave);
             let mut client = gateway.client();
             client.head("POST", "/", &["Content-Length: 5"]);
@@ -87,16 +85,12 @@ fn leaving_in_the_middle_of_an_answer_is_told() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
         for leave in LEAVE {
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (mut visit, _) = backend.asked();
+            let (mut client, mut visit) = asking(&gateway, &backend);
             visit.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc");
             assert_eq!(client.try_reply(true).unwrap().status, 200);
             check(&gateway, visit, client, leave);
             // And while nothing moves, because the client does not read.
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (mut visit, _) = backend.asked();
+            let (client, mut visit) = asking(&gateway, &backend);
             visit.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
             visit.push(&data::bytes(1 << 20), Duration::from_millis(300));
             check(&gateway, visit, client, leave);
@@ -109,9 +103,7 @@ fn leaving_idle_events_is_told() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
         for leave in LEAVE {
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (mut visit, _) = backend.asked();
+            let (mut client, mut visit) = asking(&gateway, &backend);
             visit.send(EVENTS);
             assert_eq!(client.try_reply(true).unwrap().status, 200);
             check(&gateway, visit, client, leave);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::support::backend::{Backend, ok};
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::proxy::{ALL, before_one, snapshot, start_to_reload, upstream};
+use crate::support::proxy::{
+    ALL, answered, asking, before_one, snapshot, start_to_reload, upstream,
+};
 
 #[test]
 fn a_reload_keeps_connections_to_endpoints_that_stay() {
@@ -73,16 +75,12 @@ fn a_drain_lets_exchanges_finish() {
     on_both_drivers(|io| {
         let (mut gateway, backend) = before_one(io, "");
         let mut idle = gateway.client();
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
+        let (mut client, mut visit) = asking(&gateway, &backend);
         let mut upload = gateway.client();
         upload.head("POST", "/", &["Content-Length: 6"]);
         upload.send("abc");
         let (mut upload_visit, _) = backend.asked();
-        let mut begun = gateway.client();
-        begun.head("GET", "/", &[]);
-        let (mut begun_visit, _) = backend.asked();
+        let (mut begun, mut begun_visit) = asking(&gateway, &backend);
         begun_visit.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc");
         assert_eq!(begun.try_reply(true).unwrap().status, 200);
         assert_eq!(begun.try_exactly(3).unwrap(), b"abc");
@@ -110,11 +108,7 @@ fn a_drain_lets_exchanges_finish() {
 fn idle_connections_to_endpoints_are_closed_in_time() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "pool = { idle = \"300ms\" }");
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
-        visit.answer("1");
-        assert_eq!(client.reply().text(), "1");
+        let (mut client, mut visit) = answered(&gateway, &backend);
         assert!(visit.closed() < Duration::from_secs(5));
         client.head("GET", "/", &[]);
         let (mut visit, _) = backend.asked();
@@ -130,9 +124,7 @@ fn no_more_idle_connections_are_kept_than_was_said() {
         let (gateway, backend) = before_one(io, "pool = { connections = 2 }");
         let mut pairs = Vec::new();
         for _ in 0..5 {
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (visit, _) = backend.asked();
+            let (client, visit) = asking(&gateway, &backend);
             pairs.push((client, visit));
         }
         for (client, visit) in &mut pairs {
@@ -156,9 +148,7 @@ fn a_drain_cuts_an_answer_without_end_after_its_grace() {
         let mut snapshot = snapshot(io, &format!("{}{ALL}", upstream(&[backend.address], "")));
         snapshot.server.shutdown_grace = Duration::from_millis(500);
         let mut gateway = Gateway::start(io, |own| *own = snapshot);
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
+        let (mut client, mut visit) = asking(&gateway, &backend);
         visit.send("HTTP/1.1 200 OK\r\n\r\n");
         assert_eq!(client.try_reply(true).unwrap().status, 200);
         gateway.stopper.stop();

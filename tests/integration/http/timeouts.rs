@@ -6,7 +6,7 @@ use crate::support::backend::{Backend, nobody};
 use crate::support::client::Client;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::proxy::{ALL, before_one, start, upstream};
+use crate::support::proxy::{ALL, asking, before_one, start, upstream};
 
 /// Far longer than the time-outs that are set, far shorter than those that are not.
 const SOON: Duration = Duration::from_secs(5);
@@ -68,9 +68,7 @@ fn silence_is_504() {
 fn interim_answers_do_not_put_off_the_end() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "first_byte_timeout = \"500ms\"");
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
+        let (mut client, mut visit) = asking(&gateway, &backend);
         let reply = soon(|| {
             for _ in 0..4 {
                 visit.send("HTTP/1.1 103 Early Hints\r\n\r\n");
@@ -104,9 +102,7 @@ fn refusal_is_502() {
 fn the_total_time_ends_a_wait() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "total_timeout = \"400ms\"");
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
+        let (mut client, mut visit) = asking(&gateway, &backend);
         check_504(&mut client);
         visit.closed();
         // An upload that never ends is an exchange as well.
@@ -125,9 +121,7 @@ fn the_total_time_ends_a_wait() {
 fn the_total_time_ends_an_answer_that_never_does() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "total_timeout = \"500ms\"");
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
+        let (mut client, mut visit) = asking(&gateway, &backend);
         visit.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         let sending = std::thread::spawn(move || {
             let chunk = data::chunked(&data::bytes(100_000), &[100_000]);
@@ -150,9 +144,7 @@ fn silence_in_the_middle_of_an_answer_cuts_it() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "idle_timeout = \"300ms\"");
         for head in ["Content-Length: 10", "Transfer-Encoding: chunked", "X-Until: close"] {
-            let mut client = gateway.client();
-            client.head("GET", "/", &[]);
-            let (mut visit, _) = backend.asked();
+            let (mut client, mut visit) = asking(&gateway, &backend);
             visit.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n2\r\nab\r\n"));
             let reply = soon(|| client.try_reply(false));
             assert!(reply.is_err(), "{head}: {reply:?}");
@@ -227,9 +219,7 @@ fn a_client_that_does_not_read_is_cut_off() {
         let timeouts = "[timeouts]\nwrite = \"300ms\"\n";
         let config = format!("{timeouts}{}{ALL}", upstream(&[backend.address], ""));
         let gateway = start(io, &config);
-        let mut client = gateway.client();
-        client.head("GET", "/", &[]);
-        let (mut visit, _) = backend.asked();
+        let (_client, mut visit) = asking(&gateway, &backend);
         visit.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
         soon(|| visit.push(&data::bytes(1 << 20), Duration::from_secs(1)));
         soon(|| visit.closed());
