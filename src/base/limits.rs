@@ -112,6 +112,9 @@ pub const RETRY_BACKOFF_MIN: Duration = Duration::from_millis(200);
 pub const RETRY_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Unsent bytes that the kernel holds for an endpoint, so that control frames do not queue long.
 pub const UPSTREAM_NOT_SENT_LOWAT: u32 = 128 * 1024;
+/// Congestion control between processes of one host: a pacing one (BBR) costs up to four times the
+/// CPU per byte there and has no network to be gentle to.
+pub const CONGESTION_LOCAL: &str = "cubic";
 /// Bytes of a settings file or `.env`.
 pub const CONFIG_BYTES_MAX: u64 = 4 * MIB;
 /// Members of a JSON body that become arguments of a call. Bounds the list, not the text.

@@ -98,7 +98,7 @@ fn range(kind: &Kind) -> String {
         Kind::Texts(what) => format!("list of {what}, or one"),
         Kind::Path => "path".to_owned(),
         Kind::Log => "`\"stdout\"`, `\"stderr\"`, `\"off\"`, or the path of a file".to_owned(),
-        Kind::Congestion => "`\"system\"` or a name such as `\"bbr\"`".to_owned(),
+        Kind::Congestion => "`\"auto\"`, `\"system\"` or a name such as `\"bbr\"`".to_owned(),
     }
 }
 

@@ -10,11 +10,13 @@ use super::place::Origin;
 use super::source::{DotEnv, Source};
 use super::values::Config;
 use crate::base::size::MIB;
+use crate::base::text::Text;
 use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::Rate;
 use crate::snapshot::observe::LogTarget;
 use crate::snapshot::secret::Secret;
 use crate::snapshot::server::{IoDriver, Workers};
+use crate::snapshot::transport::Congestion;
 
 const SIGN: &str = "0123456789abcdef";
 /// What every configuration needs, on one line.
@@ -127,7 +129,7 @@ fn every_value_of_the_gateway_reaches_the_snapshot() {
     let snapshot = compiled(EVERYTHING);
     let server = &snapshot.server;
     assert_eq!(server.listeners[0].address, "[::1]:8443".parse().unwrap());
-    assert_eq!(server.listeners[0].transport.congestion.unwrap().as_str(), "bbr");
+    assert_eq!(server.listeners[0].transport.congestion, Congestion::Named(Text::new(b"bbr")));
     assert_eq!(server.listeners[0].transport.send_buffer, Some(1 << 20));
     assert_eq!((&server.workers, server.io), (&Workers::Cores(vec![2, 0]), IoDriver::Epoll));
     assert_eq!(server.admin, None);

@@ -11,6 +11,7 @@ use crate::snapshot::cidr::{Cidr, CidrError};
 use crate::snapshot::observe::LogTarget;
 use crate::snapshot::secret::Secret;
 use crate::snapshot::server::Workers;
+use crate::snapshot::transport::Congestion;
 
 /// Shards at most; far more than machines have cores.
 const WORKERS_MAX: u64 = 1024;
@@ -48,7 +49,7 @@ pub(super) enum Value {
     Paths(Vec<String>),
     Texts(Vec<String>),
     Log(Option<LogTarget>),
-    Congestion(Option<Text<15>>),
+    Congestion(Congestion),
 }
 
 /// Why what was written cannot be meant. Neither text quotes it.
@@ -480,14 +481,15 @@ fn log(text: &str) -> Read {
 fn congestion(text: &str) -> Read {
     let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     match text {
-        "system" => Ok(Value::Congestion(None)),
+        "auto" => Ok(Value::Congestion(Congestion::Auto)),
+        "system" => Ok(Value::Congestion(Congestion::System)),
         _ if (1..=15).contains(&text.len()) && text.bytes().all(name) => {
-            Ok(Value::Congestion(Some(Text::new(text.as_bytes()))))
+            Ok(Value::Congestion(Congestion::Named(Text::new(text.as_bytes()))))
         }
         _ => complain(
             Code::Malformed,
             "is no name of a congestion control",
-            "write \"system\" or a name such as \"bbr\" or \"cubic\"",
+            "write \"auto\", \"system\" or a name such as \"bbr\" or \"cubic\"",
         ),
     }
 }

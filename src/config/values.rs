@@ -8,11 +8,11 @@ use super::fault::{Code, Finding};
 use super::place::{Files, Origin};
 use super::schema;
 use super::value::{Raw, Value, read};
-use crate::base::text::Text;
 use crate::snapshot::cidr::Cidr;
 use crate::snapshot::observe::LogTarget;
 use crate::snapshot::secret::Secret;
 use crate::snapshot::server::Workers;
+use crate::snapshot::transport::Congestion;
 
 /// Every value that was written, and where. What nobody wrote has its default.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -216,7 +216,7 @@ impl Config {
         }
     }
 
-    pub(super) fn congestion(&self, path: &str) -> Option<Text<15>> {
+    pub(super) fn congestion(&self, path: &str) -> Congestion {
         match self.value(path) {
             Some(Value::Congestion(name)) => name,
             _ => mistaken(),

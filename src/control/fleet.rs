@@ -8,7 +8,6 @@ use crossbeam::channel::bounded;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::base::prng::Prng;
-use crate::io::SocketOptions;
 use crate::io::uring::{Driver, RingBell, bind};
 use crate::observe::access_log;
 use crate::observe::counters::{CountersReader, ShardCounters};
@@ -197,8 +196,8 @@ fn listen(
     let mut addresses = Vec::new();
     let mut sockets: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
     for listener in &snapshot.server.listeners {
-        let options: SocketOptions = socket_options(&listener.transport);
         let mut address = listener.address;
+        let options = socket_options(&listener.transport, address);
         for shard in &mut sockets {
             let fail = |error| {
                 format!("listener `{}`: cannot listen on {address}: {error}", listener.name)

@@ -58,7 +58,7 @@ pub struct SocketOptions {
     /// `TCP_NODELAY`: small writes leave at once.
     pub nodelay: bool,
     /// `TCP_CONGESTION`, for example `bbr` or `cubic`.
-    pub congestion: Option<Text<16>>,
+    pub congestion: Option<Text<15>>,
     /// `TCP_NOTSENT_LOWAT` in bytes: how much unsent data may queue before the socket stops being
     /// writable.
     pub not_sent_lowat: Option<u32>,

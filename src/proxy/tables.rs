@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::base::limits;
 use crate::base::prng::Prng;
 use crate::base::text::Text;
 use crate::gufo::dialect::Dialect;
@@ -15,7 +16,7 @@ use crate::protocol::h1;
 use crate::protocol::h2::hpack::encode::Block;
 use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::Module;
-use crate::snapshot::transport::Transport;
+use crate::snapshot::transport::{Congestion, Transport};
 use crate::snapshot::upstream::{Endpoint, Protocol, Upstream};
 use crate::upstream::group::Group;
 use crate::upstream::health::Health;
@@ -217,13 +218,42 @@ fn head(module: &Module, endpoint: &Endpoint, path: &str, deadline: bool) -> Vec
     block.into_vec()
 }
 
-/// The socket options that a transport asks for.
-pub fn socket_options(transport: &Transport) -> SocketOptions {
+/// The socket options that a transport asks for at an address: the endpoint's, or the listener's.
+pub fn socket_options(transport: &Transport, address: SocketAddr) -> SocketOptions {
+    let congestion = match transport.congestion {
+        Congestion::Auto if address.ip().to_canonical().is_loopback() => {
+            Some(Text::new(limits::CONGESTION_LOCAL.as_bytes()))
+        }
+        Congestion::Auto | Congestion::System => None,
+        Congestion::Named(name) => Some(name),
+    };
     SocketOptions {
         nodelay: transport.nodelay,
-        congestion: transport.congestion.map(|name| Text::new(name.as_str().as_bytes())),
+        congestion,
         not_sent_lowat: transport.not_sent_lowat,
         receive_buffer: transport.receive_buffer,
         send_buffer: transport.send_buffer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_not_paced_unless_asked_for() {
+        let of = |congestion, address: &str| {
+            let transport = Transport { congestion, ..Transport::upstream() };
+            socket_options(&transport, address.parse().unwrap()).congestion
+        };
+        let named = Congestion::Named(Text::new(b"bbr"));
+        for local in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(of(Congestion::Auto, local), Some(Text::new(b"cubic")), "{local}");
+            assert_eq!(of(Congestion::System, local), None);
+            assert_eq!(of(named, local), Some(Text::new(b"bbr")));
+        }
+        for far in ["10.0.0.1:1", "0.0.0.0:1", "[::]:1", "[fd00::1]:1"] {
+            assert_eq!(of(Congestion::Auto, far), None, "{far}");
+        }
     }
 }

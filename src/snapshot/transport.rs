@@ -3,11 +3,24 @@
 use crate::base::limits;
 use crate::base::text::Text;
 
+/// Which congestion control a connection uses.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Congestion {
+    /// [`CONGESTION_LOCAL`](limits::CONGESTION_LOCAL) between processes of this host, the system's
+    /// elsewhere.
+    #[default]
+    Auto,
+    /// The system's everywhere.
+    System,
+    /// The one that the kernel knows by this name.
+    Named(Text<15>),
+}
+
 /// Options of the sockets of one listener or upstream. `None` leaves the kernel's choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transport {
-    /// `TCP_CONGESTION`: the name of a congestion control that the kernel knows.
-    pub congestion: Option<Text<15>>,
+    /// `TCP_CONGESTION`.
+    pub congestion: Congestion,
     /// `TCP_NOTSENT_LOWAT` in bytes: how much may wait in the kernel unsent.
     pub not_sent_lowat: Option<u32>,
     /// `SO_RCVBUF` in bytes. Setting it ends the kernel's own tuning.
@@ -23,7 +36,7 @@ impl Transport {
     #[must_use]
     pub const fn listener() -> Self {
         Transport {
-            congestion: None,
+            congestion: Congestion::Auto,
             not_sent_lowat: None,
             receive_buffer: None,
             send_buffer: None,

@@ -2,6 +2,7 @@
 
 use otus::base::text::Text;
 use otus::snapshot::server::IoDriver;
+use otus::snapshot::transport::Congestion;
 use prost::Message;
 
 use crate::support::client::{Client, Reply};
@@ -68,7 +69,7 @@ fn start_piped(io: IoDriver) -> (Gateway, Service) {
     let service = Service::with_frames(256 * 1024);
     let gateway = Gateway::start(io, |snapshot| {
         let id = snapshot.add_module("storage", service.address);
-        snapshot.upstreams[id.index()].transport.congestion = Some(Text::new(b"reno"));
+        snapshot.upstreams[id.index()].transport.congestion = Congestion::Named(Text::new(b"reno"));
     });
     (gateway, service)
 }

@@ -160,17 +160,10 @@ pub const UPSTREAMS: &[Key] = &[
         "off",
         "tells endpoints of the client; each connection then carries one request",
     ),
-    live("upstreams.*.transport.congestion", Kind::Congestion, "system", "congestion control"),
-    live(
-        "upstreams.*.transport.not_sent_lowat",
-        SYSTEM_SIZE,
-        "system",
-        "unsent bytes that the kernel holds",
-    ),
-    live("upstreams.*.transport.receive_buffer", SYSTEM_SIZE, "system", "`SO_RCVBUF`"),
-    live("upstreams.*.transport.send_buffer", SYSTEM_SIZE, "system", "`SO_SNDBUF`"),
-    live("upstreams.*.transport.nodelay", Kind::Bool, "true", "small writes leave at once"),
 ];
+
+/// `[upstreams.NAME.transport]`
+pub const UPSTREAM_TRANSPORT: &[Key] = &transport!(live, "upstreams.*.transport", "system");
 
 /// `[dns]`
 pub const DNS: &[Key] = &[

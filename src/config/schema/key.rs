@@ -77,7 +77,7 @@ pub enum Kind {
     Path,
     /// `off`, `stdout`, `stderr`, or the path of a file.
     Log,
-    /// `system`, or the name of a congestion control.
+    /// `auto`, `system`, or the name of a congestion control.
     Congestion,
 }
 

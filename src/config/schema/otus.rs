@@ -91,28 +91,7 @@ pub const SECURITY: &[Key] = &[
 ];
 
 /// `[listener]`
-pub const LISTENER: &[Key] = &[
-    restart(
-        "listener.transport.congestion",
-        Kind::Congestion,
-        "system",
-        "congestion control towards clients",
-    ),
-    restart(
-        "listener.transport.not_sent_lowat",
-        SYSTEM_SIZE,
-        "system",
-        "unsent bytes that the kernel holds for a client",
-    ),
-    restart("listener.transport.receive_buffer", SYSTEM_SIZE, "system", "`SO_RCVBUF` of clients"),
-    restart("listener.transport.send_buffer", SYSTEM_SIZE, "system", "`SO_SNDBUF` of clients"),
-    restart(
-        "listener.transport.nodelay",
-        Kind::Bool,
-        "true",
-        "small writes to clients leave at once",
-    ),
-];
+pub const LISTENER: &[Key] = &transport!(restart, "listener.transport", "system");
 
 /// `[timeouts]`
 pub const TIMEOUTS: &[Key] = &[
@@ -254,20 +233,13 @@ pub const MICROSERVICES: &[Key] = &[
     live("microservices.*.retry.budget", Kind::Float(0.0, 1.0), "0.2", "retries for each call"),
     live("microservices.*.retry.backoff", between(1, 60), "200ms", "before the second attempt"),
     live("microservices.*.retry.backoff_max", between(1, 600), "2s", "before any attempt, at most"),
-    live("microservices.*.transport.congestion", Kind::Congestion, "system", "congestion control"),
-    live(
-        "microservices.*.transport.not_sent_lowat",
-        SYSTEM_SIZE,
-        "128KiB",
-        "unsent bytes that the kernel holds",
-    ),
-    live("microservices.*.transport.receive_buffer", SYSTEM_SIZE, "system", "`SO_RCVBUF`"),
-    live("microservices.*.transport.send_buffer", SYSTEM_SIZE, "system", "`SO_SNDBUF`"),
-    live("microservices.*.transport.nodelay", Kind::Bool, "true", "small writes leave at once"),
     not_yet("microservices.*.entrypointversion", Kind::Text, "version of the entry point"),
     not_yet("microservices.*.cron", Kind::Bool, "whether the service runs scheduled work"),
     not_yet("microservices.*.sign_version", Kind::Integer(1, 2), "form of the signature"),
 ];
+
+/// `[microservices.NAME.transport]`
+pub const SERVICE_TRANSPORT: &[Key] = &transport!(live, "microservices.*.transport", "128KiB");
 
 /// `[settings]`
 pub const SETTINGS: &[Key] =

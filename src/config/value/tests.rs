@@ -195,8 +195,13 @@ fn logs_and_congestion_controls_have_words_of_their_own() {
         Ok(Value::Log(Some(LogTarget::File("./a.log".into())))),
     );
     check(&Kind::Log, &Raw::Text("stdot"), Err(Code::Malformed));
-    check(&Kind::Congestion, &Raw::Text("system"), Ok(Value::Congestion(None)));
-    check(&Kind::Congestion, &Raw::Text("bbr"), Ok(Value::Congestion(Some(Text::new(b"bbr")))));
+    check(&Kind::Congestion, &Raw::Text("auto"), Ok(Value::Congestion(Congestion::Auto)));
+    check(&Kind::Congestion, &Raw::Text("system"), Ok(Value::Congestion(Congestion::System)));
+    check(
+        &Kind::Congestion,
+        &Raw::Text("bbr"),
+        Ok(Value::Congestion(Congestion::Named(Text::new(b"bbr")))),
+    );
     check(&Kind::Congestion, &Raw::Text("a_name_of_16_byt"), Err(Code::Malformed));
     check(&Kind::Congestion, &Raw::Text("b b"), Err(Code::Malformed));
     check(&Kind::AddressOrOff, &Raw::Text("off"), Ok(Value::Address(None)));

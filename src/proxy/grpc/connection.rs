@@ -62,7 +62,7 @@ impl<I: Io> GrpcConnection<I> {
         upstream: &Upstream,
         deadline: Instant,
     ) -> Result<Rc<Self>, Reason> {
-        let options = super::super::tables::socket_options(&upstream.transport);
+        let options = super::super::tables::socket_options(&upstream.transport, pool.address);
         let socket = cx.io.connect(pool.address, options, deadline).await;
         let socket = socket.map_err(|error| cx.connect_failed(error))?;
         let now = cx.io.now();

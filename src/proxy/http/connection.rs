@@ -70,7 +70,7 @@ impl<I: Io> HttpPool<I> {
         client: SocketAddr,
         deadline: Instant,
     ) -> Result<HttpConnection<I>, Reason> {
-        let options = socket_options(&upstream.transport);
+        let options = socket_options(&upstream.transport, self.address);
         let failed = |error| cx.connect_failed(error);
         let socket = cx.io.connect(self.address, options, deadline).await.map_err(failed)?;
         cx.counters.count(Counter::UpstreamConnectionsOpened);
