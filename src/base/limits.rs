@@ -25,6 +25,8 @@ pub const PIPES_MAX: usize = 64;
 pub const PIPED_FRAME_MIN: u32 = 64 * 1024;
 /// Bytes of one trailer section.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Fields of one trailer section. Real ones have three; each is compared with many names.
+pub const TRAILERS_MAX: usize = 32;
 /// Bytes of a chunk-size line with its extensions (RFC 9112 §7.1.1 asks recipients to bound them).
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Bytes of one JSON body that becomes a unary call. gRPC's own default for a message is 4 MiB.

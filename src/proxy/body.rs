@@ -161,6 +161,11 @@ impl<'a, I: Io> RequestBody<'a, I> {
         self.receive(over, piped).await
     }
 
+    /// The trailer fields of a body that is complete, as lines.
+    pub(super) fn trailers(&self) -> &[u8] {
+        self.decoder.trailers()
+    }
+
     /// Gives the buffer back; what was not decoded stays in it.
     pub(super) fn put(&mut self, buffer: Buffer) {
         self.buffer = Some(buffer);

@@ -36,7 +36,8 @@ pub enum BodyError {
     Trailer,
     /// A trailer field about framing or routing (RFC 9110 §6.5.1).
     TrailerForbidden,
-    /// A trailer section of more than [`limits::TRAILER_BYTES_MAX`] bytes.
+    /// A trailer section of more than [`limits::TRAILER_BYTES_MAX`] bytes, or of more than
+    /// [`limits::TRAILERS_MAX`] fields.
     TrailerTooLarge,
     /// CR without LF, in framing.
     BareCr,
@@ -87,15 +88,16 @@ enum State {
     Failed(BodyError),
 }
 
-/// Reads one body from bytes that arrive in any pieces. Copies nothing and keeps no input.
-///
-/// Trailers are checked, bounded and dropped.
+/// Reads one body from bytes that arrive in any pieces. Copies nothing and keeps no input but
+/// trailers, which are checked and bounded.
 #[derive(Clone, Debug)]
 pub struct BodyDecoder {
     state: State,
     max: u64,
     payload: u64,
     overhead: u64,
+    /// Lines in normal form; owns no memory until a trailer comes.
+    trailers: Vec<u8>,
 }
 
 impl BodyDecoder {
@@ -109,7 +111,7 @@ impl BodyDecoder {
             Framing::Chunked => State::Framing(ChunkMachine::new()),
             Framing::UntilClose => State::UntilClose,
         };
-        BodyDecoder { state, max, payload: 0, overhead: 0 }
+        BodyDecoder { state, max, payload: 0, overhead: 0, trailers: Vec::new() }
     }
 
     /// Reads on: consumes framing and at most one range of payload. Call again with the rest of the
@@ -164,6 +166,13 @@ impl BodyDecoder {
         self.payload
     }
 
+    /// The trailer fields once the body has ended: lines of the form `name: value`, each with its
+    /// CRLF. At most [`limits::TRAILER_BYTES_MAX`], and a space behind each colon.
+    #[must_use]
+    pub fn trailers(&self) -> &[u8] {
+        if self.is_done() { &self.trailers } else { &[] }
+    }
+
     /// Notes that `count` bytes of payload were moved without being shown here, by a splice or a
     /// read into another buffer. Returns false, and does nothing, if that is more than
     /// [`remaining`](Self::remaining) or than is allowed.
@@ -199,7 +208,7 @@ impl BodyDecoder {
     fn advance(&mut self, input: &[u8]) -> Result<Step, BodyError> {
         let mut consumed = 0;
         if let State::Framing(machine) = &mut self.state {
-            match machine.run(input)? {
+            match machine.run(input, &mut self.trailers)? {
                 (used, Turn::More) => {
                     self.overhead = self.overhead.saturating_add(wide(used));
                     return Ok(Step { consumed: used, event: BodyEvent::NeedMore });

@@ -11,6 +11,7 @@ use crate::proxy::body::{Piece, Received, RequestBody};
 use crate::proxy::reason::Reason;
 
 use super::attempt::Flow;
+use super::trailers;
 
 /// Parts of one write.
 const PARTS_MAX: usize = 512;
@@ -55,7 +56,7 @@ pub(super) async fn send<I: Io>(
             }
         };
         loop {
-            let whole = cut(body, &mut buffer, &mut out, chunked, &mut ranges)?;
+            let whole = cut(flow, body, &mut buffer, &mut out, &mut ranges)?;
             if !out.is_empty() {
                 out.set_payload(buffer);
                 let (result, back) = try_write(flow, out).await;
@@ -78,12 +79,14 @@ pub(super) async fn send<I: Io>(
 /// Lines up what the buffer holds, as one chunk of ours; false if there is more than fits in one
 /// write.
 fn cut<I: Io>(
+    flow: &Flow<'_, I>,
     body: &mut RequestBody<'_, I>,
     buffer: &mut Buffer,
     out: &mut Gather,
-    chunked: bool,
     ranges: &mut Vec<Range<usize>>,
 ) -> Result<bool, Reason> {
+    let (head, text) = (flow.exchange.head, flow.exchange.text);
+    let chunked = head.framing == Framing::Chunked;
     let mut end = None;
     while ranges.len() < PARTS_MAX && end.is_none() {
         match body.next(buffer)? {
@@ -102,7 +105,7 @@ fn cut<I: Io>(
         out.push(encode::CRLF);
     }
     if chunked && end == Some(Piece::End) {
-        out.push(encode::LAST_CHUNK);
+        out.push_with(|own| trailers::end(body.trailers(), &head.fields, text, own));
     }
     Ok(end.is_some())
 }

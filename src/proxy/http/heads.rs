@@ -12,6 +12,8 @@ use crate::proxy::call;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::trace;
 
+use super::trailers;
+
 /// What `via` says of a message that came in this version, and of us (RFC 9110 §7.6.3).
 const fn via_element(version: Version) -> &'static [u8] {
     match version {
@@ -50,9 +52,11 @@ pub(super) fn request<I: Io>(
     run.end(text, out);
     if upgrade {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+    } else if trailers::are_wanted(head, text) {
+        out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
     }
     forwarding(exchange, trusts, out);
-    framing(head, out);
+    framing(head, text, out);
     encode::end(out);
     Ok(())
 }
@@ -162,10 +166,13 @@ fn via<'a>(earlier: impl Iterator<Item = &'a [u8]>, version: Version, out: &mut 
     line(out, via_element(version), &[]);
 }
 
-fn framing(head: &RequestHead, out: &mut Vec<u8>) {
+fn framing(head: &RequestHead, text: &[u8], out: &mut Vec<u8>) {
     match head.framing {
         Framing::Length(length) => encode::content_length(out, length),
-        Framing::Chunked => encode::chunked(out),
+        Framing::Chunked => {
+            trailers::announce(head.values(text, Known::Trailer), &head.fields, text, out);
+            encode::chunked(out);
+        }
         // Without a body these methods say so (RFC 9110 §8.6).
         Framing::Empty | Framing::UntilClose => {
             if matches!(head.method, Method::Post | Method::Put | Method::Patch) {
@@ -237,7 +244,12 @@ pub(super) fn response<I: Io>(
         (Shape::Length, Some(length)) => encode::content_length(out, length),
         (Shape::Empty, Some(length)) if told => encode::content_length(out, length),
         (Shape::Empty, _) if head.status != 204 && !told => encode::content_length(out, 0),
-        (Shape::Chunked, _) => encode::chunked(out),
+        (Shape::Chunked, _) => {
+            if trailers::are_wanted(exchange.head, exchange.text) {
+                trailers::announce(head.values(text, Known::Trailer), &head.fields, text, out);
+            }
+            encode::chunked(out);
+        }
         _ => {}
     }
     match (down.keep, exchange.head.version) {

@@ -11,4 +11,5 @@ pub(super) mod forward;
 mod heads;
 mod patience;
 pub(super) mod response;
+mod trailers;
 mod tunnel;

@@ -20,7 +20,7 @@ use crate::proxy::reason::Reason;
 
 use super::attempt::{Failure, Flow};
 use super::heads::{self, Downstream, Shape};
-use super::tunnel;
+use super::{trailers, tunnel};
 
 /// Parts of one write.
 const PARTS_MAX: usize = 512;
@@ -186,6 +186,7 @@ pub(super) async fn deliver<I: Io>(
     }
     let mut relay = Relay {
         flow,
+        says: &says,
         decoder: BodyDecoder::new(head.framing, u64::MAX),
         chunked: shape == Shape::Chunked,
         begun: false,
@@ -215,6 +216,7 @@ pub(super) async fn deliver<I: Io>(
 
 struct Relay<'a, I: Io> {
     flow: &'a Flow<'a, I>,
+    says: &'a AnswerText,
     decoder: BodyDecoder,
     chunked: bool,
     /// Whether anything may have reached the client.
@@ -297,10 +299,21 @@ impl<I: Io> Relay<'_, I> {
             out.push(encode::CRLF);
         }
         if self.chunked && self.decoder.is_done() {
-            out.push(encode::LAST_CHUNK);
+            self.end(out);
         }
         self.sent += size;
         Ok(whole)
+    }
+
+    /// Ends a chunked body, with the trailers if the client wants them.
+    fn end(&self, out: &mut Gather) {
+        let request = self.flow.exchange;
+        let mut lines = self.decoder.trailers();
+        if !lines.is_empty() && !trailers::are_wanted(request.head, request.text) {
+            lines = &[];
+        }
+        let AnswerText { head, text, .. } = self.says;
+        out.push_with(|own| trailers::end(lines, &head.fields, text, own));
     }
 
     /// The next bytes of the endpoint; none at its end.

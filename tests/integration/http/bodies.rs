@@ -290,25 +290,6 @@ fn answers_may_come_byte_by_byte() {
 }
 
 #[test]
-fn trailers_end_at_the_gateway() {
-    on_both_drivers(|io| {
-        let (gateway, backend) = before_one(io, "");
-        let mut client = gateway.client();
-        for _ in 0..2 {
-            client.head("POST", "/", &["Transfer-Encoding: chunked"]);
-            client.send("3\r\nabc\r\n0\r\nX-Trailer: 1\r\n\r\n");
-            let (mut visit, _) = backend.asked();
-            assert_eq!(visit.chunks(), b"abc");
-            visit
-                .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
-            visit.send("2\r\nok\r\n0\r\nX-Trailer: 1\r\n\r\n");
-            assert_eq!(client.reply().text(), "ok");
-        }
-        gateway.is_clean();
-    });
-}
-
-#[test]
 fn many_at_once_get_their_own_answers() {
     on_both_drivers(|io| {
         // It echoes.

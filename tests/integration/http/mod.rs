@@ -10,4 +10,5 @@ mod leaving;
 mod lifecycle;
 mod routes;
 mod timeouts;
+mod trailers;
 mod websocket;

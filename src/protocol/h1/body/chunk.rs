@@ -42,6 +42,7 @@ enum Place {
     SizeLf,
     TrailerFirst,
     TrailerName,
+    TrailerOws,
     TrailerValue,
     TrailerLf,
     LastLf,
@@ -58,6 +59,8 @@ pub(super) struct ChunkMachine {
     /// The name of this trailer in lower case, as far as it fits.
     name: [u8; NAME_BYTES_KEPT],
     name_len: usize,
+    /// Trailers that were begun.
+    trailers: usize,
 }
 
 impl ChunkMachine {
@@ -72,19 +75,26 @@ impl ChunkMachine {
     }
 
     const fn at(place: Place) -> Self {
-        ChunkMachine { place, size: 0, digits: 0, line: 0, name: [0; NAME_BYTES_KEPT], name_len: 0 }
+        let name = [0; NAME_BYTES_KEPT];
+        ChunkMachine { place, size: 0, digits: 0, line: 0, name, name_len: 0, trailers: 0 }
     }
 
-    /// Reads up to the next turn. Returns how many bytes that took.
-    pub(super) fn run(&mut self, input: &[u8]) -> Result<(usize, Turn), BodyError> {
+    /// Reads up to the next turn, and appends what it reads of trailers to `trailers`. Returns how
+    /// many bytes that took.
+    pub(super) fn run(
+        &mut self,
+        input: &[u8],
+        trailers: &mut Vec<u8>,
+    ) -> Result<(usize, Turn), BodyError> {
         for (index, byte) in input.iter().enumerate() {
             let turn = match self.place {
                 Place::DataCr | Place::DataLf => self.data_end(*byte)?,
                 Place::TrailerFirst
                 | Place::TrailerName
+                | Place::TrailerOws
                 | Place::TrailerValue
                 | Place::TrailerLf
-                | Place::LastLf => self.trailer(*byte)?,
+                | Place::LastLf => self.trailer(*byte, trailers)?,
                 Place::SizeFirst | Place::Size | Place::SizeBws | Place::SizeLf => {
                     self.size(*byte)?
                 }
@@ -174,7 +184,8 @@ impl ChunkMachine {
         Ok(Turn::More)
     }
 
-    fn trailer(&mut self, byte: u8) -> Result<Turn, BodyError> {
+    /// Lines are kept without white space around the value.
+    fn trailer(&mut self, byte: u8, kept: &mut Vec<u8>) -> Result<Turn, BodyError> {
         self.count_line(limits::TRAILER_BYTES_MAX, BodyError::TrailerTooLarge)?;
         self.place = match (self.place, byte) {
             (Place::TrailerLf, b'\n') => {
@@ -186,15 +197,34 @@ impl ChunkMachine {
             (_, b'\n') => return Err(BodyError::BareLf),
             (Place::TrailerFirst, b'\r') => Place::LastLf,
             (Place::TrailerFirst | Place::TrailerName, _) if is_token_byte(byte) => {
+                self.trailers += usize::from(self.place == Place::TrailerFirst);
+                if self.trailers > limits::TRAILERS_MAX {
+                    return Err(BodyError::TrailerTooLarge);
+                }
                 self.keep(byte);
+                kept.push(byte);
                 Place::TrailerName
             }
             (Place::TrailerName, b':') if self.is_forbidden() => {
                 return Err(BodyError::TrailerForbidden);
             }
-            (Place::TrailerName, b':') => Place::TrailerValue,
-            (Place::TrailerValue, b'\r') => Place::TrailerLf,
-            (Place::TrailerValue, _) if is_value_byte(byte) => Place::TrailerValue,
+            (Place::TrailerName, b':') => {
+                kept.push(b':');
+                Place::TrailerOws
+            }
+            (Place::TrailerOws, b' ' | b'\t') => Place::TrailerOws,
+            (Place::TrailerOws | Place::TrailerValue, b'\r') => {
+                while kept.pop_if(|last| matches!(*last, b' ' | b'\t')).is_some() {}
+                kept.extend_from_slice(b"\r\n");
+                Place::TrailerLf
+            }
+            (Place::TrailerOws | Place::TrailerValue, _) if is_value_byte(byte) => {
+                if self.place == Place::TrailerOws {
+                    kept.push(b' ');
+                }
+                kept.push(byte);
+                Place::TrailerValue
+            }
             (_, _) => return Err(BodyError::Trailer),
         };
         Ok(Turn::More)

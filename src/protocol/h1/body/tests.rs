@@ -156,7 +156,7 @@ fn size_lines_are_bounded() {
 }
 
 #[test]
-fn trailers_are_checked_and_dropped() {
+fn trailers_are_checked() {
     chunked("0\r\nA: b\r\nX-C:\r\n\r\nGET", Ok(""));
     chunked("1\r\nx\r\n0\r\nDigest: \u{e4}\tb \r\n\r\n", Ok("x"));
     for line in
@@ -167,6 +167,45 @@ fn trailers_are_checked_and_dropped() {
     chunked("0\r\nA: b\n\r\n", Err(E::BareLf));
     chunked("0\r\nA: b\r\rC: d\r\n\r\n", Err(E::BareCr));
     chunked("0\r\nA: b\r\n c\r\n\r\n", Err(E::Trailer));
+}
+
+#[test]
+fn trailers_are_kept_in_normal_form_wherever_they_are_cut() {
+    for (text, want) in [
+        ("0\r\n\r\n", ""),
+        ("1\r\nx\r\n0\r\nA:b\r\n\r\n", "A: b\r\n"),
+        ("0\r\nA: \t b:  c \t\r\nx-C: \r\nD:\r\n\r\nGET", "A: b:  c\r\nx-C:\r\nD:\r\n"),
+    ] {
+        for cut in 0..=text.len() {
+            let (front, back) = text.as_bytes().split_at(cut);
+            let mut decoder = BodyDecoder::new(Framing::Chunked, 1000);
+            drain(&mut decoder, front).unwrap();
+            assert!(decoder.is_done() || decoder.trailers().is_empty());
+            drain(&mut decoder, back).unwrap();
+            assert_eq!(decoder.trailers(), want.as_bytes(), "{text:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn kept_trailers_are_bounded_and_need_no_memory_before_they_come() {
+    let mut decoder = BodyDecoder::new(Framing::Chunked, 1000);
+    drain(&mut decoder, b"1\r\nx\r\n0\r\n").unwrap();
+    assert_eq!(decoder.trailers.capacity(), 0);
+    let line = format!("A:{}\r\n", "b".repeat(limits::TRAILER_BYTES_MAX / limits::TRAILERS_MAX));
+    let lines = line.repeat(limits::TRAILERS_MAX);
+    assert_eq!(decoder.decode(lines.as_bytes()), Err(E::TrailerTooLarge));
+    assert!(decoder.trailers.len() <= limits::TRAILER_BYTES_MAX + limits::TRAILERS_MAX);
+    assert_eq!(decoder.trailers(), b"");
+}
+
+#[test]
+fn trailers_are_counted() {
+    for (count, want) in
+        [(limits::TRAILERS_MAX, Ok("")), (limits::TRAILERS_MAX + 1, Err(E::TrailerTooLarge))]
+    {
+        chunked(&format!("0\r\n{}\r\n", "A:b\r\n".repeat(count)), want);
+    }
 }
 
 #[test]
