@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::base::time::Instant;
+use crate::io::Io;
 use crate::io::race::{Either, race};
-use crate::io::{Io, Socket};
 use crate::observe::counters::Counter;
 use crate::protocol::h2::hpack::encode;
 use crate::snapshot::upstream::Upstream;
@@ -125,7 +125,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         }
         while cx.io.now() < until {
             cx.io.sleep_until(until.min(cx.io.now() + LOOK_INTERVAL)).await;
-            if self.exchange.socket.is_peer_gone() {
+            if self.exchange.down.is_gone() {
                 return false;
             }
         }
@@ -152,7 +152,7 @@ pub(super) async fn wait<I: Io, F: Future<Output = ()>>(
             cx.counters.count(Counter::UpstreamTimeouts);
             return Err(Reason::UpstreamTimedOut);
         }
-        if exchange.socket.is_peer_gone() {
+        if exchange.down.is_gone() {
             return Err(Reason::ClientLeft);
         }
     }

@@ -15,7 +15,8 @@ use crate::protocol::h1::body::{BodyDecoder, BodyError, BodyEvent};
 use crate::protocol::h1::encode;
 use crate::snapshot::timeouts::Timeouts;
 
-use super::context::{Context, SocketOf};
+use super::context::Context;
+use super::downstream::Downstream;
 use super::reason::Reason;
 
 /// What a client must bring: so many bytes in each such time that we wait for it.
@@ -33,7 +34,7 @@ const SPLICED_MIN: usize = 16 * 1024;
 /// A request body that is being received. One buffer at a time; none while nothing is there.
 pub(super) struct RequestBody<'a, I: Io> {
     cx: &'a Context<I>,
-    socket: &'a SocketOf<I>,
+    down: Downstream<'a, I>,
     decoder: BodyDecoder,
     buffer: Option<Buffer>,
     timeouts: Timeouts,
@@ -71,7 +72,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
     /// A body whose first bytes may already lie in `buffer`, behind the head, which is consumed.
     pub(super) fn new(
         cx: &'a Context<I>,
-        socket: &'a SocketOf<I>,
+        down: Downstream<'a, I>,
         buffer: Buffer,
         decoder: BodyDecoder,
         timeouts: Timeouts,
@@ -80,7 +81,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
     ) -> Self {
         RequestBody {
             cx,
-            socket,
+            down,
             decoder,
             buffer: Some(buffer),
             timeouts,
@@ -201,7 +202,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
         let mut out = Gather::new();
         out.push(encode::CONTINUE);
         let deadline = self.cx.io.now() + self.timeouts.write;
-        let (result, _) = self.socket.write(out, deadline).await;
+        let (result, _) = self.down.socket().write(out, deadline).await;
         result.map_err(|_| Reason::ClientLeft)
     }
 
@@ -245,10 +246,10 @@ impl<'a, I: Io> RequestBody<'a, I> {
         if max > 0
             && let Some(pipe) = self.cx.io.pipe()
         {
-            let (result, pipe) = self.socket.splice_in(pipe, max, deadline).await;
+            let (result, pipe) = self.down.socket().splice_in(pipe, max, deadline).await;
             return (result, Received::Piped(pipe));
         }
-        let (result, buffer) = self.socket.read(self.cx.buffers.large(), deadline).await;
+        let (result, buffer) = self.down.socket().read(self.cx.buffers.large(), deadline).await;
         (result, Received::Copied(buffer))
     }
 
@@ -275,7 +276,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
         idle: Instant,
     ) -> Result<Instant, Reason> {
         loop {
-            match self.socket.readable(turn.min(idle)).await {
+            match self.down.socket().readable(turn.min(idle)).await {
                 Ok(()) => return Ok(since),
                 Err(IoError::TimedOut) => {}
                 Err(_) => return Err(Reason::ClientLeft),

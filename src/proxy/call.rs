@@ -46,7 +46,7 @@ pub(super) async fn run<I: Io>(
     let mut attempts = Attempts::new(exchange, target, GrpcMethod::Do, record)?;
     loop {
         let stream = attempts.open(now, deadline, record).await?;
-        let sent = stream.send(exchange.socket, &message, true, deadline).await;
+        let sent = stream.send(exchange.down, &message, true, deadline).await;
         if !stream.is_over() {
             let waited = match sent {
                 Ok(()) => wait(exchange, deadline, || stream.ended()).await,

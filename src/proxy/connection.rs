@@ -15,6 +15,7 @@ use crate::observe::counters::Counter;
 use crate::protocol::h1::request::{HeadLimits, Progress, RequestError, RequestParser};
 
 use super::context::{Context, HeadText, SocketOf};
+use super::downstream::Downstream;
 use super::exchange;
 use super::linger;
 use super::proxied;
@@ -130,16 +131,17 @@ async fn busy<I: Io>(
     peer: SocketAddr,
     early: proxied::Early,
 ) -> (After, Duration) {
+    let down = Downstream::Http1(socket);
     let mut buffer = early.map_or_else(|| cx.buffers.small(), |early| *early);
     loop {
         let mut head = cx.take_head();
         let started = cx.io.now();
         let read = read_head(cx, socket, buffer, &mut head, started).await;
         let after = match read {
-            Ok(rest) => exchange::run(cx, socket, peer, &head, rest, started).await,
+            Ok(rest) => exchange::run(cx, down, peer, &head, rest, started).await,
             Err(HeadFault::Quiet) => After::Close,
             Err(HeadFault::Answer(reason)) => {
-                exchange::refuse(cx, socket, peer, &head, reason, started).await
+                exchange::refuse(cx, down, peer, &head, reason, started).await
             }
         };
         cx.put_head(head);

@@ -21,7 +21,8 @@ use crate::snapshot::upstream::UpstreamId;
 
 use super::body::{Pace, RequestBody};
 use super::connection::After;
-use super::context::{Context, HeadText, SocketOf};
+use super::context::{Context, HeadText};
+use super::downstream::Downstream;
 use super::http::forward::{self, Destination};
 use super::http::response::Delivered;
 use super::reason::{Fate, Reason};
@@ -33,7 +34,7 @@ use super::{call, request_id, upload};
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
     pub(super) cx: &'a Rc<Context<I>>,
-    pub(super) socket: &'a SocketOf<I>,
+    pub(super) down: Downstream<'a, I>,
     pub(super) head: &'a RequestHead,
     /// The text that the head's spans point into.
     pub(super) text: &'a [u8],
@@ -93,7 +94,7 @@ pub(super) struct Target<'a> {
 /// Serves one request to its end.
 pub(super) async fn run<I: Io>(
     cx: &Rc<Context<I>>,
-    socket: &SocketOf<I>,
+    down: Downstream<'_, I>,
     peer: SocketAddr,
     head: &HeadText,
     rest: Buffer,
@@ -106,7 +107,7 @@ pub(super) async fn run<I: Io>(
     let client = super::client::address(&tables.snapshot.server.trusted_peers, peer, head, text);
     let exchange = Exchange {
         cx,
-        socket,
+        down,
         head,
         text,
         tables: Rc::clone(&tables),
@@ -132,11 +133,11 @@ pub(super) async fn run<I: Io>(
         Plan::Answer(reply) => Ok(*reply),
         Plan::Refuse(reason) => Err(reason),
         Plan::Call(target) => {
-            let _place = cx.exchanges.enter(socket);
+            let _place = cx.exchanges.enter(down.socket());
             call::run(&exchange, &target, &mut body, &mut record).await
         }
         Plan::Upload(target) => {
-            let _place = cx.uploads.enter(socket);
+            let _place = cx.uploads.enter(down.socket());
             // Boxed: its state is large, and most exchanges are no uploads.
             Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
         }
@@ -145,7 +146,7 @@ pub(super) async fn run<I: Io>(
             let timeouts = &route.timeouts;
             let destination = Destination { upstream, path, timeouts, begun: started };
             let place = if body.is_here() { &cx.exchanges } else { &cx.uploads };
-            let _place = place.enter(socket);
+            let _place = place.enter(down.socket());
             match forward::run(&exchange, &destination, &mut body, &mut record).await {
                 Ok(delivered) => {
                     cx.put_scratch(scratch);
@@ -162,7 +163,7 @@ pub(super) async fn run<I: Io>(
 /// Answers a head that could not be read.
 pub(super) async fn refuse<I: Io>(
     cx: &Rc<Context<I>>,
-    socket: &SocketOf<I>,
+    down: Downstream<'_, I>,
     peer: SocketAddr,
     head: &HeadText,
     reason: Reason,
@@ -180,7 +181,7 @@ pub(super) async fn refuse<I: Io>(
     debug_assert!(head.text.is_empty(), "a refused head keeps no text");
     let version = Version::Http11;
     let terms = Terms { method: Method::Get, version, keep: false, request_id, defaults: &[] };
-    let sent = reply::send(cx, socket, &reply, &terms).await;
+    let sent = reply::send(cx, down, &reply, &terms).await;
     record.end(cx, &subject, Some(reason), reply.status, sent.unwrap_or(0));
     if sent.is_ok() { After::Linger } else { After::Close }
 }
@@ -208,7 +209,7 @@ fn open_body<'a, I: Io>(
     let decoder = BodyDecoder::new(exchange.head.framing, max);
     // A client whose body has begun to arrive does not wait for us (RFC 9110 §10.1.1).
     let unasked = exchange.head.expect_continue && rest.is_empty();
-    RequestBody::new(exchange.cx, exchange.socket, rest, decoder, timeouts, pace, unasked)
+    RequestBody::new(exchange.cx, exchange.down, rest, decoder, timeouts, pace, unasked)
 }
 
 /// Which route the request takes, before a byte of its body is read.
@@ -444,7 +445,7 @@ async fn respond<I: Io>(
     };
     let RequestHead { method, version, .. } = *exchange.head;
     let terms = Terms { method, version, keep, request_id, defaults };
-    let sent = reply::send(cx, exchange.socket, &reply, &terms).await;
+    let sent = reply::send(cx, exchange.down, &reply, &terms).await;
     let reason = sent.err().or(reason);
     record.end(cx, &exchange.subject(), reason, reply.status, sent.unwrap_or(0));
     if sent.is_err() {

@@ -10,6 +10,7 @@ mod call;
 mod client;
 pub mod connection;
 pub mod context;
+pub mod downstream;
 pub mod event;
 mod exchange;
 pub mod gate;

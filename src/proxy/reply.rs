@@ -14,7 +14,8 @@ use crate::message::head::{Method, Version};
 use crate::observe::counters::Counter;
 use crate::protocol::h1::encode;
 
-use super::context::{Context, SocketOf};
+use super::context::Context;
+use super::downstream::Downstream;
 use super::reason::{Blame, Reason};
 
 /// In which form a refusal is told.
@@ -238,7 +239,7 @@ fn proxy_status(reason: Reason) -> &'static str {
 /// Writes an answer; returns the bytes of content that were sent.
 pub(super) async fn send<I: Io>(
     cx: &Context<I>,
-    socket: &SocketOf<I>,
+    down: Downstream<'_, I>,
     reply: &Reply,
     terms: &Terms<'_>,
 ) -> Result<u64, Reason> {
@@ -253,7 +254,7 @@ pub(super) async fn send<I: Io>(
     loop {
         let len = out.len();
         let deadline = cx.io.lately() + cx.tables().snapshot.timeouts.write;
-        let (result, back) = socket.write(out, deadline).await;
+        let (result, back) = down.socket().write(out, deadline).await;
         out = back;
         match result {
             Ok(()) => {

@@ -140,7 +140,7 @@ impl<I: Io> Upload<'_, I> {
 
     async fn send_piped(&self, unframed: &mut Unframed, pipe: I::Pipe) -> Result<(), Reason> {
         let patience = self.target.module.stream_timeout;
-        let client = self.exchange.socket;
+        let client = self.exchange.down;
         let result = self.stream.send_piped(client, unframed, pipe, patience).await;
         unframed.clear();
         result
@@ -153,7 +153,7 @@ impl<I: Io> Upload<'_, I> {
         end: bool,
     ) -> (Result<(), Reason>, Option<Buffer>) {
         let patience = self.target.module.stream_timeout;
-        let client = self.exchange.socket;
+        let client = self.exchange.down;
         let result = self.stream.send_unframed(client, unframed, buffer, end, patience).await;
         unframed.clear();
         result

@@ -6,6 +6,7 @@ use crate::base::time::Instant;
 use crate::io::buffer::Gather;
 use crate::io::{Io, Socket};
 use crate::observe::counters::Counter;
+use crate::proxy::downstream::Downstream;
 use crate::proxy::reason::Reason;
 
 use super::stream::GrpcStream;
@@ -28,7 +29,7 @@ impl<I: Io> GrpcStream<I> {
     /// like [`send_unframed`](Self::send_unframed).
     pub async fn send_piped(
         &self,
-        client: &I::Socket,
+        client: Downstream<'_, I>,
         unframed: &mut Unframed,
         pipe: I::Pipe,
         patience: Duration,
@@ -52,7 +53,7 @@ impl<I: Io> GrpcStream<I> {
     /// endpoint takes no more must leave before anything else does.
     async fn send_some_piped(
         &self,
-        client: &I::Socket,
+        client: Downstream<'_, I>,
         unframed: &mut Unframed,
         mut writing: Writing<I::Pipe>,
         patience: Duration,

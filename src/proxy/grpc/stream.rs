@@ -18,6 +18,7 @@ use crate::protocol::h2::frame::{ErrorCode, StreamId};
 use crate::protocol::h2::hpack::fields::Fields;
 use crate::proxy::attempt::LOOK_INTERVAL;
 use crate::proxy::context::Context;
+use crate::proxy::downstream::Downstream;
 use crate::proxy::reason::Reason;
 
 use super::connection::{GrpcConnection, was_refused};
@@ -203,7 +204,7 @@ impl<I: Io> GrpcStream<I> {
     /// Sends a small message by copying it; `end` half-closes.
     pub async fn send(
         &self,
-        client: &I::Socket,
+        client: Downstream<'_, I>,
         message: &[u8],
         end: bool,
         deadline: Instant,
@@ -236,7 +237,7 @@ impl<I: Io> GrpcStream<I> {
     /// never stalls the other calls of the connection inside a frame. `patience` bounds every wait.
     pub async fn send_unframed(
         &self,
-        client: &I::Socket,
+        client: Downstream<'_, I>,
         unframed: &mut Unframed,
         buffer: Option<Buffer>,
         end: bool,
@@ -262,19 +263,23 @@ impl<I: Io> GrpcStream<I> {
 
     /// Whether the client has left. A service that takes a few bytes at a time never lets us wait
     /// for long, so that no wait would find it out; looked at when it is due.
-    pub(super) fn is_abandoned(&self, client: &I::Socket, looked: &mut Option<Instant>) -> bool {
+    pub(super) fn is_abandoned(
+        &self,
+        client: Downstream<'_, I>,
+        looked: &mut Option<Instant>,
+    ) -> bool {
         let now = self.cx.io.now();
         let due = *looked.get_or_insert(now) + LOOK_INTERVAL;
         if now < due {
             return false;
         }
         *looked = Some(now);
-        client.is_peer_gone()
+        client.is_gone()
     }
 
     async fn send_some(
         &self,
-        client: &I::Socket,
+        client: Downstream<'_, I>,
         unframed: &mut Unframed,
         mut out: Gather,
         end: bool,
@@ -339,7 +344,7 @@ impl<I: Io> GrpcStream<I> {
     /// Waits until payload may be sent; returns how much. Gives up soon after the client has left.
     pub(super) async fn writable(
         &self,
-        client: &I::Socket,
+        client: Downstream<'_, I>,
         deadline: Instant,
     ) -> Result<usize, Reason> {
         loop {
@@ -353,7 +358,7 @@ impl<I: Io> GrpcStream<I> {
                     self.cx.counters.count(Counter::UpstreamTimeouts);
                     return Err(Reason::UpstreamTimedOut);
                 }
-                None if client.is_peer_gone() => return Err(Reason::ClientLeft),
+                None if client.is_gone() => return Err(Reason::ClientLeft),
                 None => {}
             }
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use crate::base::time::Instant;
-use crate::io::{Io, Socket};
+use crate::io::Io;
 use crate::observe::counters::Counter;
 use crate::protocol::websocket;
 use crate::proxy::body::RequestBody;
@@ -261,7 +261,7 @@ impl<'a, I: Io> Attempts<'a, I> {
                 return None;
             }
             cx.io.sleep_until(until).await;
-            if self.exchange.socket.is_peer_gone() {
+            if self.exchange.down.is_gone() {
                 return None;
             }
         }

@@ -133,7 +133,7 @@ async fn wait<I: Io>(flow: &Flow<'_, I>, deadline: impl Fn() -> Instant) -> Resu
             cx.counters.count(Counter::UpstreamTimeouts);
             return Err(Reason::UpstreamTimedOut);
         }
-        if flow.exchange.socket.is_peer_gone() {
+        if flow.exchange.down.is_gone() {
             return Err(Reason::ClientLeft);
         }
     }
@@ -152,7 +152,7 @@ async fn interim<I: Io>(
     let mut out = Gather::new();
     out.push_with(|own| heads::interim(head, text, own));
     let deadline = exchange.cx.io.now() + exchange.tables.snapshot.timeouts.write;
-    let (result, _) = exchange.socket.write(out, deadline).await;
+    let (result, _) = exchange.down.socket().write(out, deadline).await;
     result.map_err(|_| Reason::ClientLeft)
 }
 
@@ -173,9 +173,9 @@ pub(super) async fn deliver<I: Io>(
         && shape != Shape::UntilClose
         && !exchange.cx.is_draining();
     if matches!(head.framing, Framing::Length(length) if length >= limits::SLOW_READ_BYTES)
-        && exchange.socket.window().is_some_and(|window| window < limits::CLIENT_WINDOW_MIN)
+        && exchange.down.socket().window().is_some_and(|window| window < limits::CLIENT_WINDOW_MIN)
     {
-        exchange.socket.reset_on_close();
+        exchange.down.spoil();
         return Err(Failure { reason: Reason::ClientStalled, silent: false });
     }
     let mut out = exchange.cx.take_gather();
@@ -200,7 +200,7 @@ pub(super) async fn deliver<I: Io>(
             return Err(Failure { reason, silent: false });
         }
         // A cut message must not look complete: the client gets a reset instead of an end.
-        exchange.socket.reset_on_close();
+        exchange.down.spoil();
     }
     let delivered = Delivered {
         status: head.status,
@@ -344,7 +344,7 @@ impl<I: Io> Relay<'_, I> {
         let cx = exchange.cx;
         let len = out.len();
         let deadline = cx.io.lately() + exchange.tables.snapshot.timeouts.write;
-        let (result, mut out) = exchange.socket.write(out, deadline).await;
+        let (result, mut out) = exchange.down.socket().write(out, deadline).await;
         out.clear();
         match result {
             Ok(()) => {

@@ -17,7 +17,7 @@ use super::response::Delivered;
 pub(super) async fn run<I: Io>(flow: &Flow<'_, I>, out: Gather, rest: Buffer) -> Delivered {
     let exchange = flow.exchange;
     let tunnel = Tunnel { flow, last: Cell::new(exchange.cx.io.now()), cut: Cell::new(None) };
-    let client = Side { socket: exchange.socket, lost: Reason::ClientLeft };
+    let client = Side { socket: exchange.down.socket(), lost: Reason::ClientLeft };
     let endpoint = Side { socket: flow.endpoint, lost: Reason::UpstreamReset };
     let mut sent = 0;
     let begun = tunnel.begin(out, rest).await;
@@ -56,7 +56,14 @@ impl<I: Io> Tunnel<'_, I> {
         out.set_payload(rest);
         out.push_payload(range);
         let deadline = cx.io.now() + self.flow.exchange.tables.snapshot.timeouts.write;
-        self.flow.exchange.socket.write(out, deadline).await.0.map_err(|_| Reason::ClientLeft)
+        self.flow
+            .exchange
+            .down
+            .socket()
+            .write(out, deadline)
+            .await
+            .0
+            .map_err(|_| Reason::ClientLeft)
     }
 
     /// Relays one direction to its end; returns its bytes. A failure ends the other direction too.
