@@ -58,9 +58,9 @@ pub(super) async fn run<I: Io>(
         record.upstream_answered = Some(now);
         let ended = stream.outcome();
         let (reason, again) = match ended.outcome {
-            Ok(outcome) => {
-                record.grpc_status = Some(outcome.status.code());
-                match outcome.status {
+            Ok(status) => {
+                record.grpc_status = Some(status.code());
+                match status {
                     Status::Ok => {
                         let mut answer = Answer::new();
                         for message in stream.take_messages() {
@@ -75,9 +75,7 @@ pub(super) async fn run<I: Io>(
                         exchange.cx.counters.count(Counter::UpstreamTimeouts);
                         (Reason::UpstreamTimedOut, false)
                     }
-                    Status::Unavailable => {
-                        (Reason::ServiceFailed(outcome.status), method.is_idempotent())
-                    }
+                    Status::Unavailable => (Reason::ServiceFailed(status), method.is_idempotent()),
                     status => (Reason::ServiceFailed(status), false),
                 }
             }

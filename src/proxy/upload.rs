@@ -181,10 +181,10 @@ impl<I: Io> Upload<'_, I> {
 
     fn outcome(&mut self, whole: bool, record: &mut Record) -> Result<Reply, Reason> {
         self.listen()?;
-        let outcome = self.stream.outcome().outcome?;
-        record.grpc_status = Some(outcome.status.code());
-        if outcome.status != Status::Ok {
-            return Err(Reason::ServiceFailed(outcome.status));
+        let status = self.stream.outcome().outcome?;
+        record.grpc_status = Some(status.code());
+        if status != Status::Ok {
+            return Err(Reason::ServiceFailed(status));
         }
         // A service may refuse a file before it has all of it; it may not accept one.
         if !whole && self.answer.status() < 400 {

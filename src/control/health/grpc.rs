@@ -4,7 +4,7 @@ use prost::Message;
 
 use crate::base::time::Instant;
 use crate::protocol::grpc::frame::{MessageDecoder, prefix};
-use crate::protocol::grpc::status::{self, Opening, Outcome, Status};
+use crate::protocol::grpc::status::{self, Opening, Status};
 use crate::protocol::h2::connection::config::{Config, Role};
 use crate::protocol::h2::connection::engine::Connection;
 use crate::protocol::h2::connection::event::{Event, HeadersKind};
@@ -59,8 +59,8 @@ pub(super) fn check(wire: &mut Wire, service: &str, authority: &str) -> Result<(
                 engine.receive(&input, now).map_err(|_| "its answer is not HTTP/2".to_owned())?;
             let ended = step.event.map_or(Ok(None), |e| call.event(&mut engine, e, &input));
             input.drain(..step.consumed.min(input.len()));
-            if let Some(outcome) = ended? {
-                return call.judge(&outcome);
+            if let Some(status) = ended? {
+                return call.judge(status);
             }
             if step.event.is_none() {
                 break;
@@ -102,14 +102,14 @@ impl Call {
         engine: &mut Connection,
         event: Event,
         input: &[u8],
-    ) -> Result<Option<Outcome>, String> {
+    ) -> Result<Option<Status>, String> {
         match event {
             Event::Headers { id, end_stream, kind: HeadersKind::Head } if id == self.id => {
                 let fields = engine.fields();
                 let status = fields.status().unwrap_or(0);
                 match status::opening(status, end_stream, fields.regular()) {
                     Opening::Messages => Ok(None),
-                    Opening::Ended(outcome) => Ok(Some(outcome)),
+                    Opening::Ended(status) => Ok(Some(status)),
                     Opening::NotGrpc(_) => Err(format!("no gRPC service: HTTP status {status}")),
                 }
             }
@@ -121,7 +121,7 @@ impl Call {
                 let fed = self.feed(data);
                 engine.release(id, len);
                 fed?;
-                if end_stream { Ok(Some(Outcome::of(Status::Unknown))) } else { Ok(None) }
+                if end_stream { Ok(Some(Status::Unknown)) } else { Ok(None) }
             }
             Event::Reset { id, .. } if id == self.id => Err("it reset the call".to_owned()),
             _ => Ok(None),
@@ -139,9 +139,9 @@ impl Call {
         Ok(())
     }
 
-    fn judge(&self, outcome: &Outcome) -> Result<(), String> {
-        if outcome.status != Status::Ok {
-            return Err(format!("gRPC status {}", outcome.status.name()));
+    fn judge(&self, status: Status) -> Result<(), String> {
+        if status != Status::Ok {
+            return Err(format!("gRPC status {}", status.name()));
         }
         let message = self.message.as_deref().ok_or("it answered nothing")?;
         let response = CheckResponse::decode(message).map_err(|_| "its answer cannot be read")?;

@@ -1,9 +1,6 @@
-//! How a call ended: `grpc-status` and `grpc-message`, in trailers or in a head that stands alone.
-
-use crate::base::text::Text;
-
-/// Bytes of a service's message that are kept. Longer ones are cut between characters.
-pub const MESSAGE_BYTES_MAX: usize = 256;
+//! How a call ended: `grpc-status`, in trailers or in a head that stands alone.
+//!
+//! `grpc-message` is not read: it is not for clients, as it may name what is behind us.
 
 /// The codes of gRPC (`google.rpc.Code`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -130,24 +127,6 @@ impl Status {
     }
 }
 
-/// How a call ended, in the words of the service.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Outcome {
-    /// The code.
-    pub status: Status,
-    /// The service's explanation, percent-decoded; may be empty. Not for clients: it may name
-    /// what is behind us.
-    pub message: Text<MESSAGE_BYTES_MAX>,
-}
-
-impl Outcome {
-    /// A status without explanation.
-    #[must_use]
-    pub const fn of(status: Status) -> Self {
-        Outcome { status, message: Text::EMPTY }
-    }
-}
-
 /// What the head of a response means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opening {
@@ -155,9 +134,9 @@ pub enum Opening {
     Messages,
     /// There is nothing else: this is how it ended. Of interest is only whether it was
     /// the service (it sent `grpc-status`) or something in between that spoke.
-    Ended(Outcome),
+    Ended(Status),
     /// Not an answer of a gRPC service. The stream has to be reset, if it has not ended.
-    NotGrpc(Outcome),
+    NotGrpc(Status),
 }
 
 /// Reads the head of a response: its status, whether the stream ends with it, its fields (names in
@@ -168,54 +147,39 @@ pub fn opening<'a>(
     fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Opening {
     let mut is_grpc = false;
-    let mut reader = OutcomeReader::default();
+    let mut status = None;
     for (name, value) in fields {
-        if name == b"content-type" {
-            is_grpc = is_grpc_content_type(value);
+        match name {
+            b"content-type" => is_grpc = is_grpc_content_type(value),
+            b"grpc-status" => take(&mut status, value),
+            _ => {}
         }
-        reader.take(name, value);
     }
-    match (reader.finish(), http_status) {
-        (Some(outcome), _) if end_stream => Opening::Ended(outcome),
+    match (status, http_status) {
+        (Some(status), _) if end_stream => Opening::Ended(status),
         (_, 200) if is_grpc && !end_stream => Opening::Messages,
         // A 200 that ends without a status is a broken service.
-        (_, 200) => Opening::NotGrpc(Outcome::of(Status::Unknown)),
-        _ => Opening::NotGrpc(Outcome::of(Status::from_http(http_status))),
+        (_, 200) => Opening::NotGrpc(Status::Unknown),
+        _ => Opening::NotGrpc(Status::from_http(http_status)),
     }
 }
 
 /// Reads trailers. Without a `grpc-status` the call did not end well: [`Status::Unknown`].
-pub fn trailers<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Outcome {
-    let mut reader = OutcomeReader::default();
+pub fn trailers<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Status {
+    let mut status = None;
     for (name, value) in fields {
-        reader.take(name, value);
-    }
-    reader.finish().unwrap_or(Outcome::of(Status::Unknown))
-}
-
-#[derive(Default)]
-struct OutcomeReader {
-    status: Option<Status>,
-    message: Text<MESSAGE_BYTES_MAX>,
-}
-
-impl OutcomeReader {
-    fn take(&mut self, name: &[u8], value: &[u8]) {
-        match name {
-            b"grpc-status" => {
-                let status = parse_status(value);
-                let agrees = self.status.is_none_or(|before| before == status);
-                // Two that differ say nothing; above all they do not say OK.
-                self.status = Some(if agrees { status } else { Status::Unknown });
-            }
-            b"grpc-message" => self.message = percent_decoded(value),
-            _ => {}
+        if name == b"grpc-status" {
+            take(&mut status, value);
         }
     }
+    status.unwrap_or(Status::Unknown)
+}
 
-    fn finish(self) -> Option<Outcome> {
-        self.status.map(|status| Outcome { status, message: self.message })
-    }
+/// Two that differ say nothing; above all they do not say OK.
+fn take(found: &mut Option<Status>, value: &[u8]) {
+    let status = parse_status(value);
+    let agrees = found.is_none_or(|before| before == status);
+    *found = Some(if agrees { status } else { Status::Unknown });
 }
 
 fn parse_status(value: &[u8]) -> Status {
@@ -233,35 +197,6 @@ fn is_grpc_content_type(value: &[u8]) -> bool {
         return false;
     };
     start.eq_ignore_ascii_case(name) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
-}
-
-/// A `grpc-message` as text. An escape that is none is kept as it stands, as gRPC demands.
-fn percent_decoded(value: &[u8]) -> Text<MESSAGE_BYTES_MAX> {
-    let mut bytes = [0u8; MESSAGE_BYTES_MAX];
-    let mut len = 0;
-    let mut rest = value;
-    while let (Some((&byte, after)), Some(place)) = (rest.split_first(), bytes.get_mut(len)) {
-        rest = after;
-        *place = byte;
-        if byte == b'%'
-            && let Some((&[high, low], after)) = after.split_first_chunk::<2>()
-            && let (Some(high), Some(low)) = (hex(high), hex(low))
-        {
-            *place = high * 16 + low;
-            rest = after;
-        }
-        len += 1;
-    }
-    Text::new(bytes.get(..len).unwrap_or_default())
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ impl<I: Io> GrpcConnection<I> {
         }
         self.socket.cancel();
         for call in self.calls.borrow().iter() {
-            call.end(&End::Lost(reason));
+            call.end(End::Lost(reason));
         }
         self.flush.raise();
         if let Some(pool) = self.pool.upgrade() {
@@ -222,7 +222,7 @@ impl<I: Io> GrpcConnection<I> {
             }
             H2Event::Reset { id, code, .. } => {
                 if let Some(call) = self.call(id) {
-                    call.end(&End::Reset(code));
+                    call.end(End::Reset(code));
                 }
             }
             H2Event::Writable { id: Some(id) } => {

@@ -13,7 +13,7 @@ use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
 use crate::protocol::grpc::frame::{FrameError, MessageDecoder};
-use crate::protocol::grpc::status::{self, Opening, Outcome, Status};
+use crate::protocol::grpc::status::{self, Opening, Status};
 use crate::protocol::h2::frame::{ErrorCode, StreamId};
 use crate::protocol::h2::hpack::fields::Fields;
 use crate::proxy::attempt::LOOK_INTERVAL;
@@ -26,10 +26,9 @@ use super::unframed::Unframed;
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one for each call; a box would be an allocation")]
 pub(super) enum End {
     /// The service said so.
-    Ended(Outcome),
+    Ended(Status),
     /// The endpoint reset the stream.
     Reset(ErrorCode),
     /// The connection was lost.
@@ -76,8 +75,8 @@ impl Call {
     }
 
     /// The first end counts.
-    pub(super) fn end(&self, end: &End) {
-        self.answer.borrow_mut().end.get_or_insert(*end);
+    pub(super) fn end(&self, end: End) {
+        self.answer.borrow_mut().end.get_or_insert(end);
         self.wake();
     }
 
@@ -85,27 +84,27 @@ impl Call {
         let pairs = fields.iter();
         let mut answer = self.answer.borrow_mut();
         if answer.begun {
-            let outcome = status::trailers(pairs);
+            let status = status::trailers(pairs);
             let whole = answer.decoder.is_between_messages();
             drop(answer);
             let broken = End::Broken(Reason::AnswerMalformed);
-            self.end(&if whole { End::Ended(outcome) } else { broken });
+            self.end(if whole { End::Ended(status) } else { broken });
             return;
         }
         answer.begun = true;
         drop(answer);
         match status::opening(fields.status().unwrap_or(0), end_stream, pairs) {
             Opening::Messages => self.wake(),
-            Opening::Ended(outcome) | Opening::NotGrpc(outcome) => self.end(&End::Ended(outcome)),
+            Opening::Ended(status) | Opening::NotGrpc(status) => self.end(End::Ended(status)),
         }
     }
 
     pub(super) fn data(&self, data: &[u8], end_stream: bool) {
         if let Err(reason) = self.collect(data) {
-            self.end(&End::Broken(reason));
+            self.end(End::Broken(reason));
         } else if end_stream {
             // gRPC ends with trailers; a stream that ends without has no status.
-            self.end(&End::Ended(Outcome::of(Status::Unknown)));
+            self.end(End::Ended(Status::Unknown));
         }
     }
 
@@ -151,7 +150,7 @@ pub struct GrpcStream<I: Io> {
 #[derive(Clone, Copy, Debug)]
 pub struct CallOutcome {
     /// The service's own status, if it gave one.
-    pub outcome: Result<Outcome, Reason>,
+    pub outcome: Result<Status, Reason>,
     /// The endpoint has certainly not acted on the request: it may be sent again.
     pub refused: bool,
     /// The connection was lost: what the endpoint did is not known, as if it were unavailable.
@@ -422,9 +421,9 @@ impl<I: Io> GrpcStream<I> {
         let lost = matches!(end, Some(End::Lost(_)));
         let of = |outcome, refused| CallOutcome { outcome, refused, lost };
         match end {
-            Some(End::Ended(outcome)) => {
-                self.cx.counters.grpc_status(u32::from(outcome.status.code()));
-                of(Ok(outcome), false)
+            Some(End::Ended(status)) => {
+                self.cx.counters.grpc_status(u32::from(status.code()));
+                of(Ok(status), false)
             }
             Some(End::Reset(code)) => of(Err(Reason::UpstreamReset), was_refused(code)),
             Some(End::Lost(reason)) => of(Err(reason), !self.sent_any.get()),
