@@ -45,7 +45,7 @@ pub fn members(text: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
     let mut scanner = Scanner::new(text)?;
     scanner.space();
     if scanner.peek() != Some(b'{') {
-        return Err(scanner.value().map_or_else(|error| error, |()| JsonError::NotAnObject));
+        return Err(scanner.nested(0).map_or_else(|error| error, |()| JsonError::NotAnObject));
     }
     let mut members = Vec::with_capacity(8);
     scanner.at += 1;
@@ -76,17 +76,18 @@ pub fn value(text: &[u8]) -> Result<&str, JsonError> {
     let mut scanner = Scanner::new(text)?;
     scanner.space();
     let start = scanner.at;
-    scanner.value()?;
+    scanner.nested(0)?;
     let end = scanner.at;
     scanner.end()?;
     scanner.text.get(start..end).ok_or(JsonError::Truncated)
 }
 
 /// Whether `text` is surely one JSON string: plain ASCII without escapes, as most values are.
-/// Looked at by words; what is no such string may be JSON all the same.
+/// Without a branch for each byte; what is no such string may be JSON all the same.
 pub(super) fn is_plain_string(text: &[u8]) -> bool {
     let [b'"', inner @ .., b'"'] = text else { return false };
-    inner.is_ascii() && plain_len(inner) == inner.len()
+    let odd = |byte: u8| !(0x20..=0x7f).contains(&byte) || byte == b'"' || byte == b'\\';
+    !inner.iter().fold(false, |found, byte| found | odd(*byte))
 }
 
 /// The text that a JSON string stands for; `None` if `value` is not one string, or holds half of a
@@ -277,12 +278,19 @@ impl<'a> Scanner<'a> {
         if members.len() >= limits::JSON_MEMBERS_MAX {
             return Err(JsonError::TooManyMembers);
         }
-        let key = self.key()?;
+        let (key, is_plain) = self.key()?;
+        let key = if is_plain { Some(Cow::Borrowed(key)) } else { unescaped(key) };
         self.space();
         let start = self.at;
-        self.nested(1)?;
+        match self.peek() {
+            Some(b'{' | b'[') | None => self.nested(1)?,
+            Some(first) => {
+                self.at += 1;
+                self.scalar(first)?;
+            }
+        }
         let value = self.text.get(start..self.at).ok_or(JsonError::Truncated)?;
-        members.push(Member { key: unescaped(key).ok_or(JsonError::KeyNotText)?, value });
+        members.push(Member { key: key.ok_or(JsonError::KeyNotText)?, value });
         self.space();
         match self.take()? {
             b',' => {
@@ -294,20 +302,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A key with the colon behind it: the inside of its quotes.
-    fn key(&mut self) -> Result<&'a str, JsonError> {
+    /// A key with the colon behind it: the inside of its quotes, and whether that has no escapes.
+    fn key(&mut self) -> Result<(&'a str, bool), JsonError> {
         if self.take()? != b'"' {
             return Err(JsonError::Unexpected);
         }
         let start = self.at;
-        self.string()?;
+        let is_plain = self.string()?;
         let key = self.text.get(start..self.at - 1).ok_or(JsonError::Truncated)?;
         self.space();
-        if self.take()? == b':' { Ok(key) } else { Err(JsonError::Unexpected) }
-    }
-
-    fn value(&mut self) -> Result<(), JsonError> {
-        self.nested(0)
+        if self.take()? == b':' { Ok((key, is_plain)) } else { Err(JsonError::Unexpected) }
     }
 
     /// A value that stands below `depth` levels already.
@@ -377,7 +381,7 @@ impl<'a> Scanner<'a> {
 
     fn scalar(&mut self, first: u8) -> Result<(), JsonError> {
         match first {
-            b'"' => self.string(),
+            b'"' => self.string().map(|_| ()),
             b't' => self.word(b"rue"),
             b'f' => self.word(b"alse"),
             b'n' => self.word(b"ull"),
@@ -431,13 +435,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The rest of a string, its closing quote included.
-    fn string(&mut self) -> Result<(), JsonError> {
+    /// The rest of a string, its closing quote included. Whether it has no escapes.
+    fn string(&mut self) -> Result<bool, JsonError> {
+        let mut is_plain = true;
         loop {
             self.at += plain_len(self.rest());
             match self.take()? {
-                b'"' => return Ok(()),
-                b'\\' => self.escape()?,
+                b'"' => return Ok(is_plain),
+                b'\\' => {
+                    self.escape()?;
+                    is_plain = false;
+                }
                 0..=0x1f => return Err(JsonError::Unexpected),
                 _ => {}
             }

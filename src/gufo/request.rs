@@ -12,6 +12,10 @@ use crate::protocol::grpc::frame;
 /// The type of each JSON value within `Args` and `Data` (SPEC 4.4).
 pub const BYTES_VALUE_URL: &str = "type.googleapis.com/google.protobuf.BytesValue";
 
+/// The same as the first field of an `Any`, with its key and length.
+pub(super) const BYTES_VALUE_FIELD: &[u8; 48] =
+    b"\x0a\x2etype.googleapis.com/google.protobuf.BytesValue";
+
 /// About as much as the keys and lengths of an entry of `Args` take.
 const ENTRY_HEAD_BYTES: usize = 24;
 /// About as much as all but the arguments takes; a call that takes more moves once.
@@ -211,7 +215,16 @@ fn argument_len(argument: &Argument<'_>) -> usize {
 fn put_argument(out: &mut Vec<u8>, argument: &Argument<'_>) {
     let json_len = json_len(&argument.value);
     let wrapped = len_field_len(field::WRAPPED, json_len);
-    put_entry_head(out, &argument.name, BYTES_VALUE_URL, wrapped);
+    // As `put_entry_head`, but the type is one copy of a length that the compiler knows.
+    let any = BYTES_VALUE_FIELD.len() + len_field_len(field::ANY_VALUE, wrapped);
+    let name = argument.name.as_bytes();
+    let entry =
+        len_field_len(field::ENTRY_KEY, name.len()) + len_field_len(field::ENTRY_VALUE, any);
+    put_len_head(out, field::ARGS, entry);
+    put_len_field(out, field::ENTRY_KEY, name);
+    put_len_head(out, field::ENTRY_VALUE, any);
+    out.extend_from_slice(BYTES_VALUE_FIELD);
+    put_len_head(out, field::ANY_VALUE, wrapped);
     put_len_head(out, field::WRAPPED, json_len);
     match &argument.value {
         ArgumentValue::Json(text) => out.extend_from_slice(text.as_bytes()),

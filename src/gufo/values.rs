@@ -1,6 +1,7 @@
 //! What an `Any` within `Data` holds, as JSON text (SPEC 4.4).
 
 use super::json;
+use super::request::BYTES_VALUE_FIELD;
 use super::wire::{Reader, Value, WireError};
 use crate::base::limits;
 
@@ -59,13 +60,10 @@ pub(super) fn put_any(out: &mut Vec<u8>, any: &[u8]) -> Result<bool, WireError> 
 /// The JSON text of an `Any` as almost every service writes it: the type of `BytesValue` under its
 /// usual URL, then the value, then nothing. Others are read field by field.
 fn usual(any: &[u8]) -> Option<&[u8]> {
-    let rest = any.strip_prefix(USUAL_URL)?;
+    let rest = any.strip_prefix(BYTES_VALUE_FIELD)?;
     let wrapper = only_field(rest, 0x12)?;
     only_field(wrapper, 0x0a)
 }
-
-/// The URL of `BytesValue` as the first field of an `Any`, with its tag and length.
-const USUAL_URL: &[u8] = b"\x0a\x2etype.googleapis.com/google.protobuf.BytesValue";
 
 /// The content of a message that is one field with this tag of one byte.
 fn only_field(message: &[u8], tag: u8) -> Option<&[u8]> {

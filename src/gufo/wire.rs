@@ -26,8 +26,12 @@ pub const fn varint_len(value: u64) -> usize {
 /// Writes `value` as a varint.
 #[inline]
 pub fn put_varint(out: &mut Vec<u8>, value: u64) {
-    match u8::try_from(value) {
-        Ok(byte @ 0..=0x7f) => out.push(byte),
+    let [low, ..] = value.to_le_bytes();
+    let [high, ..] = (value >> 7).to_le_bytes();
+    match value {
+        0..=0x7f => out.push(low),
+        // Texts of some length, and the keys of fields beyond 15.
+        0x80..=0x3fff => out.extend_from_slice(&[low | 0x80, high]),
         _ => put_long_varint(out, value),
     }
 }
