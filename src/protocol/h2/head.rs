@@ -101,8 +101,8 @@ pub fn response(fields: &Fields) -> Result<Facts, Malformed> {
 }
 
 /// Checks trailers (§8.1): no pseudo-header fields, no connection fields.
-pub fn trailers(fields: &Fields) -> Result<(), Malformed> {
-    walk(fields, 0, &mut Seen::default()).map(|_| ())
+pub fn trailers(fields: &Fields) -> Result<Facts, Malformed> {
+    walk(fields, 0, &mut Seen::default())
 }
 
 #[derive(Default)]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::block::Block;
 use super::config::{Config, Role};
 use super::event::{ConnectionError, Event, Fault};
 use super::receive::Reading;
@@ -32,7 +33,11 @@ pub struct Connection {
     pub(super) block: Vec<u8>,
     pub(super) open_block: Option<OpenBlock>,
     pub(super) decoder: Decoder,
-    pub(super) fields: Fields,
+    /// The last head, and the last trailers.
+    pub(super) head: Block,
+    pub(super) trailers: Block,
+    /// Which of the two came last.
+    pub(super) trailers_last: bool,
     /// Events to be reported before anything else is read.
     pub(super) pending: VecDeque<Event>,
     pub(super) failed: Option<ConnectionError>,
@@ -131,7 +136,9 @@ impl Connection {
             open_block: None,
             // Until it has acknowledged our SETTINGS, the peer may use what it began with.
             decoder: Decoder::new(config.header_table.max(4096)),
-            fields: Fields::new(config.header_list_max),
+            head: Block::new(config.header_list_max),
+            trailers: Block::new(config.header_list_max),
+            trailers_last: false,
             pending: VecDeque::new(),
             failed: None,
             ours,
@@ -162,7 +169,7 @@ impl Connection {
     /// The fields of the last `Event::Headers`.
     #[must_use]
     pub fn fields(&self) -> &Fields {
-        &self.fields
+        if self.trailers_last { self.trailers.fields() } else { self.head.fields() }
     }
 
     /// Bytes of DATA that may be sent on the stream now. Zero: wait for `Event::Writable`.
@@ -357,7 +364,7 @@ impl Connection {
         }
         assert!(self.partial.len() <= to_usize(self.ours.frame_max));
         assert!(self.block.len() <= to_usize(self.config.block_max()));
-        assert!(self.fields.size() <= to_usize(self.config.header_list_max));
+        assert!(self.fields().size() <= to_usize(self.config.header_list_max));
         assert!(self.replies <= self.config.replies_max + 64 || self.failed.is_some());
         assert!(self.open_block.is_some() || self.block.is_empty());
     }

@@ -82,12 +82,14 @@ impl Connection {
         bytes: &[u8],
         now: Instant,
     ) -> Result<(), ConnectionError> {
-        self.decoder.decode(bytes, &mut self.fields).map_err(|error| ConnectionError {
+        let recv = self.streams.get(block.id).map(|stream| stream.recv);
+        self.trailers_last = matches!(recv, Some(Half::Body | Half::Ended));
+        let kind = if self.trailers_last { &mut self.trailers } else { &mut self.head };
+        kind.decode(&mut self.decoder, bytes).map_err(|error| ConnectionError {
             code: ErrorCode::COMPRESSION_ERROR,
             fault: Fault::Compression(error),
         })?;
-        if let Some(stream) = self.streams.get(block.id) {
-            let recv = stream.recv;
+        if let Some(recv) = recv {
             if block.self_dependent {
                 return self.stream_fault(block.id, ErrorCode::PROTOCOL_ERROR, now);
             }
@@ -128,12 +130,12 @@ impl Connection {
         }
         let recv = if end_stream { Half::Ended } else { Half::Body };
         let mut stream = self.new_stream(id, Half::Head, recv);
-        if self.fields.is_too_large() {
+        if self.head.fields().is_too_large() {
             self.streams.insert(stream);
             self.pending.push_back(Event::HeadTooLarge { id: StreamId(id) });
             return Ok(());
         }
-        match head::request(&self.fields, self.ours.connect_protocol) {
+        match head::request(self.head.fields(), self.ours.connect_protocol) {
             Ok(facts) if !end_stream || facts.content_length.unwrap_or(0) == 0 => {
                 stream.length_left = facts.content_length;
             }
@@ -147,10 +149,10 @@ impl Connection {
     /// The head of a response, or an interim one (§8.1, §8.3.2).
     fn response(&mut self, block: OpenBlock, now: Instant) -> Result<(), ConnectionError> {
         let OpenBlock { id, end_stream, .. } = block;
-        if self.fields.is_too_large() {
+        if self.head.fields().is_too_large() {
             return self.stream_fault(id, ErrorCode::ENHANCE_YOUR_CALM, now);
         }
-        let Ok(facts) = head::response(&self.fields) else {
+        let Ok(facts) = self.head.facts(head::response) else {
             return self.stream_fault(id, ErrorCode::PROTOCOL_ERROR, now);
         };
         if facts.status < 200 {
@@ -179,11 +181,11 @@ impl Connection {
     /// Trailers end their stream (§8.1).
     fn trailers(&mut self, block: OpenBlock, now: Instant) -> Result<(), ConnectionError> {
         let id = block.id;
-        if self.fields.is_too_large() {
+        if self.trailers.fields().is_too_large() {
             return self.stream_fault(id, ErrorCode::ENHANCE_YOUR_CALM, now);
         }
         let left = self.streams.get(id).and_then(|stream| stream.length_left).unwrap_or(0);
-        if !block.end_stream || left > 0 || head::trailers(&self.fields).is_err() {
+        if !block.end_stream || left > 0 || self.trailers.facts(head::trailers).is_err() {
             return self.stream_fault(id, ErrorCode::PROTOCOL_ERROR, now);
         }
         self.half_ended(id);

@@ -82,6 +82,7 @@ pub struct DynamicTable {
     /// Bytes and overhead of all entries.
     size: usize,
     size_max: usize,
+    changes: u64,
 }
 
 impl DynamicTable {
@@ -103,6 +104,12 @@ impl DynamicTable {
         self.size_max
     }
 
+    /// How often it was changed: while this stays the same, so does what each index means.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -117,6 +124,7 @@ impl DynamicTable {
 
     /// Changes the bound, and evicts what no longer fits (RFC 7541 §4.3).
     pub fn resize(&mut self, size_max: u32) {
+        self.changes += 1;
         self.size_max = to_usize(size_max);
         self.evict_to(self.size_max);
         self.bytes.drain(..self.start);
@@ -125,6 +133,7 @@ impl DynamicTable {
 
     /// Adds an entry; older ones make room. One larger than the table empties it (§4.4).
     pub fn insert(&mut self, name: &[u8], value: &[u8]) {
+        self.changes += 1;
         let need = name.len() + value.len() + ENTRY_OVERHEAD;
         self.evict_to(self.size_max.saturating_sub(need));
         if need > self.size_max {
