@@ -26,7 +26,7 @@ pub struct FilePathRefused;
 /// # Errors
 /// See [`FilePathRefused`]: `isbase64` is not `true`.
 pub fn download(reply: &Reply) -> Result<Option<Download<'_>>, FilePathRefused> {
-    let Some(body) = reply.string("file") else {
+    let Some(body) = reply.file() else {
         return Ok(None);
     };
     if reply.value("isbase64") != Some("true") {

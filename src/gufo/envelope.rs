@@ -37,7 +37,14 @@ pub struct Envelope<'a> {
 impl Envelope<'_> {
     /// Appends a service's answer. Its status is [`Reply::status`].
     pub fn reply(&self, out: &mut Vec<u8>, reply: &Reply) {
-        put_data(out, reply.data());
+        out.extend_from_slice(b"{\"data\":{");
+        for (at, member) in reply.data().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(member);
+        }
+        out.push(b'}');
         self.put_rest(out, &reply.lang().unwrap_or(self.lang.into()));
         if let Some(error) = reply.error() {
             out.extend_from_slice(b",\"error\":{\"code\":");
@@ -51,7 +58,16 @@ impl Envelope<'_> {
 
     /// Appends an answer of the gateway's own. Values are JSON text.
     pub fn data(&self, out: &mut Vec<u8>, values: &[(&str, &str)]) {
-        put_data(out, values.iter().map(|(key, json)| (key.as_bytes(), json.as_bytes())));
+        out.extend_from_slice(b"{\"data\":{");
+        for (at, (key, json)) in values.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            json::put_string(out, key);
+            out.push(b':');
+            out.extend_from_slice(json.as_bytes());
+        }
+        out.push(b'}');
         self.put_rest(out, self.lang);
         out.push(b'}');
     }
@@ -84,19 +100,6 @@ impl Envelope<'_> {
         out.extend_from_slice(b",\"lang\":");
         json::put_string(out, lang);
     }
-}
-
-fn put_data<'a>(out: &mut Vec<u8>, values: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
-    out.extend_from_slice(b"{\"data\":{");
-    for (at, (key, value)) in values.enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        json::put_bytes(out, key);
-        out.push(b':');
-        out.extend_from_slice(value);
-    }
-    out.push(b'}');
 }
 
 /// Clients know the end of the session under a name that was misspelt once and stayed.

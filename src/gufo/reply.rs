@@ -17,6 +17,8 @@ const BYTES_MAX: usize = 2 * limits::GRPC_MESSAGE_BYTES_MAX;
 const FEW: usize = 16;
 /// The key that holds the status of HTTP. Never passed on.
 const HTTPCODE: &str = "httpcode";
+/// Keys that mean something to us. Few answers have any of them.
+const NAMED: [&[u8]; 4] = [HTTPCODE.as_bytes(), b"file", b"lang", b"Content-Type"];
 /// What an upload's answer has always said (SPEC 6.1).
 const UPLOADED: &str = "\"PUT streamed successfully\"";
 
@@ -82,20 +84,30 @@ pub struct Reply {
     entries: Vec<Entry>,
     /// Bytes of the arena that no entry refers to.
     dead: usize,
+    /// Some key is, or was, one of [`NAMED`].
+    has_named: bool,
     upload_code: Option<UploadCode>,
     error: Option<ServiceError>,
     back: Option<Box<RequestBack>>,
 }
 
+/// A member of an object as it stands in the arena: `"key":value`.
 #[derive(Clone, Debug)]
 struct Entry {
-    key: Range<usize>,
-    value: Range<usize>,
+    start: usize,
+    /// Where the value begins.
+    value: usize,
+    end: usize,
 }
 
 impl Entry {
     fn len(&self) -> usize {
-        self.key.len() + self.value.len()
+        self.end - self.start
+    }
+
+    /// The key without its quotes. Keys are the same if they are the same as JSON.
+    fn key(&self) -> Range<usize> {
+        self.start + 1..self.value - 2
     }
 }
 
@@ -104,6 +116,18 @@ impl Reply {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Forgets everything, and keeps the memory unless it was unusually much.
+    pub fn clear(&mut self) {
+        const KEPT: usize = 16 * 1024;
+        let mut arena = std::mem::take(&mut self.arena);
+        let mut entries = std::mem::take(&mut self.entries);
+        arena.clear();
+        arena.shrink_to(KEPT);
+        entries.clear();
+        entries.shrink_to(KEPT / size_of::<Entry>());
+        *self = Reply { arena, entries, ..Reply::default() };
     }
 
     /// Takes in one message `Response`.
@@ -137,10 +161,9 @@ impl Reply {
     /// Sets a value. `json` must be JSON text; it is not looked at again.
     pub fn set(&mut self, key: &str, json: &str) {
         let start = self.arena.len();
-        self.arena.extend_from_slice(key.as_bytes());
-        let middle = self.arena.len();
+        let value = self.put_key(key.as_bytes());
         self.arena.extend_from_slice(json.as_bytes());
-        self.entries.push(Entry { key: start..middle, value: middle..self.arena.len() });
+        self.entries.push(Entry { start, value, end: self.arena.len() });
         self.settle();
     }
 
@@ -152,22 +175,35 @@ impl Reply {
         }
     }
 
-    /// All values as raw JSON, in the order in which they came.
+    /// All values as raw JSON, in the order in which they came. Keys have the escapes of JSON.
     pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|entry| (self.text(&entry.key), self.text(&entry.value)))
+        let parts = |entry: &Entry| (self.text(entry.key()), self.text(entry.value..entry.end));
+        self.entries.iter().map(parts)
     }
 
-    /// All values but the status, for the envelope. Keys are UTF-8.
-    pub(super) fn data(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let data = self.entries.iter().filter(|e| self.bytes(&e.key) != HTTPCODE.as_bytes());
-        data.map(|entry| (self.bytes(&entry.key), self.bytes(&entry.value)))
+    /// All values but the status, for the envelope: members of a JSON object.
+    pub(super) fn data(&self) -> impl Iterator<Item = &[u8]> {
+        let is_data =
+            |entry: &&Entry| !self.has_named || self.bytes(entry.key()) != HTTPCODE.as_bytes();
+        self.entries.iter().filter(is_data).map(|entry| self.bytes(entry.start..entry.end))
     }
 
-    /// The raw JSON of one value.
+    /// The raw JSON of one value. `key` has no characters that JSON escapes.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
-        let entry = self.entries.iter().find(|entry| self.bytes(&entry.key) == key.as_bytes())?;
-        Some(self.text(&entry.value))
+        let entry = self.entries.iter().find(|e| self.bytes(e.key()) == key.as_bytes())?;
+        Some(self.text(entry.value..entry.end))
+    }
+
+    /// The same for a key of [`NAMED`].
+    fn named(&self, key: &str) -> Option<&str> {
+        debug_assert!(NAMED.contains(&key.as_bytes()), "{key} is looked for by its name");
+        if self.has_named { self.value(key) } else { None }
+    }
+
+    /// The text of what a service calls a file.
+    pub(super) fn file(&self) -> Option<Cow<'_, str>> {
+        self.named("file").and_then(json::string)
     }
 
     /// The text of one value, if it is a JSON string.
@@ -180,7 +216,7 @@ impl Reply {
     /// 200. What is no final status (200 to 599) is 500.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match (self.value(HTTPCODE), &self.error, self.upload_code) {
+        match (self.named(HTTPCODE), &self.error, self.upload_code) {
             (Some(value), _, _) if value != "null" => http_status(value),
             (_, Some(error), _) => error_status(error.code),
             (_, None, Some(UploadCode::Failed)) => 500,
@@ -191,13 +227,15 @@ impl Reply {
     /// The service's `Content-Type`, if it can stand in a field of HTTP.
     #[must_use]
     pub fn content_type(&self) -> Option<Cow<'_, str>> {
-        self.string("Content-Type").filter(|text| is_media_type(text))
+        self.named("Content-Type").and_then(json::string).filter(|text| is_media_type(text))
     }
 
     /// The service's language, if it is a short word.
     #[must_use]
     pub fn lang(&self) -> Option<Cow<'_, str>> {
-        self.string("lang").filter(|text| !text.is_empty() && text.len() <= 35)
+        self.named("lang")
+            .and_then(json::string)
+            .filter(|text| !text.is_empty() && text.len() <= 35)
     }
 
     /// The fault that the service reported beside its data.
@@ -218,12 +256,20 @@ impl Reply {
         self.back.as_deref()
     }
 
-    fn text(&self, range: &Range<usize>) -> &str {
+    fn text(&self, range: Range<usize>) -> &str {
         str::from_utf8(self.bytes(range)).unwrap_or_default()
     }
 
-    fn bytes(&self, range: &Range<usize>) -> &[u8] {
-        self.arena.get(range.clone()).unwrap_or_default()
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.arena.get(range).unwrap_or_default()
+    }
+
+    /// Begins a member; says where its value begins.
+    fn put_key(&mut self, key: &[u8]) -> usize {
+        self.has_named = self.has_named || NAMED.contains(&key);
+        json::put_bytes(&mut self.arena, key);
+        self.arena.push(b':');
+        self.arena.len()
     }
 
     fn take_entry(&mut self, entry: &[u8]) -> Result<(), ReplyError> {
@@ -235,10 +281,9 @@ impl Reply {
         }
         let (key, any) = values::entry_bytes(entry)?;
         let start = self.arena.len();
-        self.arena.extend_from_slice(key);
-        let middle = self.arena.len();
+        let value = self.put_key(key);
         if values::put_any(&mut self.arena, any)? {
-            self.entries.push(Entry { key: start..middle, value: middle..self.arena.len() });
+            self.entries.push(Entry { start, value, end: self.arena.len() });
         } else {
             self.arena.truncate(start);
         }
@@ -286,7 +331,7 @@ impl Reply {
             return;
         }
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
-        let key = |at: &usize| self.entries.get(*at).map(|entry| self.bytes(&entry.key));
+        let key = |at: &usize| self.entries.get(*at).map(|entry| self.bytes(entry.key()));
         // Stable: entries of one key stay in the order in which they came.
         order.sort_by(|a, b| key(a).cmp(&key(b)));
         let mut doomed: Vec<usize> = order
@@ -318,19 +363,16 @@ impl Reply {
     fn keys_differ(&self) -> bool {
         self.entries.iter().enumerate().all(|(at, one)| {
             let mut before = self.entries.iter().take(at);
-            before.all(|other| self.bytes(&other.key) != self.bytes(&one.key))
+            before.all(|other| self.bytes(other.key()) != self.bytes(one.key()))
         })
     }
 
     fn compact(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.dead);
-        let piece = |range: &Range<usize>| self.arena.get(range.clone()).unwrap_or_default();
         for entry in &mut self.entries {
-            let start = arena.len();
-            arena.extend_from_slice(piece(&entry.key));
-            let middle = arena.len();
-            arena.extend_from_slice(piece(&entry.value));
-            *entry = Entry { key: start..middle, value: middle..arena.len() };
+            let (start, key) = (arena.len(), entry.value - entry.start);
+            arena.extend_from_slice(self.arena.get(entry.start..entry.end).unwrap_or_default());
+            *entry = Entry { start, value: start + key, end: arena.len() };
         }
         self.arena = arena;
         self.dead = 0;

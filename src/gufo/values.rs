@@ -100,11 +100,19 @@ fn put_json(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Whether `bytes` are surely one JSON value: a word, or a whole number, as most short values are.
+/// Whether `bytes` are surely one JSON value: a word, or a number, as most short values are.
 fn is_plain_scalar(bytes: &[u8]) -> bool {
     match bytes {
         b"true" | b"false" | b"null" => true,
-        [b'1'..=b'9', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        [b'1'..=b'9', rest @ ..] => {
+            let whole = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            match rest.get(whole..) {
+                Some([b'.', digits @ ..]) => {
+                    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+                }
+                other => other.is_some_and(<[u8]>::is_empty),
+            }
+        }
         _ => false,
     }
 }
