@@ -20,24 +20,45 @@ use super::reason::Reason;
 use super::record::Record;
 use super::reply::Reply;
 
-/// Reads the arguments, calls the module and maps its answer.
+/// What a call is made of and what it brings; used again for the next.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    body: Vec<u8>,
+    message: Vec<u8>,
+    answer: Answer,
+}
+
+impl Memory {
+    /// Forgets what it holds, and keeps the memory unless it was unusually much.
+    pub(super) fn clear(&mut self) {
+        const KEPT: usize = 16 * 1024;
+        for bytes in [&mut self.body, &mut self.message] {
+            bytes.clear();
+            bytes.shrink_to(KEPT);
+        }
+        self.answer.clear();
+    }
+}
+
+/// Reads the arguments, calls the module and maps its answer. `memory` is empty.
 pub(super) async fn run<I: Io>(
     exchange: &Exchange<'_, I>,
     target: &Target<'_>,
     body: &mut RequestBody<'_, I>,
+    memory: &mut Memory,
     record: &mut Record,
 ) -> Result<Reply, Reason> {
-    let json = read_body(body).await?;
+    let Memory { body: json, message, answer } = memory;
+    read_body(body, json).await?;
     let method = exchange.head.method;
     let args = match method {
         // A body that is no JSON object carries no arguments: that is the contract (SPEC 4.5).
         Method::Post | Method::Patch | Method::Delete => {
-            arguments::from_json(&json).unwrap_or_default()
+            arguments::from_json(json).unwrap_or_default()
         }
         _ => query_arguments(exchange),
     };
-    let mut message = Vec::new();
-    with_call(exchange, target, &args, |call| call.encode(target.module.dialect, &mut message))
+    with_call(exchange, target, &args, |call| call.encode(target.module.dialect, message))
         .map_err(|_| Reason::BodyTooLarge)?;
     drop(args);
 
@@ -46,7 +67,7 @@ pub(super) async fn run<I: Io>(
     let mut attempts = Attempts::new(exchange, target, GrpcMethod::Do, record)?;
     loop {
         let stream = attempts.open(now, deadline, record).await?;
-        let sent = stream.send(exchange.down, &message, true, deadline).await;
+        let sent = stream.send(exchange.down, message, true, deadline).await;
         if !stream.is_over() {
             let waited = match sent {
                 Ok(()) => wait(exchange, deadline, || stream.ended()).await,
@@ -62,13 +83,12 @@ pub(super) async fn run<I: Io>(
                 record.grpc_status = Some(status.code());
                 match status {
                     Status::Ok => {
-                        let mut answer = Answer::new();
                         for message in stream.take_messages() {
                             answer
                                 .merge(target.module.dialect, &message)
                                 .map_err(|_| Reason::AnswerMalformed)?;
                         }
-                        return Reply::answer(&answer, exchange.time);
+                        return Reply::answer(answer, exchange.time);
                     }
                     // The service keeps the deadline that it was told, and may notice first.
                     Status::Cancelled | Status::DeadlineExceeded if now >= deadline => {
@@ -89,8 +109,7 @@ pub(super) async fn run<I: Io>(
 }
 
 /// Collects a body that is small enough to be a message.
-async fn read_body<I: Io>(body: &mut RequestBody<'_, I>) -> Result<Vec<u8>, Reason> {
-    let mut json = Vec::new();
+async fn read_body<I: Io>(body: &mut RequestBody<'_, I>, json: &mut Vec<u8>) -> Result<(), Reason> {
     while !body.is_done() {
         let mut buffer = body.take().await?;
         while let Piece::Data(range) = body.next(&mut buffer)? {
@@ -98,7 +117,7 @@ async fn read_body<I: Io>(body: &mut RequestBody<'_, I>) -> Result<Vec<u8>, Reas
         }
         body.put(buffer);
     }
-    Ok(json)
+    Ok(())
 }
 
 /// The query's parameters. One that cannot be decoded carries no arguments, as a body.

@@ -61,7 +61,8 @@ pub struct Context<I: Io> {
     panics: Cell<u64>,
     #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
     heads: RefCell<Vec<Box<HeadText>>>,
-    scratches: RefCell<Vec<Scratch>>,
+    #[expect(clippy::vec_box, reason = "it is large and moves in and out of exchanges")]
+    scratches: RefCell<Vec<Box<Scratch>>>,
     #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
     answers: RefCell<Vec<Box<AnswerText>>>,
     gathers: RefCell<Vec<Gather>>,
@@ -236,13 +237,13 @@ impl<I: Io> Context<I> {
         }
     }
 
-    /// Memory to find a route with.
-    pub(super) fn take_scratch(&self) -> Scratch {
+    /// Memory to find a route and to make a call with.
+    pub(super) fn take_scratch(&self) -> Box<Scratch> {
         self.scratches.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Gives it back.
-    pub(super) fn put_scratch(&self, scratch: Scratch) {
+    pub(super) fn put_scratch(&self, scratch: Box<Scratch>) {
         let mut scratches = self.scratches.borrow_mut();
         if scratches.len() < HEADS_KEPT {
             scratches.push(scratch);

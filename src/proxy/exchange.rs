@@ -74,12 +74,13 @@ enum Plan<'a> {
     Forward(&'a Route, UpstreamId),
 }
 
-/// What finds a route: memory that is used again for each request.
+/// What finds a route or makes a call: memory that is used again for each request.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     select: select::Scratch,
     /// The path as it is forwarded.
     path: Vec<u8>,
+    call: call::Memory,
 }
 
 /// Where a call goes.
@@ -134,7 +135,10 @@ pub(super) async fn run<I: Io>(
         Plan::Refuse(reason) => Err(reason),
         Plan::Call(target) => {
             let _place = cx.exchanges.enter(down.socket());
-            call::run(&exchange, &target, &mut body, &mut record).await
+            let memory = &mut scratch.call;
+            let result = call::run(&exchange, &target, &mut body, memory, &mut record).await;
+            memory.clear();
+            result
         }
         Plan::Upload(target) => {
             let _place = cx.uploads.enter(down.socket());
@@ -142,7 +146,7 @@ pub(super) async fn run<I: Io>(
             Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
         }
         Plan::Forward(route, upstream) => {
-            let Scratch { path, .. } = &scratch;
+            let Scratch { path, .. } = &*scratch;
             let timeouts = &route.timeouts;
             let destination = Destination { upstream, path, timeouts, begun: started };
             let place = if body.is_here() { &cx.exchanges } else { &cx.uploads };

@@ -50,17 +50,34 @@ pub(super) struct Call {
 struct Answer {
     decoder: MessageDecoder,
     /// Messages that came and were not taken yet; bounded by `held`.
-    messages: Vec<Vec<u8>>,
+    messages: Messages,
     held: usize,
     begun: bool,
     end: Option<End>,
+}
+
+/// Messages in the order in which they came. Most calls have one, which needs no list.
+#[derive(Debug, Default)]
+struct Messages {
+    first: Option<Vec<u8>>,
+    others: Vec<Vec<u8>>,
+}
+
+impl Messages {
+    fn push(&mut self, message: Vec<u8>) {
+        if self.first.is_none() {
+            self.first = Some(message);
+        } else {
+            self.others.push(message);
+        }
+    }
 }
 
 impl Call {
     pub(super) fn new(id: StreamId, upload: bool) -> Self {
         let answer = Answer {
             decoder: MessageDecoder::new(limits::GRPC_MESSAGE_BYTES_MAX),
-            messages: Vec::new(),
+            messages: Messages::default(),
             held: 0,
             begun: false,
             end: None,
@@ -194,10 +211,11 @@ impl<I: Io> GrpcStream<I> {
     }
 
     /// Takes the messages that have come so far.
-    pub fn take_messages(&self) -> Vec<Vec<u8>> {
+    pub fn take_messages(&self) -> impl Iterator<Item = Vec<u8>> + use<I> {
         let mut answer = self.call.answer.borrow_mut();
         answer.held = 0;
-        std::mem::take(&mut answer.messages)
+        let Messages { first, others } = std::mem::take(&mut answer.messages);
+        first.into_iter().chain(others)
     }
 
     /// Sends a small message by copying it; `end` half-closes.
@@ -401,7 +419,7 @@ impl<I: Io> GrpcStream<I> {
 
     /// Waits until the call is over or a message has come. May be dropped.
     pub async fn progress(&self) {
-        self.until(|answer| answer.end.is_some() || !answer.messages.is_empty()).await;
+        self.until(|answer| answer.end.is_some() || answer.messages.first.is_some()).await;
     }
 
     async fn until(&self, is_reached: impl Fn(&Answer) -> bool) {
