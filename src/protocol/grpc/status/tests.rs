@@ -36,26 +36,26 @@ fn two_statuses_that_differ_are_not_ok() {
 
 #[test]
 fn a_head_of_a_service_promises_messages() {
-    check_opening(200, false, &[GRPC], &Opening::Messages);
-    check_opening(200, false, &[("content-type", "application/grpc+proto")], &Opening::Messages);
-    check_opening(200, false, &[("content-type", "Application/gRPC; a=b")], &Opening::Messages);
+    check_opening(200, false, &[GRPC], Opening::Messages);
+    check_opening(200, false, &[("content-type", "application/grpc+proto")], Opening::Messages);
+    check_opening(200, false, &[("content-type", "Application/gRPC; a=b")], Opening::Messages);
 }
 
 #[test]
 fn a_head_that_ends_the_stream_carries_the_outcome() {
     let fields = [GRPC, ("grpc-status", "12")];
-    check_opening(200, true, &fields, &Opening::Ended(Status::Unimplemented));
+    check_opening(200, true, &fields, Opening::Ended(Status::Unimplemented));
     // The service's own word counts even beside another HTTP status.
-    check_opening(503, true, &fields, &Opening::Ended(Status::Unimplemented));
+    check_opening(503, true, &fields, Opening::Ended(Status::Unimplemented));
 }
 
 #[test]
 fn what_is_not_grpc_is_never_ok() {
     let unknown = Opening::NotGrpc(Status::Unknown);
-    check_opening(200, true, &[GRPC], &unknown);
-    check_opening(200, false, &[], &unknown);
-    check_opening(200, false, &[("content-type", "text/html")], &unknown);
-    check_opening(200, false, &[("content-type", "application/grpcx")], &unknown);
+    check_opening(200, true, &[GRPC], unknown);
+    check_opening(200, false, &[], unknown);
+    check_opening(200, false, &[("content-type", "text/html")], unknown);
+    check_opening(200, false, &[("content-type", "application/grpcx")], unknown);
     for (http, status) in [
         (400, Status::Internal),
         (401, Status::Unauthenticated),
@@ -68,7 +68,7 @@ fn what_is_not_grpc_is_never_ok() {
         (500, Status::Unknown),
         (302, Status::Unknown),
     ] {
-        check_opening(http, false, &[GRPC], &Opening::NotGrpc(status));
+        check_opening(http, false, &[GRPC], Opening::NotGrpc(status));
     }
 }
 
@@ -93,8 +93,8 @@ fn check_trailers(fields: Fields<'_>, status: Status) {
 }
 
 #[track_caller]
-fn check_opening(http: u16, end_stream: bool, fields: Fields<'_>, want: &Opening) {
-    assert_eq!(opening(http, end_stream, bytes(fields)), *want);
+fn check_opening(http: u16, end_stream: bool, fields: Fields<'_>, want: Opening) {
+    assert_eq!(opening(http, end_stream, bytes(fields)), want);
 }
 
 fn bytes(fields: Fields<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {

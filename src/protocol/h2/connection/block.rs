@@ -73,8 +73,8 @@ mod tests {
     /// A field with a name and a value of one letter each, which the table remembers.
     const A: &[u8] = b"\x40\x01a\x01b";
     const B: &[u8] = b"\x40\x01c\x01d";
-    /// The newest entry of the table.
-    const NEWEST: &[u8] = &[0x80 | 62];
+    /// The newest entry of the table: index 62, indexed (RFC 7541 §6.1).
+    const NEWEST: &[u8] = &[0xbe];
 
     #[test]
     fn the_same_bytes_mean_what_the_table_says_now() {
