@@ -94,20 +94,24 @@ pub struct Reply {
 /// A member of an object as it stands in the arena: `"key":value`.
 #[derive(Clone, Debug)]
 struct Entry {
-    start: usize,
-    /// Where the value begins.
-    value: usize,
+    /// Without its quotes. Keys are the same if they are the same as JSON.
+    key: Range<usize>,
+    /// Where the value ends.
     end: usize,
 }
 
 impl Entry {
-    fn len(&self) -> usize {
-        self.end - self.start
+    /// The member whose key begins with a quote at `start`.
+    fn new(start: usize, value: usize, end: usize) -> Self {
+        Entry { key: start + 1..value - 2, end }
     }
 
-    /// The key without its quotes. Keys are the same if they are the same as JSON.
-    fn key(&self) -> Range<usize> {
-        self.start + 1..self.value - 2
+    fn member(&self) -> Range<usize> {
+        self.key.start - 1..self.end
+    }
+
+    fn value(&self) -> Range<usize> {
+        self.key.end + 2..self.end
     }
 }
 
@@ -163,7 +167,7 @@ impl Reply {
         let start = self.arena.len();
         let value = self.put_key(key.as_bytes());
         self.arena.extend_from_slice(json.as_bytes());
-        self.entries.push(Entry { start, value, end: self.arena.len() });
+        self.entries.push(Entry::new(start, value, self.arena.len()));
         self.settle();
     }
 
@@ -177,22 +181,22 @@ impl Reply {
 
     /// All values as raw JSON, in the order in which they came. Keys have the escapes of JSON.
     pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
-        let parts = |entry: &Entry| (self.text(entry.key()), self.text(entry.value..entry.end));
+        let parts = |entry: &Entry| (self.text(&entry.key), self.text(&entry.value()));
         self.entries.iter().map(parts)
     }
 
     /// All values but the status, for the envelope: members of a JSON object.
     pub(super) fn data(&self) -> impl Iterator<Item = &[u8]> {
         let is_data =
-            |entry: &&Entry| !self.has_named || self.bytes(entry.key()) != HTTPCODE.as_bytes();
-        self.entries.iter().filter(is_data).map(|entry| self.bytes(entry.start..entry.end))
+            |entry: &&Entry| !self.has_named || self.bytes(&entry.key) != HTTPCODE.as_bytes();
+        self.entries.iter().filter(is_data).map(|entry| self.bytes(&entry.member()))
     }
 
     /// The raw JSON of one value. `key` has no characters that JSON escapes.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
-        let entry = self.entries.iter().find(|e| self.bytes(e.key()) == key.as_bytes())?;
-        Some(self.text(entry.value..entry.end))
+        let entry = self.entries.iter().find(|e| self.bytes(&e.key) == key.as_bytes())?;
+        Some(self.text(&entry.value()))
     }
 
     /// The same for a key of [`NAMED`].
@@ -256,12 +260,12 @@ impl Reply {
         self.back.as_deref()
     }
 
-    fn text(&self, range: Range<usize>) -> &str {
+    fn text(&self, range: &Range<usize>) -> &str {
         str::from_utf8(self.bytes(range)).unwrap_or_default()
     }
 
-    fn bytes(&self, range: Range<usize>) -> &[u8] {
-        self.arena.get(range).unwrap_or_default()
+    fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        self.arena.get(range.clone()).unwrap_or_default()
     }
 
     /// Begins a member; says where its value begins.
@@ -283,7 +287,7 @@ impl Reply {
         let start = self.arena.len();
         let value = self.put_key(key);
         if values::put_any(&mut self.arena, any)? {
-            self.entries.push(Entry { start, value, end: self.arena.len() });
+            self.entries.push(Entry::new(start, value, self.arena.len()));
         } else {
             self.arena.truncate(start);
         }
@@ -331,7 +335,7 @@ impl Reply {
             return;
         }
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
-        let key = |at: &usize| self.entries.get(*at).map(|entry| self.bytes(entry.key()));
+        let key = |at: &usize| self.entries.get(*at).map(|entry| self.bytes(&entry.key));
         // Stable: entries of one key stay in the order in which they came.
         order.sort_by(|a, b| key(a).cmp(&key(b)));
         let mut doomed: Vec<usize> = order
@@ -350,7 +354,7 @@ impl Reply {
         self.entries.retain(|entry| {
             let stays = doomed.binary_search(&at).is_err();
             at += 1;
-            dead += if stays { 0 } else { entry.len() };
+            dead += if stays { 0 } else { entry.member().len() };
             stays
         });
         self.dead += dead;
@@ -363,16 +367,17 @@ impl Reply {
     fn keys_differ(&self) -> bool {
         self.entries.iter().enumerate().all(|(at, one)| {
             let mut before = self.entries.iter().take(at);
-            before.all(|other| self.bytes(other.key()) != self.bytes(one.key()))
+            before.all(|other| self.bytes(&other.key) != self.bytes(&one.key))
         })
     }
 
     fn compact(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.dead);
         for entry in &mut self.entries {
-            let (start, key) = (arena.len(), entry.value - entry.start);
-            arena.extend_from_slice(self.arena.get(entry.start..entry.end).unwrap_or_default());
-            *entry = Entry { start, value: start + key, end: arena.len() };
+            let start = arena.len();
+            arena.extend_from_slice(self.arena.get(entry.member()).unwrap_or_default());
+            let key = start + 1..start + 1 + entry.key.len();
+            *entry = Entry { key, end: arena.len() };
         }
         self.arena = arena;
         self.dead = 0;

@@ -98,6 +98,25 @@ fn an_upload_says_what_clients_wait_for_unless_it_failed() {
 }
 
 #[test]
+fn keys_with_escapes_are_the_same_key() {
+    let reply = merged(&[response(&[("a\"\n", "1")]), response(&[("a\"\n", "2"), ("b", "3")])]);
+    let values: Vec<_> = reply.values().collect();
+    assert_eq!(values, [("a\\\"\\n", "2"), ("b", "3")]);
+}
+
+#[test]
+fn a_reply_that_was_cleared_is_as_new() {
+    let error = Some(Error { code: 404, message: "x".into(), ..Error::default() });
+    let full = Response { error, code: Some(2), ..response(&[("lang", "\"deu\""), ("a", "1")]) };
+    let mut reply = merged(&[full]);
+    reply.clear();
+    assert_eq!((reply.values().count(), reply.status(), reply.lang()), (0, 200, None));
+    assert!(reply.error().is_none() && reply.upload_code().is_none());
+    reply.set("a", "2");
+    assert_eq!(reply.value("a"), Some("2"));
+}
+
+#[test]
 fn many_answers_do_not_pile_up() {
     let mut reply = Reply::new();
     let large = format!("\"{}\"", "x".repeat(10_000));
