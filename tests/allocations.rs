@@ -143,8 +143,8 @@ const CALLS_PER_MIB_MAX: u64 = 3;
 /// Bytes asked for with each MiB of payload: a sixty-fourth of it. Measured: 2.5 KiB at most; the
 /// rest is room for a buffer that the pool happens not to have.
 const BYTES_PER_MIB_MAX: u64 = 16 * 1024;
-/// Calls of the allocator for a unary call. Measured: 15.
-const CALLS_PER_CALL_MAX: u64 = 20;
+/// Calls of the allocator for a unary call. Measured: 6.
+const CALLS_PER_CALL_MAX: u64 = 8;
 
 /// Uploads that are stalled at the same time.
 const UPLOADS: i64 = 16;

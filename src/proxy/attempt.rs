@@ -103,7 +103,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         // Room for the id as well: a clone would have to move to grow.
         let mut block = Vec::with_capacity(head.len() + 96);
         block.extend_from_slice(head);
-        encode::field(&mut block, b"x-request-id", self.exchange.request_id.as_str().as_bytes());
+        encode::field(&mut block, b"x-request-id", self.exchange.request_id.as_bytes());
         let upload = self.method == Method::Stream;
         pool.open(self.exchange.cx, self.spec, &block, upload, now, deadline).await
     }

@@ -133,8 +133,8 @@ impl<'a, I: Io> RequestBody<'a, I> {
     }
 
     /// The bytes that lie behind the body, if it is complete: the start of the next request.
-    pub(super) fn into_rest(self) -> Option<Buffer> {
-        self.buffer
+    pub(super) fn take_rest(&mut self) -> Option<Buffer> {
+        self.buffer.take()
     }
 
     /// Takes the buffer to decode from; waits for bytes if it holds none.

@@ -154,14 +154,14 @@ pub(super) async fn run<I: Io>(
             match forward::run(&exchange, &destination, &mut body, &mut record).await {
                 Ok(delivered) => {
                     cx.put_scratch(scratch);
-                    return conclude(&exchange, &delivered, body, record);
+                    return conclude(&exchange, &delivered, &mut body, &mut record);
                 }
                 Err(reason) => Err(reason),
             }
         }
     };
     cx.put_scratch(scratch);
-    respond(&exchange, style, result, body, record).await
+    respond(&exchange, style, result, &mut body, &mut record).await
 }
 
 /// Answers a head that could not be read.
@@ -180,10 +180,10 @@ pub(super) async fn refuse<I: Io>(
     let tables = cx.tables();
     let client = peer.ip().to_canonical();
     let subject = Subject { tables: &tables, head: &blank, text: &[], client, request_id };
-    let request_id = request_id.as_str();
-    let reply = Reply::problem(reason, request_id);
+    let reply = Reply::problem(reason, request_id.as_str());
     debug_assert!(head.text.is_empty(), "a refused head keeps no text");
     let version = Version::Http11;
+    let request_id = request_id.as_bytes();
     let terms = Terms { method: Method::Get, version, keep: false, request_id, defaults: &[] };
     let sent = reply::send(cx, down, &reply, &terms).await;
     record.end(cx, &subject, Some(reason), reply.status, sent.unwrap_or(0));
@@ -393,8 +393,8 @@ fn plan_route<'a, I: Io>(
 fn conclude<I: Io>(
     exchange: &Exchange<'_, I>,
     delivered: &Delivered,
-    body: RequestBody<'_, I>,
-    mut record: Record,
+    body: &mut RequestBody<'_, I>,
+    record: &mut Record,
 ) -> After {
     record.received = body.received();
     record.stalled = body.stalled();
@@ -406,7 +406,7 @@ fn conclude<I: Io>(
     if !keep {
         return After::Linger;
     }
-    match body.into_rest() {
+    match body.take_rest() {
         Some(rest) if !rest.is_empty() => After::Next(rest),
         _ => After::Wait,
     }
@@ -417,18 +417,17 @@ async fn respond<I: Io>(
     exchange: &Exchange<'_, I>,
     style: Style,
     result: Result<Reply, Reason>,
-    body: RequestBody<'_, I>,
-    mut record: Record,
+    body: &mut RequestBody<'_, I>,
+    record: &mut Record,
 ) -> After {
     let cx = exchange.cx;
-    let request_id = exchange.request_id.as_str();
     let (reply, reason) = match result {
         Ok(reply) => (reply, None),
         Err(reason) => {
             let gufo = &exchange.tables.snapshot.gufo;
             let now = cx.io.unix_now();
             let reply = match style {
-                Style::Problem => Reply::problem(reason, request_id),
+                Style::Problem => Reply::problem(reason, exchange.request_id.as_str()),
                 Style::Envelope => Reply::fault(reason, gufo.legacy_status, now),
             };
             (reply, Some(reason))
@@ -448,6 +447,7 @@ async fn respond<I: Io>(
         Style::Problem => &[],
     };
     let RequestHead { method, version, .. } = *exchange.head;
+    let request_id = exchange.request_id.as_bytes();
     let terms = Terms { method, version, keep, request_id, defaults };
     let sent = reply::send(cx, exchange.down, &reply, &terms).await;
     let reason = sent.err().or(reason);
@@ -458,7 +458,7 @@ async fn respond<I: Io>(
     if !keep {
         return After::Linger;
     }
-    match body.into_rest() {
+    match body.take_rest() {
         Some(rest) if !rest.is_empty() => After::Next(rest),
         _ => After::Wait,
     }

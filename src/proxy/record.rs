@@ -65,7 +65,7 @@ impl Record {
 
     /// The exchange is over: `status` was sent (0: nothing) with `sent` bytes of content.
     pub(super) fn end<I: Io>(
-        self,
+        &self,
         cx: &Rc<Context<I>>,
         subject: &Subject<'_, I>,
         reason: Option<Reason>,

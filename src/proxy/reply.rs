@@ -48,7 +48,7 @@ pub(super) struct Terms<'a> {
     pub(super) version: Version,
     /// Whether the connection stays open.
     pub(super) keep: bool,
-    pub(super) request_id: &'a str,
+    pub(super) request_id: &'a [u8],
     /// Field lines of the surface (SPEC 2.6), encoded.
     pub(super) defaults: &'a [u8],
 }
@@ -293,9 +293,7 @@ fn head<I: Io>(cx: &Context<I>, out: &mut Vec<u8>, reply: &Reply, terms: &Terms<
         encode::field(out, b"proxy-status", status.as_bytes());
     }
     // Both are made of bytes that were checked, or that are ours.
-    for (name, value) in
-        [(&b"x-request-id: "[..], terms.request_id.as_bytes()), (b"date: ", &cx.date())]
-    {
+    for (name, value) in [(&b"x-request-id: "[..], terms.request_id), (b"date: ", &cx.date())] {
         out.extend_from_slice(name);
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");

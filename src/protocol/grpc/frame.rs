@@ -68,6 +68,13 @@ impl MessageDecoder {
             self.message.clear();
         }
         let mut rest = input;
+        if self.is_between_messages()
+            && let Some((prefix, after)) = rest.split_first_chunk()
+        {
+            // The usual case: all of it is here.
+            rest = after;
+            self.begin(*prefix)?;
+        }
         while self.want.is_none() {
             let Some((byte, after)) = rest.split_first() else {
                 return Ok(Fed { consumed: input.len(), complete: false });
@@ -104,8 +111,8 @@ impl MessageDecoder {
     }
 
     fn take_prefix_byte(&mut self, byte: u8) -> Result<(), FrameError> {
-        if self.prefix_len == 0 && byte != 0 {
-            return Err(if byte == 1 { FrameError::Compressed } else { FrameError::FlagUnknown });
+        if self.prefix_len == 0 {
+            judge_flag(byte)?;
         }
         if let Some(place) = self.prefix.get_mut(self.prefix_len) {
             *place = byte;
@@ -113,14 +120,29 @@ impl MessageDecoder {
         self.prefix_len += 1;
         if self.prefix_len == PREFIX_BYTES {
             self.prefix_len = 0;
-            let [_, a, b, c, d] = self.prefix;
-            let len = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-            if len > self.max {
-                return Err(FrameError::TooLarge);
-            }
-            self.want = Some(len);
+            self.begin(self.prefix)?;
         }
         Ok(())
+    }
+
+    /// A message begins.
+    fn begin(&mut self, prefix: [u8; PREFIX_BYTES]) -> Result<(), FrameError> {
+        let [flag, a, b, c, d] = prefix;
+        judge_flag(flag)?;
+        let len = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        if len > self.max {
+            return Err(FrameError::TooLarge);
+        }
+        self.want = Some(len);
+        Ok(())
+    }
+}
+
+fn judge_flag(flag: u8) -> Result<(), FrameError> {
+    match flag {
+        0 => Ok(()),
+        1 => Err(FrameError::Compressed),
+        _ => Err(FrameError::FlagUnknown),
     }
 }
 
