@@ -1,9 +1,9 @@
 //! One HTTP/2 connection in either role: bytes in, events out, bytes to write (RFC 9113).
 //!
 //! [`engine`] holds the state and says what may be asked of it; [`config`] and [`event`] are its
-//! words; `receive`, `headers` (with `block`), `data` and `control` read what the peer sends, `send` writes what
-//! we send, `keep_alive` notices a peer that is gone. It knows no socket: the caller feeds
-//! [`Connection::receive`](engine::Connection::receive) and writes
+//! words; `receive`, `headers` (with `block`), `data` and `control` read what the peer sends,
+//! `send` writes what we send, `keep_alive` notices a peer that is gone. It knows no socket: the
+//! caller feeds [`Connection::receive`](engine::Connection::receive) and writes
 //! [`Connection::outgoing`](engine::Connection::outgoing).
 
 mod block;
