@@ -11,7 +11,8 @@ const SIGN: (&str, &str) = ("GUFO_SIGN", "0123456789abcdef0123456789abcdef");
 
 fn source(text: &str, env: &[(&str, &str)]) -> Source {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Source { path: "config/settings.toml".to_owned(), text: text.to_owned(), dotenv: None, env }
+    let (path, text) = ("config/settings.toml".to_owned(), text.to_owned());
+    Source { path, text, dotenv: None, env, hosts: None }
 }
 
 /// Compares the whole output of a failed load.

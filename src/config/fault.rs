@@ -7,7 +7,7 @@ use super::place::Place;
 /// The kind of a finding: a stable number, listed in `docs/config.md`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Code {
-    /// The text is not TOML.
+    /// The text is not TOML, or not YAML where that is read.
     Syntax,
     /// A key that means nothing.
     UnknownKey,
@@ -93,7 +93,7 @@ impl Code {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Code::Syntax => "the text is not TOML",
+            Code::Syntax => "the text is not TOML, or not YAML where that is read",
             Code::UnknownKey => "a key that means nothing; a similar one is named",
             Code::WrongType => "a value of another type",
             Code::NoUnit => "a duration or size without its unit",

@@ -6,10 +6,14 @@ use super::check;
 use super::document::{self, Contents, Flaw, Indirect, Leaf, is_name};
 use super::dotenv;
 use super::fault::{Code, Faults, Finding};
+use super::hosts::{
+    self,
+    entries::{Said, Setting},
+};
 use super::place::{FileText, Files, Origin};
 use super::schema;
 use super::schema::key::{Key, Kind};
-use super::source::Source;
+use super::source::{HostsFile, Source};
 use super::suggest::suggest_variable;
 use super::value::{Raw, read};
 use super::values::{Config, Entry};
@@ -19,7 +23,7 @@ const QUOTED_MAX: usize = 40;
 
 /// Reads everything that was written and checks it; gives warnings beside it, or every fault.
 pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
-    let Source { path, text, dotenv, env } = source;
+    let Source { path, text, dotenv, env, hosts } = source;
     let (dotenv_name, dotenv_text) = dotenv.map_or_else(Default::default, |d| (d.path, d.text));
     let (variables, dotenv_flaws) = dotenv::parse(&dotenv_text);
     let parsed = document::parse(&text);
@@ -29,8 +33,9 @@ pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
     secrets.extend(contents.secrets.iter().cloned());
     let settings = FileText { name: path, text: text.clone(), secrets };
     let modules = module_names(&contents);
-    let files =
-        Files { settings, dotenv: dotenv_file(dotenv_name, dotenv_text, &variables, &modules) };
+    let dotenv = dotenv_file(dotenv_name, dotenv_text, &variables, &modules);
+    let HostsFile { path: name, text } = hosts.unwrap_or_default();
+    let files = Files { settings, dotenv, hosts: FileText { name, text, secrets: Vec::new() } };
 
     let mut loader = Loader::new(files, env, variables);
     loader.flaws(&parsed.flaws, false);
@@ -40,7 +45,7 @@ pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
     loader.indirect(&contents.indirect);
     loader.variables(&modules);
     // A file that could not be read in full must not be blamed for what it seems to lack.
-    let whole = parsed.flaws.iter().all(|flaw| !flaw.code.is_fault());
+    let whole = parsed.flaws.iter().all(|flaw| !flaw.code.is_fault()) & loader.hosts();
     check::check(&loader.config, &loader.broken, whole, &mut loader.findings);
 
     let config = loader.config;
@@ -48,6 +53,20 @@ pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
         Ok(faults) => Err(faults),
         Err(notes) => Ok((config, notes)),
     }
+}
+
+/// The hosts file that a source names.
+pub(super) fn hosts_file(source: &Source) -> Option<String> {
+    let dotenv_text = source.dotenv.as_ref().map_or("", |dotenv| &dotenv.text);
+    let parsed = document::parse(&source.text);
+    let contents = parsed.contents();
+    let (variables, _) = dotenv::parse(dotenv_text);
+    // What is wrong is told when all is read.
+    let mut loader = Loader::new(Files::default(), source.env.clone(), variables);
+    loader.leaves(&contents.leaves);
+    loader.indirect(&contents.indirect);
+    loader.variables(&BTreeSet::new());
+    loader.config.text("hosts.file").filter(|file| !file.is_empty())
 }
 
 /// The microservices that the settings file names.
@@ -176,6 +195,33 @@ impl Loader {
                 None => {}
             }
         }
+    }
+
+    /// Reads what the hosts file says; whether all of it could be read.
+    fn hosts(&mut self) -> bool {
+        let file = self.config.files.hosts.clone();
+        let (settings, flaws) = hosts::entries::read(&file.name, &file.text);
+        for Setting { path, value, span } in &settings {
+            let (raw, text) = match value {
+                Said::Text(text) => (Raw::Text(text), text.as_str()),
+                Said::Texts(text) => (Raw::List(vec![Raw::Text(text)]), text.as_str()),
+                Said::Integer(number) => (Raw::Integer(*number), ""),
+            };
+            let name = match path.rsplit('.').next() {
+                Some("kind") => "match",
+                name => name.unwrap_or_default(),
+            };
+            let shown = format!("{name}: {}", quoted(text));
+            self.set(path, &raw, Origin::Hosts(span.clone()), name, &shown);
+        }
+        let whole = flaws.is_empty();
+        self.findings.extend(flaws.into_iter().map(|flaw| Finding {
+            code: flaw.code,
+            place: file.place(&flaw.span),
+            message: flaw.message,
+            way_out: flaw.way_out,
+        }));
+        whole
     }
 
     /// Reads a value of a key, which is called `name` where it was written.

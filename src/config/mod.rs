@@ -18,6 +18,7 @@ mod check;
 mod dns;
 mod document;
 mod dotenv;
+mod hosts;
 mod routes;
 mod suggest;
 mod upstreams;

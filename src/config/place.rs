@@ -18,6 +18,8 @@ pub enum Origin {
         /// The bytes of the value.
         span: Range<usize>,
     },
+    /// These bytes of the hosts file.
+    Hosts(Range<usize>),
     /// A variable of the environment.
     Variable(String),
     /// Nobody wrote it.
@@ -33,11 +35,12 @@ pub(super) struct FileText {
     pub(super) secrets: Vec<Range<usize>>,
 }
 
-/// The two files a configuration comes from.
+/// The files a configuration comes from.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Files {
     pub(super) settings: FileText,
     pub(super) dotenv: FileText,
+    pub(super) hosts: FileText,
 }
 
 impl Files {
@@ -46,6 +49,7 @@ impl Files {
         match origin {
             Origin::Settings(span) => self.settings.place(span),
             Origin::DotEnv { span, .. } => self.dotenv.place(span),
+            Origin::Hosts(span) => self.hosts.place(span),
             Origin::Variable(name) => Place::Variable(name.clone()),
             Origin::Default => Place::File(self.settings.name.clone()),
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::{Code, Finding};
-use super::place::Origin;
+use super::place::{Origin, Place};
 use super::values::Config;
 use crate::base::limits::ROUTES_MAX;
 use crate::route::host::{HostError, HostPattern};
@@ -369,13 +369,17 @@ impl<'a> Reader<'a> {
             Origin::Settings(span) => {
                 format!("{name}:{}", self.lines.partition_point(|start| *start <= span.start))
             }
+            Origin::Hosts(span) => match self.config.files.hosts.place(&span) {
+                Place::Line(at) => format!("{}:{}", at.file, at.line),
+                Place::File(_) | Place::Variable(_) => name.to_owned(),
+            },
             _ => name.to_owned(),
         }
     }
 }
 
 /// Whether a text is a scheme, an authority and perhaps a path, or nothing at all.
-fn is_redirect_target(text: &str) -> bool {
+pub(super) fn is_redirect_target(text: &str) -> bool {
     let rest = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let Some(rest) = rest else { return text.is_empty() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

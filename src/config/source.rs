@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::default_file;
 use super::fault::{Code, Faults, Finding};
+use super::load;
 use super::place::Place;
 use crate::base::limits::CONFIG_BYTES_MAX;
 
@@ -22,6 +23,17 @@ pub struct Source {
     pub dotenv: Option<DotEnv>,
     /// The environment.
     pub env: Vec<(String, String)>,
+    /// The file that `hosts.file` names, if it does.
+    pub hosts: Option<HostsFile>,
+}
+
+/// The text of a hosts file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HostsFile {
+    /// The file as it is named to the operator.
+    pub path: String,
+    /// Its text.
+    pub text: String,
 }
 
 /// The text of a `.env` file.
@@ -34,7 +46,8 @@ pub struct DotEnv {
 }
 
 impl Source {
-    /// Reads this settings file, `.env` in the working directory, and the environment.
+    /// Reads this settings file, `.env` in the working directory, the environment, and the hosts
+    /// file, which is looked for from the directory of the settings file.
     pub fn read(path: &Path) -> Result<Source, Faults> {
         let text = read_text(path)?;
         let dotenv_path = Path::new(".env");
@@ -42,7 +55,14 @@ impl Source {
             Ok(false) => None,
             _ => Some(DotEnv { path: ".env".to_owned(), text: read_text(dotenv_path)? }),
         };
-        Ok(Source { path: path.display().to_string(), text, dotenv, env: environment() })
+        let (name, env) = (path.display().to_string(), environment());
+        let mut source = Source { path: name, text, dotenv, env, hosts: None };
+        if let Some(file) = load::hosts_file(&source) {
+            let path = path.parent().unwrap_or(Path::new("")).join(file);
+            let text = read_text(&path)?;
+            source.hosts = Some(HostsFile { path: path.display().to_string(), text });
+        }
+        Ok(source)
     }
 }
 

@@ -26,7 +26,8 @@ const NEEDED: &str =
 fn source(text: &str, dotenv: &str, env: &[(&str, &str)]) -> Source {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let dotenv = DotEnv { path: ".env".to_owned(), text: dotenv.to_owned() };
-    Source { path: "settings.toml".to_owned(), text: text.to_owned(), dotenv: Some(dotenv), env }
+    let (path, text) = ("settings.toml".to_owned(), text.to_owned());
+    Source { path, text, dotenv: Some(dotenv), env, hosts: None }
 }
 
 /// Knows two names.

@@ -68,7 +68,7 @@ impl Config {
         let keys = self.values.range(prefix.clone()..);
         let keys = keys.take_while(|(path, _)| path.starts_with(&prefix));
         let first = keys.min_by_key(|(_, entry)| match &entry.origin {
-            Origin::Settings(span) => span.start,
+            Origin::Settings(span) | Origin::Hosts(span) => span.start,
             _ => usize::MAX,
         });
         first.map_or_else(|| table.to_owned(), |(path, _)| path.clone())

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::gateway::Gateway;
 
 /// What every configuration needs, in inline tables that tests extend with dotted keys.
-const NEEDED: &str = "server.sign = \"0123456789abcdef\"\nserver.session = false\n\
+pub(crate) const NEEDED: &str = "server.sign = \"0123456789abcdef\"\nserver.session = false\n\
                       security.mode = \"sign\"\n";
 
 /// Everything goes to the upstream `a`.
@@ -26,16 +26,22 @@ pub(crate) fn snapshot(io: IoDriver, text: &str) -> Snapshot {
     let source = Source {
         path: "settings.toml".to_owned(),
         text: format!("{NEEDED}{text}"),
-        dotenv: None,
-        env: Vec::new(),
+        ..Source::default()
     };
+    compiled(io, source, 1)
+}
+
+/// The same of all that an operator wrote.
+#[track_caller]
+pub(crate) fn compiled(io: IoDriver, source: Source, generation: u64) -> Snapshot {
+    let text = source.text.clone();
     let (config, _) = load(source).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     let none = |_: &str, _: u16| Err(io::ErrorKind::NotFound.into());
     let resolve = |host: &str, port: u16| match host.parse() {
         Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
         Err(_) => none(host, port),
     };
-    let compiled = config.compile(1, &resolve);
+    let compiled = config.compile(generation, &resolve);
     let (mut snapshot, _) = compiled.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
     snapshot.server.io = io;
     snapshot.server.workers = Workers::Count(1);

@@ -23,7 +23,8 @@ const GUFO: &str = "server = { sign = \"0123456789abcdef\", session = false }\n\
                     security.mode = \"sign\"\nmicroservices.m = { host = \"::1\", port = 1 }\n";
 
 fn source(text: &str) -> Source {
-    Source { path: "s.toml".to_owned(), text: text.to_owned(), dotenv: None, env: Vec::new() }
+    let (path, text) = ("s.toml".to_owned(), text.to_owned());
+    Source { path, text, dotenv: None, env: Vec::new(), hosts: None }
 }
 
 /// Knows one name.

@@ -67,6 +67,14 @@ pub const ROUTE: &[Key] = &[
     open("route.*.timeouts.total", between_or_off(1, DAY), "as `total_timeout`"),
 ];
 
+/// `[hosts]`
+pub const HOSTS: &[Key] = &[open(
+    "hosts.file",
+    Kind::Text,
+    "redirects, routes and subdomains in a file of their own, from the directory of this one: \
+     `hosts.yaml` or `hosts.toml`",
+)];
+
 /// `[upstreams.<name>]`
 pub const UPSTREAMS: &[Key] = &[
     open(

@@ -47,6 +47,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(http::ROUTE)
         .chain(http::UPSTREAMS)
         .chain(http::UPSTREAM_TRANSPORT)
+        .chain(http::HOSTS)
         .chain(http::DNS)
         .chain(otus::SETTINGS)
         .chain(gufo::KEYS)

@@ -6,6 +6,7 @@ mod balance;
 mod bodies;
 mod early;
 mod fields;
+mod hosts;
 mod leaving;
 mod lifecycle;
 mod routes;
