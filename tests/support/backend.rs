@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::client::push;
 use super::journal::{PATIENCE, eventually};
 
 /// An address that takes connections when the test says so.
@@ -192,17 +193,7 @@ impl Visit {
 
     /// Sends until nothing was taken for `rest`; how many bytes were.
     pub(crate) fn push(&mut self, body: &[u8], rest: Duration) -> usize {
-        self.stream.set_write_timeout(Some(rest)).unwrap();
-        let mut sent = 0;
-        loop {
-            match self.stream.write(&body[sent % body.len()..]) {
-                Ok(len) => sent += len,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        sent
+        push(&mut self.stream, body, rest)
     }
 
     /// Waits until the gateway has closed or reset; how long that took.

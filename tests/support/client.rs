@@ -240,20 +240,9 @@ impl Client {
         }
     }
 
-    /// Sends until nothing was taken for `rest`; how many bytes were. `body` must not run out.
+    /// Sends until nothing was taken for `rest`; how many bytes were.
     pub(crate) fn push(&mut self, body: &[u8], rest: Duration) -> usize {
-        self.stream.set_write_timeout(Some(rest)).unwrap();
-        let mut sent = 0;
-        loop {
-            match self.stream.write(&body[sent..]) {
-                Ok(0) => panic!("the body has run out"),
-                Ok(len) => sent += len,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        sent
+        push(&mut self.stream, body, rest)
     }
 
     /// Says that nothing more comes.
@@ -286,4 +275,19 @@ fn parse(head: &str) -> Reply {
         (name.to_ascii_lowercase(), value.trim().to_owned())
     });
     Reply { status: status[9..12].parse().unwrap(), fields: fields.collect(), body: Vec::new() }
+}
+
+/// Sends `body` again and again until nothing was taken for `rest`; how many bytes were.
+pub(crate) fn push(stream: &mut TcpStream, body: &[u8], rest: Duration) -> usize {
+    stream.set_write_timeout(Some(rest)).unwrap();
+    let mut sent = 0;
+    loop {
+        match stream.write(&body[sent % body.len()..]) {
+            Ok(len) => sent += len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    sent
 }

@@ -128,8 +128,8 @@ fn leaving_an_upload_is_told() {
         }
         // While the back end takes no more.
         let mut client = gateway.client();
-        client.head("POST", "/", &["Content-Length: 100000000"]);
-        client.push(&data::bytes(32 << 20), Duration::from_millis(300));
+        client.head("POST", "/", &["Content-Length: 1000000000"]);
+        client.push(&data::bytes(1 << 20), Duration::from_millis(300));
         let (visit, _) = backend.asked();
         check(&gateway, visit, client, Client::reset);
     });
