@@ -22,6 +22,7 @@ use crate::snapshot::route::{Action, Route, RouteTimeouts, Routes};
 use crate::snapshot::server::{IoDriver, Listener, Server};
 use crate::snapshot::timeouts::Timeouts;
 use crate::snapshot::transport::Transport;
+use crate::snapshot::upgrades::Upgrades;
 use crate::snapshot::upstream::{Endpoint, Pool, Retry, Upstream, UpstreamId};
 
 /// Gives the addresses of a host name with this port. None: they are found later, and nothing is
@@ -293,7 +294,8 @@ fn ask(resolve: &Resolve<'_>, host: &str, port: u16) -> Result<Vec<SocketAddr>, 
 fn own_route(id: &str, prefix: &str, action: Action) -> Option<(Rule, Route)> {
     let rule = Rule::of_path(PathPattern::prefix(prefix).ok()?);
     let (id, place, timeouts) = (id.to_owned(), String::new(), RouteTimeouts::default());
-    Some((rule, Route { id, place, action, rewrite: Rewrite::Keep, timeouts }))
+    let (rewrite, upgrades) = (Rewrite::Keep, Upgrades::none());
+    Some((rule, Route { id, place, action, rewrite, timeouts, upgrades }))
 }
 
 fn api_base(prefix: String) -> ApiBase {

@@ -11,6 +11,7 @@ use crate::route::pattern::PathPattern;
 use crate::route::rewrite::Rewrite;
 use crate::route::rule::{HeaderRule, Methods, Rule};
 use crate::snapshot::route::{Action, Redirect, Route, RouteTimeouts, path_policy};
+use crate::snapshot::upgrades::Upgrades;
 use crate::snapshot::upstream::{Upstream, UpstreamId};
 
 /// Reads all `[[route]]` tables that are not uploads.
@@ -238,7 +239,20 @@ impl<'a> Reader<'a> {
         };
         let timeouts = self.timeouts(number, upstream);
         let place = self.place(&format!("route.{number}.id"));
-        Some(Route { id: id?, place, action: action?, rewrite, timeouts })
+        let upgrades = self.upgrades(number);
+        Some(Route { id: id?, place, action: action?, rewrite, timeouts, upgrades })
+    }
+
+    fn upgrades(&mut self, number: &str) -> Upgrades {
+        let key = format!("route.{number}.upgrade");
+        if !self.config.is_given(&key) {
+            return Upgrades::default();
+        }
+        Upgrades::new(self.config.texts(&key)).unwrap_or_else(|what| {
+            let way_out = "write protocols such as \"websocket\" or \"spdy/3.1\"";
+            self.find(Code::Malformed, &key, &format!("`upgrade`: {what}"), way_out);
+            Upgrades::none()
+        })
     }
 
     fn action(

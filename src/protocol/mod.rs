@@ -5,4 +5,5 @@ pub mod h1;
 pub mod h2;
 pub mod multipart;
 pub mod proxy_protocol;
+pub mod upgrade;
 pub mod websocket;

@@ -13,15 +13,14 @@ const ACCEPT_BYTES: usize = 28;
 /// Bytes of a `sec-websocket-key`: 16 bytes in base64.
 const KEY_BYTES: usize = 24;
 
-/// Whether a request is a whole handshake. No other upgrade is passed on, least of all `h2c`: it
-/// would hide requests from us.
+/// Whether a request is a whole handshake.
 #[must_use]
 pub fn is_asked_for(head: &RequestHead, text: &[u8]) -> bool {
     let mut protocols = head.values(text, Known::Upgrade);
     head.upgrade
         && head.method == Method::Get
         && head.version == Version::Http11
-        && protocols.next().is_some_and(is_websocket)
+        && protocols.next().is_some_and(is_name)
         && protocols.next().is_none()
         && head.by_name(text, "sec-websocket-version") == Some(b"13")
         && head.value(text, Known::SecWebSocketKey).is_some_and(is_key)
@@ -40,13 +39,14 @@ pub fn is_taken(
     let mut accepts = answer.values(text, Known::SecWebSocketAccept);
     answer.status == 101
         && answer.upgrade
-        && answer.value(text, Known::Upgrade).is_some_and(is_websocket)
+        && answer.value(text, Known::Upgrade).is_some_and(is_name)
         && is_asked_for(request, request_text)
         && accepts.next() == Some(&accept(key))
         && accepts.next().is_none()
 }
 
-fn is_websocket(name: &[u8]) -> bool {
+/// Whether `upgrade` names it so.
+pub(super) fn is_name(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"websocket")
 }
 

@@ -147,8 +147,7 @@ pub(super) async fn run<I: Io>(
         }
         Plan::Forward(route, upstream) => {
             let Scratch { path, .. } = &*scratch;
-            let timeouts = &route.timeouts;
-            let destination = Destination { upstream, path, timeouts, begun: started };
+            let destination = Destination { upstream, path, route, begun: started };
             let place = if body.is_here() { &cx.exchanges } else { &cx.uploads };
             let _place = place.enter(down.socket());
             match forward::run(&exchange, &destination, &mut body, &mut record).await {

@@ -15,6 +15,7 @@ pub mod secret;
 pub mod server;
 pub mod timeouts;
 pub mod transport;
+pub mod upgrades;
 pub mod upstream;
 
 #[cfg(test)]

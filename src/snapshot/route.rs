@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::upgrades::Upgrades;
 use super::upstream::{Upstream, UpstreamId, UpstreamTimeouts};
 use crate::base::limits;
 use crate::message::path::PathPolicy;
@@ -62,6 +63,8 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// How long the endpoint may take.
     pub timeouts: RouteTimeouts,
+    /// What connections may become.
+    pub upgrades: Upgrades,
 }
 
 /// What is done with a request.
@@ -125,6 +128,7 @@ impl Route {
             action: Action::Proxy(upstream),
             rewrite: Rewrite::Keep,
             timeouts: RouteTimeouts::default(),
+            upgrades: Upgrades::default(),
         }
     }
 }

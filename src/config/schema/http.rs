@@ -28,6 +28,11 @@ pub const ROUTE: &[Key] = &[
         "replaces what the route matched; may name its parameters: `/v2/{id}`",
     ),
     open("route.*.upstream", Kind::Text, "where requests go: a name of `[upstreams.<name>]`"),
+    open(
+        "route.*.upgrade",
+        Kind::Texts("protocols: `\"websocket\"`, `\"spdy/3.1\"`"),
+        "what connections may become a tunnel of; none said: `[\"websocket\"]`; `[]`: nothing",
+    ),
     open("route.*.reply", Kind::Integer(200, 599), "answers with this status and no more"),
     open(
         "route.*.match.host",

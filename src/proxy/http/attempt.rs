@@ -7,6 +7,7 @@ use crate::base::time::Instant;
 use crate::io::buffer::Gather;
 use crate::io::race::join;
 use crate::io::{Io, Socket};
+use crate::protocol::upgrade::Upgrade;
 use crate::proxy::body::RequestBody;
 use crate::proxy::context::SocketOf;
 use crate::proxy::event::Event;
@@ -23,8 +24,8 @@ pub(super) struct Flow<'a, I: Io> {
     pub(super) exchange: &'a Exchange<'a, I>,
     pub(super) endpoint: &'a SocketOf<I>,
     pub(super) patience: Patience,
-    /// Whether the request asks for a WebSocket.
-    pub(super) upgrade: bool,
+    /// What the connection may become.
+    pub(super) upgrade: Option<Upgrade<'a>>,
     /// When some of the request left last.
     pub(super) moved: Cell<Instant>,
     /// When the request had left whole.
@@ -50,7 +51,7 @@ impl<'a, I: Io> Flow<'a, I> {
         exchange: &'a Exchange<'a, I>,
         endpoint: &'a SocketOf<I>,
         patience: Patience,
-        upgrade: bool,
+        upgrade: Option<Upgrade<'a>>,
     ) -> Self {
         Flow {
             exchange,

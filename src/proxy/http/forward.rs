@@ -7,14 +7,14 @@ use std::rc::Rc;
 use crate::base::time::Instant;
 use crate::io::Io;
 use crate::observe::counters::Counter;
-use crate::protocol::websocket;
+use crate::protocol::upgrade::Upgrade;
 use crate::proxy::body::RequestBody;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::reason::{Blame, Reason};
 use crate::proxy::record::Record;
 use crate::proxy::retry;
 use crate::proxy::tables::UpstreamTable;
-use crate::snapshot::route::RouteTimeouts;
+use crate::snapshot::route::Route;
 use crate::snapshot::upstream::{Endpoint, HashKey, HostField, Upstream, UpstreamId};
 use crate::upstream::balance::{self, Balance};
 use crate::upstream::group::{Outcome, Tried};
@@ -30,7 +30,8 @@ pub(in crate::proxy) struct Destination<'a> {
     pub(in crate::proxy) upstream: UpstreamId,
     /// The path to forward, in normal form.
     pub(in crate::proxy) path: &'a [u8],
-    pub(in crate::proxy) timeouts: &'a RouteTimeouts,
+    /// Which route says so.
+    pub(in crate::proxy) route: &'a Route,
     /// When the exchange began.
     pub(in crate::proxy) begun: Instant,
 }
@@ -55,7 +56,7 @@ pub(in crate::proxy) async fn run<I: Io>(
         destination,
         spec,
         table,
-        patience: Patience::new(destination.timeouts, destination.begun),
+        patience: Patience::new(&destination.route.timeouts, destination.begun),
         key: key(exchange, spec),
         tried: Tried::default(),
         made: 0,
@@ -148,7 +149,9 @@ impl<'a, I: Io> Attempts<'a, I> {
             }
         };
         // Bytes behind a handshake would have to wait for the 101: nobody sends any.
-        let upgrade = websocket::is_asked_for(exchange.head, exchange.text) && !body.has_bytes();
+        let upgrade = Upgrade::asked_for(exchange.head, exchange.text)
+            .filter(|asked| self.destination.route.upgrades.contain(asked.name()))
+            .filter(|_| !body.has_bytes());
         let authority;
         let host = match &self.spec.host {
             HostField::Client => None,

@@ -8,6 +8,7 @@ use crate::message::head::{Field, Method, RequestHead, ResponseHead, Version};
 use crate::message::hop::hop_by_hop;
 use crate::message::known::Known;
 use crate::protocol::h1::encode;
+use crate::protocol::upgrade::Upgrade;
 use crate::proxy::call;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::trace;
@@ -33,7 +34,7 @@ pub(super) fn request<I: Io>(
     exchange: &Exchange<'_, I>,
     path: &[u8],
     host: Option<&[u8]>,
-    upgrade: bool,
+    upgrade: Option<Upgrade<'_>>,
     out: &mut Vec<u8>,
 ) -> Result<(), Unwritable> {
     let (head, text) = (exchange.head, exchange.text);
@@ -50,8 +51,8 @@ pub(super) fn request<I: Io>(
         }
     }
     run.end(text, out);
-    if upgrade {
-        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+    if let Some(upgrade) = upgrade {
+        line(out, b"connection: upgrade\r\nupgrade: ", &[upgrade.name()]);
     } else if trailers::are_wanted(head, text) {
         out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
     }
@@ -210,6 +211,8 @@ pub(super) struct Downstream<'a, I: Io> {
     pub(super) exchange: &'a Exchange<'a, I>,
     pub(super) shape: Shape,
     pub(super) keep: bool,
+    /// What a 101 switches to.
+    pub(super) upgrade: Option<Upgrade<'a>>,
 }
 
 /// Writes an interim response as the client sees it.
@@ -233,7 +236,9 @@ pub(super) fn response<I: Io>(
     via(head.values(text, Known::Via), head.version, out);
     line(out, b"x-request-id: ", &[exchange.request_id.as_bytes()]);
     if head.status == 101 {
-        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n\r\n");
+        let name = down.upgrade.map_or(&b""[..], Upgrade::name);
+        line(out, b"connection: upgrade\r\nupgrade: ", &[name]);
+        encode::end(out);
         return;
     }
     if head.value(text, Known::Date).is_none() {

@@ -13,7 +13,6 @@ use crate::protocol::h1::body::{BodyDecoder, BodyEvent};
 use crate::protocol::h1::encode;
 use crate::protocol::h1::request::{HeadLimits, Progress};
 use crate::protocol::h1::response::ResponseParser;
-use crate::protocol::websocket;
 use crate::proxy::attempt::LOOK_INTERVAL;
 use crate::proxy::context::AnswerText;
 use crate::proxy::reason::Reason;
@@ -109,7 +108,7 @@ pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failu
 fn check_switch<I: Io>(flow: &Flow<'_, I>, head: &ResponseHead, text: &[u8]) -> Result<(), Reason> {
     let request = flow.exchange;
     let is_fine = head.status != 101
-        || (flow.upgrade && websocket::is_taken(request.head, request.text, head, text));
+        || flow.upgrade.is_some_and(|up| up.is_taken(request.head, request.text, head, text));
     if is_fine { Ok(()) } else { Err(Reason::UpstreamProtocol) }
 }
 
@@ -179,7 +178,7 @@ pub(super) async fn deliver<I: Io>(
         return Err(Failure { reason: Reason::ClientStalled, silent: false });
     }
     let mut out = exchange.cx.take_gather();
-    let down = Downstream { exchange, shape, keep };
+    let down = Downstream { exchange, shape, keep, upgrade: flow.upgrade };
     out.push_with(|own| heads::response(head, text, &down, own));
     if is_tunnel {
         return Ok(Box::pin(tunnel::run(flow, out, rest)).await);

@@ -12,4 +12,5 @@ mod lifecycle;
 mod routes;
 mod timeouts;
 mod trailers;
+mod upgrades;
 mod websocket;
