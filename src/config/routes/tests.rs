@@ -215,6 +215,7 @@ fn a_route_must_lead_somewhere() {
         ("redirect.to = \"//b\"", "4:15: OT0106: `redirect.to"),
         ("redirect = { to = \"\", status = 304 }", "4:32: OT0106: `redirect.status` is not"),
         ("reply = 99", "4:9: OT0105: `reply"),
+        ("upstream = \"a\"\nupgrade = \"h2c\"", "5:11: OT0106: `upgrade`: \"h2c\" would hide"),
     ] {
         let got = fault(&text(lines));
         assert!(got.starts_with(want), "{lines}: {got}");
