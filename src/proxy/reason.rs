@@ -43,8 +43,6 @@ pub enum Reason {
     AnswerMalformed,
     FileRefused,
     ServiceFailed(Status),
-    Draining,
-    ConnectionsMax,
     ClientLeft,
     ClientStalled,
     Bug,
@@ -140,8 +138,6 @@ impl Reason {
             Reason::AnswerMalformed        => row(502, Upstream, Keep, "answer_malformed", "the service's answer cannot be read"),
             Reason::FileRefused            => row(502, Upstream, Keep, "file_refused", "the service named a file of the gateway, which is not served"),
             Reason::ServiceFailed(status)  => row(status.http(), Upstream, Keep, "service_failed", "the service reported a failure"),
-            Reason::Draining               => row(503, Gateway, Close, "draining", "the gateway is shutting down"),
-            Reason::ConnectionsMax         => row(503, Gateway, Close, "connections_max", "the gateway has all the connections it can serve"),
             Reason::ClientLeft             => row(0, Client, Close, "client_left", "the client left before the answer"),
             Reason::ClientStalled          => row(0, Client, Close, "client_stalled", "the client did not take the answer in time"),
             Reason::Bug                    => row(500, Gateway, Close, "bug", "the gateway met a fault of its own"),
@@ -160,7 +156,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 42] = [
+pub const ALL: [Reason; 40] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -198,8 +194,6 @@ pub const ALL: [Reason; 42] = [
     Reason::AnswerMalformed,
     Reason::FileRefused,
     Reason::ServiceFailed(Status::Unknown),
-    Reason::Draining,
-    Reason::ConnectionsMax,
     Reason::ClientLeft,
     Reason::ClientStalled,
     Reason::Bug,

@@ -211,8 +211,6 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::PoolExhausted
         | Reason::EndpointsDown
         | Reason::MethodNotAllowed
-        | Reason::Draining
-        | Reason::ConnectionsMax
         | Reason::ClientLeft
         | Reason::ClientStalled => return None,
     })
