@@ -55,6 +55,12 @@ impl Buffer {
         self.storage.get(range).unwrap_or_default()
     }
 
+    /// Bytes of the whole buffer, filled or not.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.storage.len()
+    }
+
     /// Room behind the filled bytes.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -287,6 +293,36 @@ impl Gather {
         }
     }
 
+    /// Appends `len` bytes of another write behind its first `skip`: its own by copying them,
+    /// payload as ranges of the same buffer, which this one is lent.
+    pub fn push_part_of(&mut self, other: &Gather, mut skip: usize, mut len: usize) {
+        for part in &other.parts {
+            let (Part::Own { start, len: whole } | Part::Payload { start, len: whole }) = *part;
+            if skip >= whole {
+                skip -= whole;
+                continue;
+            }
+            let take = len.min(whole - skip);
+            let range = start + skip..start + skip + take;
+            match part {
+                Part::Own { .. } => self.push(other.own.get(range).unwrap_or_default()),
+                Part::Payload { .. } => self.push_payload(range),
+            }
+            len -= take;
+            skip = 0;
+            if len == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Copies all bytes behind those of `out`.
+    pub fn copy_to(&self, out: &mut Vec<u8>) {
+        for part in &self.parts {
+            out.extend_from_slice(self.bytes(*part));
+        }
+    }
+
     /// The payload buffer, if one was lent.
     #[must_use]
     pub fn payload(&self) -> Option<&Buffer> {
@@ -398,6 +434,32 @@ mod tests {
             assert_eq!(all, b"head0123|456789"[skip..]);
         }
         assert!(gather.take_payload().is_some());
+    }
+
+    #[test]
+    fn a_write_is_cut_into_others() {
+        let pool = BufferPool::default();
+        let mut payload = pool.large();
+        payload.append(b"0123456789");
+        let mut whole = Gather::new();
+        whole.push(b"ab");
+        whole.set_payload(payload);
+        whole.push_payload(2..6);
+        whole.push(b"cd");
+        whole.push_payload(8..10);
+        let mut copy = Vec::new();
+        whole.copy_to(&mut copy);
+        assert_eq!(copy, b"ab2345cd89");
+        let payload = whole.take_payload().unwrap();
+        let mut cut = Gather::new();
+        cut.set_payload(payload);
+        for (skip, len) in [(0, 3), (3, 1), (4, 5), (9, 9)] {
+            cut.push(b"|");
+            cut.push_part_of(&whole, skip, len);
+        }
+        let mut copy = Vec::new();
+        cut.copy_to(&mut copy);
+        assert_eq!(copy, b"|ab2|3|45cd8|9");
     }
 
     #[test]

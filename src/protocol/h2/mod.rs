@@ -4,7 +4,8 @@
 //! Start with [`connection`]: it is fed what the socket read and says what that means. [`frame`] is
 //! the wire, [`hpack`] the header compression (RFC 7541), [`head`] what makes a head malformed,
 //! [`flow`] and [`stream`] the bookkeeping, [`settings`] what each side asks of the other,
-//! [`flood`] the limits that keep a hostile peer cheap.
+//! [`flood`] the limits that keep a hostile peer cheap. [`request`] and [`response`] are the bridge
+//! to heads as the rest of the gateway knows them.
 
 pub mod connection;
 pub mod flood;
@@ -12,5 +13,7 @@ pub mod flow;
 pub mod frame;
 pub mod head;
 pub mod hpack;
+pub mod request;
+pub mod response;
 pub mod settings;
 pub mod stream;

@@ -27,6 +27,8 @@ pub struct Connection {
     pub(super) replies: usize,
 
     pub(super) reading: Reading,
+    /// Frames that have begun.
+    pub(super) frames: u64,
     /// The bytes of a frame head, or of a payload, that came in pieces.
     pub(super) partial: Vec<u8>,
     /// The header block of `open_block` so far.
@@ -131,6 +133,7 @@ impl Connection {
             outgoing,
             replies: 0,
             reading: if client { Reading::Head } else { Reading::Preface(0) },
+            frames: 0,
             partial: Vec::new(),
             block: Vec::new(),
             open_block: None,
@@ -241,6 +244,28 @@ impl Connection {
     #[must_use]
     pub fn last_peer_stream(&self) -> u32 {
         self.last_peer
+    }
+
+    /// What the peer has begun and must end before it can say anything else, as a number that
+    /// changes with the next such thing: the preface, a head, any frame that is no DATA.
+    #[must_use]
+    pub fn amid(&self) -> Option<u64> {
+        if let Some(block) = self.open_block {
+            return Some(u64::MAX - u64::from(block.id));
+        }
+        let amid = match self.reading {
+            Reading::Head => !self.partial.is_empty(),
+            Reading::Preface(_) | Reading::Payload(_) | Reading::PadLength(_) => true,
+            Reading::Data(_) | Reading::Skip(_) => false,
+        };
+        (amid || !self.theirs_seen).then_some(self.frames)
+    }
+
+    /// Whether most of the connection's window is taken up by DATA that was not released: that the
+    /// peer sends no more on one stream may be another's doing.
+    #[must_use]
+    pub fn is_choked(&self) -> bool {
+        self.recv_window.held() / 2 >= self.recv_window.left()
     }
 
     /// Bytes of DATA that were reported and not yet released.

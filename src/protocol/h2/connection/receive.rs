@@ -171,6 +171,7 @@ impl Connection {
 
     /// Judges a frame by its head, before its payload is waited for (§4.2, §6).
     fn begin(&mut self, head: FrameHead, now: Instant) -> Result<(), ConnectionError> {
+        self.frames += 1;
         if self.replies > self.config.replies_max {
             return Err(calm(Flood::Replies));
         }
