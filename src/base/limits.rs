@@ -180,3 +180,9 @@ pub const INTERIM_ANSWERS_MAX: u32 = 16;
 pub const SLOW_READ_BYTES: u64 = 256 * 1024;
 /// Less room than two full segments of Ethernet. See [`SLOW_READ_BYTES`].
 pub const CLIENT_WINDOW_MIN: u32 = 2048;
+/// Streams of a client's HTTP/2 connection.
+pub const STREAMS_MAX: u32 = 100;
+/// What a client may send on a stream of HTTP/2 before it was taken.
+pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// The same on all streams of a connection together.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;

@@ -103,7 +103,22 @@ impl Checker<'_> {
         }
     }
 
+    fn protocols(&mut self) {
+        let path = "listener.protocols";
+        let known = ["http/1.1", "h2c"];
+        let spoken = self.config.texts(path);
+        if let Some(odd) = spoken.iter().find(|name| !known.contains(&name.as_str())) {
+            let message = format!("`{odd}` is no protocol that is spoken here");
+            let way_out = "write \"http/1.1\", and \"h2c\" for HTTP/2 without TLS";
+            self.find(Code::Malformed, path, &message, way_out);
+        } else if !spoken.iter().any(|name| name == "http/1.1") {
+            let message = "HTTP/1.1 is always spoken, and is not in `protocols`";
+            self.find(Code::Malformed, path, message, "write \"http/1.1\" as well");
+        }
+    }
+
     fn server(&mut self) {
+        self.protocols();
         let proxied = self.config.text("server.proxy_protocol").as_deref() == Some("required");
         if proxied && self.config.cidrs("server.trusted_peers").is_empty() {
             let message = "`proxy_protocol = \"required\"`, and nobody is in `trusted_peers`";

@@ -19,7 +19,7 @@ use crate::snapshot::gufo::{
 use crate::snapshot::limits::Limits;
 use crate::snapshot::observe::Observe;
 use crate::snapshot::route::{Action, Route, RouteTimeouts, Routes};
-use crate::snapshot::server::{IoDriver, Listener, Server};
+use crate::snapshot::server::{Http2, IoDriver, Listener, Server};
 use crate::snapshot::timeouts::Timeouts;
 use crate::snapshot::transport::Transport;
 use crate::snapshot::upgrades::Upgrades;
@@ -80,6 +80,17 @@ impl Config {
             metrics_token: self.secret("server.metrics_token").filter(|token| !token.is_empty()),
             trusted_peers: self.cidrs("server.trusted_peers"),
             proxy_protocol: self.text("server.proxy_protocol").as_deref() == Some("required"),
+            http2: self.http2(),
+        }
+    }
+
+    fn http2(&self) -> Http2 {
+        let window = |key| u32::try_from(self.bytes(key)).unwrap_or(u32::MAX);
+        Http2 {
+            cleartext: self.texts("listener.protocols").iter().any(|name| name == "h2c"),
+            streams: self.small("listener.http2.streams"),
+            stream_window: window("listener.http2.stream_window"),
+            connection_window: window("listener.http2.connection_window"),
         }
     }
 

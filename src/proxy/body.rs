@@ -1,13 +1,14 @@
 //! The body of a request as it comes: bytes from the socket, payload as ranges of the buffer they
 //! lie in.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
 use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
@@ -17,6 +18,7 @@ use crate::snapshot::timeouts::Timeouts;
 
 use super::context::Context;
 use super::downstream::Downstream;
+use super::h2::stream::Stream;
 use super::reason::Reason;
 
 /// What a client must bring: so many bytes in each such time that we wait for it.
@@ -37,6 +39,10 @@ pub(super) struct RequestBody<'a, I: Io> {
     down: Downstream<'a, I>,
     decoder: BodyDecoder,
     buffer: Option<Buffer>,
+    /// Of a stream of HTTP/2: what of the buffer is payload and was not taken yet.
+    ranges: VecDeque<Range<usize>>,
+    /// Of the same: bytes that were taken since the buffer was.
+    taken: u32,
     timeouts: Timeouts,
     pace: Pace,
     continue_due: bool,
@@ -73,7 +79,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
     pub(super) fn new(
         cx: &'a Context<I>,
         down: Downstream<'a, I>,
-        buffer: Buffer,
+        buffer: Option<Buffer>,
         decoder: BodyDecoder,
         timeouts: Timeouts,
         pace: Pace,
@@ -83,7 +89,9 @@ impl<'a, I: Io> RequestBody<'a, I> {
             cx,
             down,
             decoder,
-            buffer: Some(buffer),
+            buffer,
+            ranges: VecDeque::new(),
+            taken: 0,
             timeouts,
             pace,
             continue_due,
@@ -117,14 +125,21 @@ impl<'a, I: Io> RequestBody<'a, I> {
 
     /// Whether all that is left of a body of known length has arrived.
     pub(super) fn is_here(&self) -> bool {
-        let held = self.buffer.as_ref().map_or(0, Buffer::len);
+        let held = match self.down {
+            Downstream::Http1(_) => self.buffer.as_ref().map_or(0, Buffer::len),
+            Downstream::Http2(stream) if stream.is_here() => return true,
+            Downstream::Http2(stream) => stream.held(),
+        };
         let held = u64::try_from(held).unwrap_or(u64::MAX);
         self.is_done() || self.decoder.length_left().is_some_and(|left| left <= held)
     }
 
     /// Whether bytes have arrived that were not decoded yet.
     pub(super) fn has_bytes(&self) -> bool {
-        self.buffer.as_ref().is_some_and(|buffer| !buffer.is_empty())
+        match self.down {
+            Downstream::Http1(_) => self.buffer.as_ref().is_some_and(|buffer| !buffer.is_empty()),
+            Downstream::Http2(stream) => !self.ranges.is_empty() || stream.held() > 0,
+        }
     }
 
     /// Whether the body is known to be too large before anything of it is looked at.
@@ -153,7 +168,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
         piped: bool,
     ) -> Result<Option<Received<I::Pipe>>, Reason> {
         if let Some(buffer) = self.buffer.take() {
-            if !buffer.is_empty() || self.decoder.is_done() {
+            if !buffer.is_empty() || !self.ranges.is_empty() || self.decoder.is_done() {
                 return Ok(Some(Received::Copied(buffer)));
             }
             drop(buffer); // It goes home while we wait: an idle upload owns no memory.
@@ -170,10 +185,17 @@ impl<'a, I: Io> RequestBody<'a, I> {
     /// Gives the buffer back; what was not decoded stays in it.
     pub(super) fn put(&mut self, buffer: Buffer) {
         self.buffer = Some(buffer);
+        // What was taken has left by now: the client may send as much again.
+        if let Downstream::Http2(stream) = self.down {
+            stream.release(std::mem::take(&mut self.taken));
+        }
     }
 
     /// Decodes the next piece of a buffer that was taken.
     pub(super) fn next(&mut self, buffer: &mut Buffer) -> Result<Piece, Reason> {
+        if let Downstream::Http2(stream) = self.down {
+            return self.next_framed(stream);
+        }
         loop {
             if self.decoder.is_done() {
                 return Ok(Piece::End);
@@ -194,16 +216,31 @@ impl<'a, I: Io> RequestBody<'a, I> {
         }
     }
 
+    /// The same, of a stream: the frames are taken off already.
+    fn next_framed(&mut self, stream: &Stream<I>) -> Result<Piece, Reason> {
+        if let Some(range) = self.ranges.pop_front() {
+            let len = u64::try_from(range.len()).unwrap_or(u64::MAX);
+            if !self.decoder.skip(len) {
+                return Err(Reason::BodyTooLarge);
+            }
+            self.received += len;
+            self.taken += u32::try_from(len).unwrap_or(u32::MAX);
+            return Ok(Piece::Data(range));
+        }
+        if stream.is_over() {
+            self.decoder.finish().map_err(|_| Reason::BodyMalformed)?;
+        }
+        Ok(if self.decoder.is_done() { Piece::End } else { Piece::Empty })
+    }
+
     /// Sends `100 Continue` if the client waits for it.
     async fn ask(&mut self) -> Result<(), Reason> {
         if !std::mem::take(&mut self.continue_due) {
             return Ok(());
         }
-        let mut out = Gather::new();
-        out.push(encode::CONTINUE);
         let deadline = self.cx.io.now() + self.timeouts.write;
-        let (result, _) = self.down.socket().write(out, deadline).await;
-        result.map_err(|_| Reason::ClientLeft)
+        let sent = self.down.interim(|own| own.extend_from_slice(encode::CONTINUE), deadline).await;
+        sent.map_err(|_| Reason::ClientLeft)
     }
 
     /// Waits until bytes are there, and only then takes memory for them.
@@ -220,6 +257,10 @@ impl<'a, I: Io> RequestBody<'a, I> {
             Either::First(ready) => ready?,
             Either::Second(()) => return Ok(None),
         };
+        if let Downstream::Http2(stream) = self.down {
+            self.add_wait(self.cx.io.now() - counted);
+            return self.collect(stream).map(Some);
+        }
         let (result, received) = self.read(piped, idle).await;
         match result {
             Ok(0) => Err(Reason::BodyTruncated),
@@ -235,6 +276,18 @@ impl<'a, I: Io> RequestBody<'a, I> {
             Err(IoError::TimedOut) => Err(self.timed_out(Reason::BodyTimedOut)),
             Err(_) => Err(Reason::ClientLeft),
         }
+    }
+
+    /// Takes what a stream has; nothing at its end.
+    fn collect(&mut self, stream: &Stream<I>) -> Result<Received<I::Pipe>, Reason> {
+        let Some((mut buffer, ranges)) = stream.take() else {
+            return Ok(Received::Copied(self.cx.buffers.small()));
+        };
+        buffer.consume(buffer.len()); // The ranges say what is left of it.
+        self.ranges = ranges;
+        let len: usize = self.ranges.iter().map(ExactSizeIterator::len).sum();
+        self.pace(len)?;
+        Ok(Received::Copied(buffer))
     }
 
     async fn read(
@@ -276,7 +329,11 @@ impl<'a, I: Io> RequestBody<'a, I> {
         idle: Instant,
     ) -> Result<Instant, Reason> {
         loop {
-            match self.down.socket().readable(turn.min(idle)).await {
+            let ready = match self.down {
+                Downstream::Http1(socket) => socket.readable(turn.min(idle)).await,
+                Downstream::Http2(stream) => stream.readable(turn.min(idle)).await,
+            };
+            match ready {
                 Ok(()) => return Ok(since),
                 Err(IoError::TimedOut) => {}
                 Err(_) => return Err(Reason::ClientLeft),
@@ -298,8 +355,13 @@ impl<'a, I: Io> RequestBody<'a, I> {
     }
 
     fn count(&mut self, len: usize) -> Result<(), Reason> {
+        let received = u64::try_from(len).unwrap_or(u64::MAX);
+        self.cx.counters.add(Counter::DownstreamReceivedBytes, received);
+        self.pace(len)
+    }
+
+    fn pace(&mut self, len: usize) -> Result<(), Reason> {
         let len = u64::try_from(len).unwrap_or(u64::MAX);
-        self.cx.counters.add(Counter::DownstreamReceivedBytes, len);
         self.paced = self.paced.saturating_add(len);
         self.check_pace()
     }

@@ -12,11 +12,14 @@ use crate::base::time::Instant;
 use crate::io::buffer::Buffer;
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
-use crate::protocol::h1::request::{HeadLimits, Progress, RequestError, RequestParser};
+use crate::protocol::h1::request::{FaultKind, HeadLimits, Progress, RequestParser};
+use crate::protocol::h2::frame::PREFACE;
+use crate::snapshot::Snapshot;
 
 use super::context::{Context, HeadText, SocketOf};
 use super::downstream::Downstream;
 use super::exchange;
+use super::h2;
 use super::linger;
 use super::proxied;
 use super::reason::Reason;
@@ -32,6 +35,8 @@ pub enum After {
     Linger,
     /// It is closed at once.
     Close,
+    /// The client speaks HTTP/2.
+    Http2(Buffer),
 }
 
 /// For the first request of a connection that is taken during a drain.
@@ -58,6 +63,7 @@ pub fn serve<I: Io>(
         let closed = CountClosed(&cx);
         let Some(mut early) = proxied::begin(&cx, &socket, &mut peer).await else { return };
         // A new connection has to say something soon; one that was queued before a drain, at once.
+        let mut is_first = true;
         let mut idle = cx.tables().snapshot.timeouts.head;
         if cx.is_draining() {
             idle = idle.min(LAST_CHANCE);
@@ -71,9 +77,14 @@ pub fn serve<I: Io>(
                 }
                 drop(place);
             }
-            let (after, waited) = Box::pin(busy(&cx, &socket, peer, early.take())).await;
+            let (after, waited) = Box::pin(busy(&cx, &socket, peer, early.take(), is_first)).await;
+            is_first = false;
             match after {
                 After::Wait | After::Next(_) => {}
+                After::Http2(early) => {
+                    Box::pin(h2::serve::serve(&cx, &socket, peer, Some(early))).await;
+                    break;
+                }
                 After::Linger => {
                     Box::pin(linger::close(&cx, &socket)).await;
                     break;
@@ -130,6 +141,7 @@ async fn busy<I: Io>(
     socket: &SocketOf<I>,
     peer: SocketAddr,
     early: proxied::Early,
+    mut is_first: bool,
 ) -> (After, Duration) {
     let down = Downstream::Http1(socket);
     let mut buffer = early.map_or_else(|| cx.buffers.small(), |early| *early);
@@ -138,13 +150,19 @@ async fn busy<I: Io>(
         let started = cx.io.now();
         let read = read_head(cx, socket, buffer, &mut head, started).await;
         let after = match read {
-            Ok(rest) => exchange::run(cx, down, peer, &head, rest, started).await,
+            Ok(rest) => exchange::run(cx, down, peer, &head, Some(rest), started).await,
             Err(HeadFault::Quiet) => After::Close,
+            Err(HeadFault::Http2(early)) if is_first => After::Http2(early),
+            Err(HeadFault::Http2(_)) => {
+                let reason = Reason::VersionUnsupported;
+                exchange::refuse(cx, down, peer, &head, reason, started).await
+            }
             Err(HeadFault::Answer(reason)) => {
                 exchange::refuse(cx, down, peer, &head, reason, started).await
             }
         };
         cx.put_head(head);
+        is_first = false;
         match after {
             After::Next(rest) => buffer = rest,
             After::Wait if !cx.is_draining() && cx.warm.get() < WARM_MAX => {
@@ -164,6 +182,8 @@ enum HeadFault {
     Quiet,
     /// The client is told.
     Answer(Reason),
+    /// It is the preface of HTTP/2.
+    Http2(Buffer),
 }
 
 /// Reads a head and keeps its text; gives back what follows it.
@@ -195,7 +215,10 @@ async fn read_head<I: Io>(
                     return Err(HeadFault::Answer(Reason::HeadTooLarge));
                 }
                 Ok(Progress::NeedMore) => {}
-                Err(error) => return Err(HeadFault::Answer(reason_of(error))),
+                Err(_) if is_preface(&tables.snapshot, buffer.filled()) => {
+                    return Err(HeadFault::Http2(buffer));
+                }
+                Err(error) => return Err(HeadFault::Answer(reason_of(error.kind()))),
             }
         }
         let (result, back) = socket.read(buffer, deadline).await;
@@ -214,9 +237,15 @@ async fn read_head<I: Io>(
     }
 }
 
-fn reason_of(error: RequestError) -> Reason {
-    use crate::protocol::h1::request::FaultKind;
-    match error.kind() {
+/// Whether a head that is none of HTTP/1 is how HTTP/2 begins, where that is spoken.
+fn is_preface(snapshot: &Snapshot, bytes: &[u8]) -> bool {
+    let len = bytes.len().min(PREFACE.len());
+    snapshot.server.http2.cleartext && bytes.get(..len) == PREFACE.get(..len)
+}
+
+/// What a refused head deserves.
+pub(super) fn reason_of(kind: FaultKind) -> Reason {
+    match kind {
         FaultKind::Malformed => Reason::RequestMalformed,
         FaultKind::TargetTooLong => Reason::TargetTooLong,
         FaultKind::HeadTooLarge => Reason::HeadTooLarge,

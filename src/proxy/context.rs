@@ -18,6 +18,7 @@ use crate::snapshot::Snapshot;
 
 use super::exchange::Scratch;
 use super::gate::Gate;
+use super::h2::connection::Connection;
 use super::parked::Parked;
 use super::reason::Reason;
 use super::tables::{Labels, Tables};
@@ -51,6 +52,10 @@ pub struct Context<I: Io> {
     pub warm: Cell<u32>,
     /// Connections with an exchange in flight that is no upload.
     pub exchanges: Parked<I::Socket>,
+    /// Connections that speak HTTP/2.
+    pub(super) fronts: Parked<Rc<Connection<I>>>,
+    /// The streams of those.
+    pub(super) streams: Gate,
     /// Connections with an upload in flight.
     pub uploads: Parked<I::Socket>,
     tables: RefCell<Rc<Tables<I>>>,
@@ -114,6 +119,8 @@ impl<I: Io> Context<I> {
             warm: Cell::new(0),
             exchanges: Parked::default(),
             uploads: Parked::default(),
+            fronts: Parked::default(),
+            streams: Gate::default(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),
@@ -158,6 +165,9 @@ impl<I: Io> Context<I> {
     pub fn drain(&self) {
         self.draining.set(true);
         self.parked.cancel_all();
+        for connection in self.fronts.all() {
+            connection.begin_drain();
+        }
         for upstream in &self.tables().upstreams {
             for pool in &upstream.http_pools {
                 pool.close_idle();
@@ -264,7 +274,7 @@ impl<I: Io> Context<I> {
 
     /// Carries the panics of tasks over into the counters.
     pub fn count_panics(&self) {
-        let now = self.gate.panics() + self.upkeep.panics();
+        let now = self.gate.panics() + self.streams.panics() + self.upkeep.panics();
         self.counters.add(Counter::Panics, now - self.panics.replace(now));
     }
 }

@@ -98,7 +98,7 @@ pub(super) async fn run<I: Io>(
     down: Downstream<'_, I>,
     peer: SocketAddr,
     head: &HeadText,
-    rest: Buffer,
+    rest: Option<Buffer>,
     started: Instant,
 ) -> After {
     let tables = cx.tables(); // Pins one generation.
@@ -192,7 +192,7 @@ pub(super) async fn refuse<I: Io>(
 fn open_body<'a, I: Io>(
     exchange: &Exchange<'a, I>,
     plan: &Plan<'_>,
-    rest: Buffer,
+    rest: Option<Buffer>,
 ) -> RequestBody<'a, I> {
     let snapshot = &exchange.tables.snapshot;
     let timeouts = snapshot.timeouts;
@@ -209,9 +209,18 @@ fn open_body<'a, I: Io>(
             (snapshot.limits.json_body_bytes, usual)
         }
     };
-    let decoder = BodyDecoder::new(exchange.head.framing, max);
+    let framing = match (exchange.down, exchange.head.framing) {
+        // The frames are taken off by then: the stream says where it ends.
+        (Downstream::Http2(_), Framing::Chunked) => Framing::UntilClose,
+        (_, framing) => framing,
+    };
+    let decoder = BodyDecoder::new(framing, max);
     // A client whose body has begun to arrive does not wait for us (RFC 9110 §10.1.1).
-    let unasked = exchange.head.expect_continue && rest.is_empty();
+    let begun = match exchange.down {
+        Downstream::Http1(_) => rest.as_ref().is_some_and(|rest| !rest.is_empty()),
+        Downstream::Http2(stream) => stream.held() > 0,
+    };
+    let unasked = exchange.head.expect_continue && !begun;
     RequestBody::new(exchange.cx, exchange.down, rest, decoder, timeouts, pace, unasked)
 }
 

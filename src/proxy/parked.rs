@@ -29,7 +29,7 @@ pub struct Place<'a, S> {
     index: usize,
 }
 
-impl<S: Socket> Parked<S> {
+impl<S: Clone> Parked<S> {
     /// Parks a connection for as long as the place is held.
     pub fn enter(&self, socket: &S) -> Place<'_, S> {
         let mut slots = self.slots.borrow_mut();
@@ -42,9 +42,16 @@ impl<S: Socket> Parked<S> {
         Place { parked: self, index }
     }
 
+    /// All that are parked now.
+    pub fn all(&self) -> Vec<S> {
+        self.slots.borrow().sockets.iter().flatten().cloned().collect()
+    }
+}
+
+impl<S: Socket> Parked<S> {
     /// Ends the wait of all that are parked now; how many there were.
     pub fn cancel_all(&self) -> u32 {
-        let sockets: Vec<S> = self.slots.borrow().sockets.iter().flatten().cloned().collect();
+        let sockets = self.all();
         for socket in &sockets {
             socket.cancel();
         }

@@ -9,7 +9,7 @@ use crate::gufo::envelope::{Envelope, LANG_DEFAULT};
 use crate::gufo::fault::GufoFault;
 use crate::gufo::json;
 use crate::gufo::reply::Reply as Answer;
-use crate::io::{Io, IoError, Socket};
+use crate::io::{Io, IoError};
 use crate::message::head::{Method, Version};
 use crate::observe::counters::Counter;
 use crate::protocol::h1::encode;
@@ -244,15 +244,15 @@ pub(super) async fn send<I: Io>(
     let content = if terms.method == Method::Head { &[][..] } else { &reply.body };
     let (now, mut rest) = content.split_at(content.len().min(WRITE_BYTES));
     let mut out = cx.take_gather();
-    out.push_with(|bytes| {
+    down.head(&mut out, |bytes| {
         bytes.reserve(512 + now.len());
         head(cx, bytes, reply, terms);
-        bytes.extend_from_slice(now);
     });
+    out.push(now);
     loop {
         let len = out.len();
         let deadline = cx.io.lately() + cx.tables().snapshot.timeouts.write;
-        let (result, back) = down.socket().write(out, deadline).await;
+        let (result, back) = down.write(out, rest.is_empty(), deadline).await;
         out = back;
         match result {
             Ok(()) => {

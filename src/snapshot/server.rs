@@ -27,6 +27,8 @@ pub struct Server {
     pub metrics_token: Option<Secret>,
     /// Peers whose forwarding fields are believed. Empty: nobody's.
     pub trusted_peers: Vec<Cidr>,
+    /// What clients that speak HTTP/2 may do.
+    pub http2: Http2,
     /// Whether every connection begins with a header of the PROXY protocol, from trusted peers.
     pub proxy_protocol: bool,
 }
@@ -40,6 +42,30 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Socket options of the connections it accepts.
     pub transport: Transport,
+}
+
+/// What clients that speak HTTP/2 may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Http2 {
+    /// Whether it is spoken without TLS, by prior knowledge (RFC 9113 §3.3).
+    pub cleartext: bool,
+    /// Streams that a connection may have open at once.
+    pub streams: u32,
+    /// Bytes that a client may send on a stream before we took them.
+    pub stream_window: u32,
+    /// The same on all streams of a connection together.
+    pub connection_window: u32,
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Http2 {
+            cleartext: true,
+            streams: limits::STREAMS_MAX,
+            stream_window: limits::STREAM_WINDOW_BYTES,
+            connection_window: limits::CONNECTION_WINDOW_BYTES,
+        }
+    }
 }
 
 /// How many shards run, and where.
@@ -92,6 +118,7 @@ impl Default for Server {
             upload_grace: limits::UPLOAD_GRACE,
             metrics_token: None,
             trusted_peers: Vec::new(),
+            http2: Http2::default(),
             proxy_protocol: false,
         }
     }

@@ -22,6 +22,7 @@ mod connections;
 mod early_answers;
 mod endpoint_health;
 mod endpoint_names;
+mod h2;
 mod hostile_clients;
 mod http;
 mod lifecycle;

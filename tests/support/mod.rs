@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod data;
 pub(crate) mod dns;
 pub(crate) mod gateway;
+pub(crate) mod h2;
 pub(crate) mod journal;
 pub(crate) mod plain;
 pub(crate) mod proxy;

@@ -39,6 +39,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
     otus::SERVER
         .iter()
         .chain(otus::SECURITY)
+        .chain(otus::PROTOCOLS)
         .chain(otus::LISTENER)
         .chain(otus::TIMEOUTS)
         .chain(otus::LIMITS)

@@ -93,6 +93,30 @@ pub const SECURITY: &[Key] = &[
 /// `[listener]`
 pub const LISTENER: &[Key] = &transport!(restart, "listener.transport", "system");
 
+/// `[listener]`: what is spoken.
+pub const PROTOCOLS: &[Key] = &[
+    live(
+        "listener.protocols",
+        Kind::Texts("`http/1.1`, and `h2c` for HTTP/2 without TLS"),
+        "http/1.1, h2c",
+        "what clients may speak; HTTP/2 begins with its preface",
+    ),
+    live("listener.http2.streams", Kind::Integer(1, 1000), "100", "streams of one connection"),
+    live(
+        "listener.http2.stream_window",
+        Kind::Size { min: 64 * KIB, max: 16 * MIB, none: None },
+        "256KiB",
+        "what a client may send on a stream before it was taken",
+    ),
+    live(
+        "listener.http2.connection_window",
+        Kind::Size { min: 64 * KIB, max: 64 * MIB, none: None },
+        "1MiB",
+        "the same on all streams of a connection together: what they hold in memory, four times \
+         over at worst",
+    ),
+];
+
 /// `[timeouts]`
 pub const TIMEOUTS: &[Key] = &[
     live("timeouts.head", between(10, 3600), "5s", "from the first byte of a head to its end"),

@@ -18,11 +18,11 @@ use crate::protocol::h2::frame::{ErrorCode, StreamId, to_usize};
 use crate::proxy::context::Context;
 use crate::proxy::event::Event;
 use crate::proxy::reason::Reason;
+use crate::proxy::turn::Turn;
 use crate::snapshot::upstream::{Pool as PoolRule, Upstream};
 
 use super::pool::EndpointPool;
 use super::stream::{Call, End};
-use super::turn::Turn;
 
 /// A connection to an endpoint; lives until it is lost, or idle for too long.
 pub struct GrpcConnection<I: Io> {

@@ -7,5 +7,4 @@ pub mod connection;
 pub mod piped;
 pub mod pool;
 pub mod stream;
-mod turn;
 pub mod unframed;

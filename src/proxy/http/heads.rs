@@ -201,7 +201,8 @@ pub(super) fn shape(framing: Framing, version: Version) -> Shape {
     match (framing, version) {
         (Framing::Empty, _) => Shape::Empty,
         (Framing::Length(_), _) => Shape::Length,
-        (Framing::Chunked | Framing::UntilClose, Version::Http10) => Shape::UntilClose,
+        // What tells the end of a stream of HTTP/2 stands in no head.
+        (_, Version::Http10 | Version::Http2) => Shape::UntilClose,
         (Framing::Chunked | Framing::UntilClose, _) => Shape::Chunked,
     }
 }

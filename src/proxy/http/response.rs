@@ -15,6 +15,7 @@ use crate::protocol::h1::request::{HeadLimits, Progress};
 use crate::protocol::h1::response::ResponseParser;
 use crate::proxy::attempt::LOOK_INTERVAL;
 use crate::proxy::context::AnswerText;
+use crate::proxy::h2::stream::Stream;
 use crate::proxy::reason::Reason;
 
 use super::attempt::{Failure, Flow};
@@ -148,11 +149,9 @@ async fn interim<I: Io>(
     if head.status == 100 || exchange.head.version == Version::Http10 {
         return Ok(());
     }
-    let mut out = Gather::new();
-    out.push_with(|own| heads::interim(head, text, own));
     let deadline = exchange.cx.io.now() + exchange.tables.snapshot.timeouts.write;
-    let (result, _) = exchange.down.socket().write(out, deadline).await;
-    result.map_err(|_| Reason::ClientLeft)
+    let sent = exchange.down.interim(|own| heads::interim(head, text, own), deadline).await;
+    sent.map_err(|_| Reason::ClientLeft)
 }
 
 /// Delivers an answer whose head was read. Fails while nothing was said to the client.
@@ -172,14 +171,14 @@ pub(super) async fn deliver<I: Io>(
         && shape != Shape::UntilClose
         && !exchange.cx.is_draining();
     if matches!(head.framing, Framing::Length(length) if length >= limits::SLOW_READ_BYTES)
-        && exchange.down.socket().window().is_some_and(|window| window < limits::CLIENT_WINDOW_MIN)
+        && exchange.down.window().is_some_and(|window| window < limits::CLIENT_WINDOW_MIN)
     {
         exchange.down.spoil();
         return Err(Failure { reason: Reason::ClientStalled, silent: false });
     }
     let mut out = exchange.cx.take_gather();
     let down = Downstream { exchange, shape, keep, upgrade: flow.upgrade };
-    out.push_with(|own| heads::response(head, text, &down, own));
+    exchange.down.head(&mut out, |own| heads::response(head, text, &down, own));
     if is_tunnel {
         return Ok(Box::pin(tunnel::run(flow, out, rest)).await);
     }
@@ -188,6 +187,7 @@ pub(super) async fn deliver<I: Io>(
         says: &says,
         decoder: BodyDecoder::new(head.framing, u64::MAX),
         chunked: shape == Shape::Chunked,
+        framed: exchange.down.stream().is_some(),
         begun: false,
         ranges,
         sent: 0,
@@ -218,6 +218,8 @@ struct Relay<'a, I: Io> {
     says: &'a AnswerText,
     decoder: BodyDecoder,
     chunked: bool,
+    /// The end is told by a frame of its own, and the head does not lie in the first write.
+    framed: bool,
     /// Whether anything may have reached the client.
     begun: bool,
     /// What of the buffer leaves next.
@@ -232,9 +234,9 @@ impl<I: Io> Relay<'_, I> {
         let mut buffer = rest;
         loop {
             let whole = self.cut(&mut buffer, &mut out)?;
-            if !out.is_empty() {
+            if !out.is_empty() || (self.framed && (!self.begun || self.decoder.is_done())) {
                 out.set_payload(buffer);
-                out = self.write(out).await?;
+                out = self.write(out, self.decoder.is_done()).await?;
                 let Some(back) = out.take_payload() else { return Err(Reason::Bug) };
                 buffer = back;
             }
@@ -249,7 +251,9 @@ impl<I: Io> Relay<'_, I> {
                     self.decoder.finish().map_err(|_| Reason::UpstreamClosed)?;
                     if self.chunked {
                         out.push(encode::LAST_CHUNK);
-                        self.write(out).await?;
+                    }
+                    if self.chunked || self.framed {
+                        self.write(out, true).await?;
                     }
                     return Ok(false);
                 };
@@ -325,7 +329,10 @@ impl<I: Io> Relay<'_, I> {
         // The endpoint may have nothing to say while the rest of the request reaches it.
         let deadline = || patience.progress(now.max(self.flow.moved.get()));
         wait(self.flow, deadline).await?;
-        let (result, buffer) = self.flow.endpoint.read(cx.buffers.large(), deadline()).await;
+        let stream = self.flow.exchange.down.stream();
+        let large = stream.is_none_or(Stream::is_wide);
+        let buffer = if large { cx.buffers.large() } else { cx.buffers.small() };
+        let (result, buffer) = self.flow.endpoint.read(buffer, deadline()).await;
         match result {
             Ok(0) => Ok(None),
             Ok(len) => {
@@ -337,13 +344,13 @@ impl<I: Io> Relay<'_, I> {
         }
     }
 
-    async fn write(&mut self, out: Gather) -> Result<Gather, Reason> {
+    async fn write(&mut self, out: Gather, end: bool) -> Result<Gather, Reason> {
         self.begun = true;
         let exchange = self.flow.exchange;
         let cx = exchange.cx;
         let len = out.len();
         let deadline = cx.io.lately() + exchange.tables.snapshot.timeouts.write;
-        let (result, mut out) = exchange.down.socket().write(out, deadline).await;
+        let (result, mut out) = exchange.down.write(out, end, deadline).await;
         out.clear();
         match result {
             Ok(()) => {

@@ -1,0 +1,11 @@
+//! HTTP/2 towards clients: one task reads, one writes what the engine has queued, and each stream
+//! is a task of its own that runs the same exchange as HTTP/1.
+//!
+//! The protocol is `protocol::h2`; here is the io around it. Start with [`serve`]; [`connection`]
+//! is what the tasks share, `inbox` the bodies of requests, `stream` an exchange's end of a stream.
+
+pub mod connection;
+mod inbox;
+mod outbox;
+pub mod serve;
+pub mod stream;
