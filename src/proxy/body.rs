@@ -41,6 +41,8 @@ pub(super) struct RequestBody<'a, I: Io> {
     buffer: Option<Buffer>,
     /// Of a stream of HTTP/2: what of the buffer is payload and was not taken yet.
     ranges: VecDeque<Range<usize>>,
+    /// Of the same: what came behind it.
+    trailers: Vec<u8>,
     /// Of the same: bytes that were taken since the buffer was.
     taken: u32,
     timeouts: Timeouts,
@@ -92,6 +94,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
             buffer,
             ranges: VecDeque::new(),
             taken: 0,
+            trailers: Vec::new(),
             timeouts,
             pace,
             continue_due,
@@ -179,7 +182,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
 
     /// The trailer fields of a body that is complete, as lines.
     pub(super) fn trailers(&self) -> &[u8] {
-        self.decoder.trailers()
+        if self.trailers.is_empty() { self.decoder.trailers() } else { &self.trailers }
     }
 
     /// Gives the buffer back; what was not decoded stays in it.
@@ -229,6 +232,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
         }
         if stream.is_over() {
             self.decoder.finish().map_err(|_| Reason::BodyMalformed)?;
+            self.trailers = stream.take_trailers();
         }
         Ok(if self.decoder.is_done() { Piece::End } else { Piece::Empty })
     }

@@ -165,6 +165,22 @@ impl Visit {
         }
     }
 
+    /// A body in chunks, decoded, and the lines behind it.
+    #[track_caller]
+    pub(crate) fn chunks_and_trailers(&mut self) -> (Vec<u8>, Vec<String>) {
+        let mut body = Vec::new();
+        loop {
+            let size = usize::from_str_radix(&self.line(), 16).unwrap();
+            if size == 0 {
+                let lines =
+                    std::iter::from_fn(|| Some(self.line()).filter(|line| !line.is_empty()));
+                return (body, lines.collect());
+            }
+            body.extend(self.exactly(size));
+            assert_eq!(self.exactly(2), b"\r\n");
+        }
+    }
+
     /// One line without its end.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {

@@ -46,6 +46,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) fields: HeaderMap,
     pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Reply {
@@ -205,6 +206,15 @@ impl Call<'_> {
         if end { self.body.send_data(Bytes::new(), true) } else { Ok(()) }
     }
 
+    /// Ends the body with trailers.
+    #[track_caller]
+    pub(crate) fn end(&mut self, trailers: &[(&'static str, &str)]) {
+        let trailers = trailers.iter().map(|(name, value)| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_str(value).unwrap())
+        });
+        self.body.send_trailers(trailers.collect()).unwrap();
+    }
+
     /// How much may be sent now; none if there is no room for a while.
     pub(crate) fn room_soon(&mut self) -> Option<usize> {
         if self.body.capacity() == 0 {
@@ -256,7 +266,8 @@ impl Call<'_> {
         while let Some(data) = self.data(&mut body) {
             whole.extend_from_slice(&data?);
         }
-        Ok(Reply { status, fields, body: whole })
+        let trailers = self.client.wait(poll_fn(|cx| body.poll_trailers(cx)))?;
+        Ok(Reply { status, fields, body: whole, trailers })
     }
 
     /// The whole answer.

@@ -5,6 +5,7 @@
 //! the bytes of a target, the form of an authority.
 
 use super::hpack::fields::Fields;
+use crate::base::limits;
 use crate::message::authority;
 use crate::message::framing::{Framing, parse_length};
 use crate::message::head::{Field, Method, RequestHead, Span, Version};
@@ -53,6 +54,20 @@ pub fn request(
     }
     head.expect_continue = facts.expect && head.framing.has_body();
     Ok(())
+}
+
+/// Writes trailers as HTTP/1 would have brought them: lines with a space behind the colon. More than
+/// HTTP/1 allows are left out: what may be left out by anyone on the way is no reason to refuse.
+pub fn trailers(fields: &Fields, lines: &mut Vec<u8>) {
+    lines.clear();
+    for (name, value) in fields.iter().take(limits::TRAILERS_MAX) {
+        if lines.len() + name.len() + value.len() + 4 > limits::TRAILER_BYTES_MAX {
+            return;
+        }
+        for part in [name, b": ", value, b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
 }
 
 /// What the regular fields say together.

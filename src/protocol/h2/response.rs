@@ -11,6 +11,15 @@ use crate::message::known::Known;
 pub fn response(text: &[u8], out: &mut Vec<u8>) {
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
     encode::status(out, status(lines.next().unwrap_or_default()));
+    append(lines, out);
+}
+
+/// Appends the fields of these lines.
+pub fn fields(lines: &[u8], out: &mut Vec<u8>) {
+    append(lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end), out);
+}
+
+fn append<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     let mut lower = Vec::with_capacity(32);
     for line in lines {
         let Some(colon) = memchr::memchr(b':', line) else { continue };

@@ -293,6 +293,12 @@ impl<I: Io> Connection<I> {
                 fresh.push(Fresh { stream: self.begin(id, true), head, refused });
             }
             H2Event::Headers { id, .. } => {
+                if let Some(stream) = self.stream(id) {
+                    request::trailers(
+                        self.engine.borrow().fields(),
+                        &mut stream.inbox.borrow_mut().trailers,
+                    );
+                }
                 arrivals.push(Arrival { id: id.0, range: 0..0, end: true });
             }
             H2Event::Data { id, start, len, end_stream } => {

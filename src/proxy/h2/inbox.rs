@@ -12,60 +12,62 @@ const SHARE: usize = 4;
 
 /// DATA of one stream, in order. What the windows allow bounds it.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(in crate::proxy) struct Inbox {
     chunks: VecDeque<Chunk>,
     /// Bytes in `chunks`.
-    pub(super) len: usize,
+    pub(in crate::proxy) len: usize,
     /// Nothing follows.
-    pub(super) ended: bool,
+    pub(in crate::proxy) ended: bool,
     /// Bytes that the client may not send again yet.
-    pub(super) unreleased: u32,
+    pub(in crate::proxy) unreleased: u32,
+    /// What came behind the body: lines as in HTTP/1.
+    pub(in crate::proxy) trailers: Vec<u8>,
     /// Nobody takes what comes.
-    pub(super) closed: bool,
+    pub(in crate::proxy) closed: bool,
 }
 
 /// Ranges of payload in a buffer.
 #[derive(Debug)]
-pub(super) struct Chunk {
-    pub(super) buffer: Buffer,
-    pub(super) ranges: VecDeque<Range<usize>>,
+pub(in crate::proxy) struct Chunk {
+    pub(in crate::proxy) buffer: Buffer,
+    pub(in crate::proxy) ranges: VecDeque<Range<usize>>,
     /// The buffer is filled by copying.
     own: bool,
 }
 
 /// A piece of DATA in the buffer that it was read into.
 #[derive(Clone, Debug)]
-pub(super) struct Arrival {
-    pub(super) id: u32,
-    pub(super) range: Range<usize>,
-    pub(super) end: bool,
+pub(in crate::proxy) struct Arrival {
+    pub(in crate::proxy) id: u32,
+    pub(in crate::proxy) range: Range<usize>,
+    pub(in crate::proxy) end: bool,
 }
 
 impl Inbox {
     /// Nothing has come; `ended`: nothing will.
-    pub(super) fn new(ended: bool) -> Self {
+    pub(in crate::proxy) fn new(ended: bool) -> Self {
         Inbox { ended, ..Inbox::default() }
     }
 
     /// The oldest bytes.
-    pub(super) fn take(&mut self) -> Option<Chunk> {
+    pub(in crate::proxy) fn take(&mut self) -> Option<Chunk> {
         let chunk = self.chunks.pop_front()?;
         self.len -= chunk.ranges.iter().map(ExactSizeIterator::len).sum::<usize>();
         Some(chunk)
     }
 
     /// Whether all of the body was taken.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::proxy) fn is_over(&self) -> bool {
         self.ended && self.chunks.is_empty()
     }
 
     /// Whether there is something to take, or nothing more comes.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(in crate::proxy) fn is_ready(&self) -> bool {
         self.ended || !self.chunks.is_empty()
     }
 
     /// Takes nothing more; gives the bytes to be released.
-    pub(super) fn close(&mut self) -> u32 {
+    pub(in crate::proxy) fn close(&mut self) -> u32 {
         self.closed = true;
         self.chunks.clear();
         self.len = 0;
@@ -73,13 +75,13 @@ impl Inbox {
     }
 
     /// Adds a whole buffer of which these ranges are payload of this stream.
-    pub(super) fn give(&mut self, buffer: Buffer, ranges: VecDeque<Range<usize>>) {
+    pub(in crate::proxy) fn give(&mut self, buffer: Buffer, ranges: VecDeque<Range<usize>>) {
         self.len += ranges.iter().map(ExactSizeIterator::len).sum::<usize>();
         self.chunks.push_back(Chunk { buffer, ranges, own: false });
     }
 
     /// Adds a copy.
-    pub(super) fn copy(&mut self, mut bytes: &[u8], buffers: &BufferPool) {
+    pub(in crate::proxy) fn copy(&mut self, mut bytes: &[u8], buffers: &BufferPool) {
         self.len += bytes.len();
         while !bytes.is_empty() {
             let chunk = match self.chunks.back_mut() {
@@ -104,7 +106,7 @@ impl Inbox {
 
 /// Which stream is given the whole buffer of `size` bytes: the one that has most of it, if that is
 /// enough.
-pub(super) fn leader(arrivals: &[Arrival], size: usize) -> Option<u32> {
+pub(in crate::proxy) fn leader(arrivals: &[Arrival], size: usize) -> Option<u32> {
     let mut totals: Vec<(u32, usize)> = Vec::new();
     for Arrival { id, range, .. } in arrivals {
         // Frames of one stream mostly follow each other.

@@ -63,12 +63,13 @@ impl<I: Io> Stream<I> {
                     framed.set_payload(payload);
                 }
                 let result;
-                (result, framed) = self.send(&out, framed, end, deadline).await;
+                let last = end && self.trailers.borrow().is_none();
+                (result, framed) = self.send(&out, framed, last, deadline).await;
                 if let Some(payload) = framed.take_payload() {
                     out.set_payload(payload);
                 }
                 self.connection.cx.put_gather(framed);
-                result
+                if end { result.and_then(|()| self.finish()) } else { result }
             }
             Err(error) => Err(error),
         };
@@ -85,7 +86,7 @@ impl<I: Io> Stream<I> {
         let mut engine = self.connection.engine.borrow_mut();
         let block = self.block.take();
         if let Some(block) = &block {
-            let last = end && out.is_empty();
+            let last = end && out.is_empty() && self.trailers.borrow().is_none();
             engine.send_headers(id, block, last).map_err(|_| IoError::Reset)?;
             self.connection.flush.raise();
             if last {
@@ -100,13 +101,29 @@ impl<I: Io> Stream<I> {
         if !is_little || out.len() > room.min(to_usize(engine.max_frame_size())) {
             return Ok(false);
         }
-        let len = u32::try_from(out.len()).unwrap_or(u32::MAX);
-        let header = engine.data_header(id, len, end).map_err(|_| IoError::Reset)?;
-        let queued = engine.outgoing();
-        queued.extend_from_slice(&header);
-        out.copy_to(queued);
+        let trailers = if end { self.trailers.take() } else { None };
+        if !out.is_empty() || trailers.is_none() {
+            let len = u32::try_from(out.len()).unwrap_or(u32::MAX);
+            let last = end && trailers.is_none();
+            let header = engine.data_header(id, len, last).map_err(|_| IoError::Reset)?;
+            let queued = engine.outgoing();
+            queued.extend_from_slice(&header);
+            out.copy_to(queued);
+        }
+        if let Some(block) = trailers {
+            engine.send_headers(id, &block, true).map_err(|_| IoError::Reset)?;
+        }
         self.connection.flush.raise();
         Ok(true)
+    }
+
+    /// Queues the trailers, if there are any: all else has left.
+    fn finish(&self) -> Result<(), IoError> {
+        let Some(block) = self.trailers.take() else { return Ok(()) };
+        let mut engine = self.connection.engine.borrow_mut();
+        engine.send_headers(self.shared.id, &block, true).map_err(|_| IoError::Reset)?;
+        self.connection.flush.raise();
+        Ok(())
     }
 
     async fn send(

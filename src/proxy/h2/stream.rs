@@ -63,6 +63,8 @@ pub struct Stream<I: Io> {
     pub(super) shared: Rc<Shared>,
     /// The head of the answer, until its first bytes leave or its end is known.
     pub(super) block: RefCell<Option<Vec<u8>>>,
+    /// The trailers of the answer, until all else has left.
+    pub(super) trailers: RefCell<Option<Vec<u8>>>,
     /// All of the answer was said.
     pub(super) said: Cell<bool>,
     /// The answer reads into large buffers.
@@ -76,8 +78,9 @@ const WIDE_ROOM: u32 = 64 * 1024;
 
 impl<I: Io> Stream<I> {
     pub(super) fn new(connection: Rc<Connection<I>>, shared: Rc<Shared>) -> Self {
-        let (block, said, wide) = (RefCell::new(None), Cell::new(false), Cell::new(false));
-        Stream { connection, shared, block, said, wide }
+        let (block, trailers) = (RefCell::new(None), RefCell::new(None));
+        let (said, wide) = (Cell::new(false), Cell::new(false));
+        Stream { connection, shared, block, trailers, said, wide }
     }
 
     /// The socket of its connection.
@@ -108,6 +111,15 @@ impl<I: Io> Stream<I> {
         self.block.replace(Some(block));
     }
 
+    /// Takes the trailers of the answer, which are lines as in HTTP/1. They leave behind its end.
+    pub(in crate::proxy) fn trailers(&self, lines: &[u8]) {
+        if !lines.is_empty() {
+            let mut block = Vec::with_capacity(lines.len());
+            response::fields(lines, &mut block);
+            self.trailers.replace(Some(block));
+        }
+    }
+
     /// Sends an interim answer.
     pub(in crate::proxy) fn interim(&self, text: &[u8]) -> Result<(), IoError> {
         let mut block = Vec::with_capacity(text.len());
@@ -132,6 +144,11 @@ impl<I: Io> Stream<I> {
     /// Bytes of the request's body that wait to be taken.
     pub(in crate::proxy) fn held(&self) -> usize {
         self.shared.inbox.borrow().len
+    }
+
+    /// Takes the trailers of the request, as lines of HTTP/1.
+    pub(in crate::proxy) fn take_trailers(&self) -> Vec<u8> {
+        std::mem::take(&mut self.shared.inbox.borrow_mut().trailers)
     }
 
     /// Takes what came of the request's body.

@@ -301,14 +301,14 @@ impl<I: Io> Relay<'_, I> {
         if self.chunked && len > 0 {
             out.push(encode::CRLF);
         }
-        if self.chunked && self.decoder.is_done() {
+        if (self.chunked || self.framed) && self.decoder.is_done() {
             self.end(out);
         }
         self.sent += size;
         Ok(whole)
     }
 
-    /// Ends a chunked body, with the trailers if the client wants them.
+    /// Ends a body, with the trailers if the client wants them.
     fn end(&self, out: &mut Gather) {
         let request = self.flow.exchange;
         let mut lines = self.decoder.trailers();
@@ -316,7 +316,14 @@ impl<I: Io> Relay<'_, I> {
             lines = &[];
         }
         let AnswerText { head, text, .. } = self.says;
-        out.push_with(|own| trailers::end(lines, &head.fields, text, own));
+        match request.down.stream() {
+            None => out.push_with(|own| trailers::end(lines, &head.fields, text, own)),
+            Some(stream) => {
+                let mut passed_on = Vec::new();
+                trailers::passed_on(lines, &head.fields, text, &mut passed_on);
+                stream.trailers(&passed_on);
+            }
+        }
     }
 
     /// The next bytes of the endpoint; none at its end.

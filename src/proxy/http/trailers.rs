@@ -54,7 +54,7 @@ const DENIED_FAMILIES: &[&str] = &[
 /// Whether the client said that it takes trailers.
 pub(super) fn are_wanted(head: &RequestHead, text: &[u8]) -> bool {
     let mut said = head.values(text, Known::Te).flat_map(token::list);
-    head.version == Version::Http11 && said.any(|what| what.eq_ignore_ascii_case(b"trailers"))
+    head.version != Version::Http10 && said.any(|what| what.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Says which trailers may follow: of those that the head announces, the ones that are passed on.
@@ -84,13 +84,18 @@ pub(super) fn end(lines: &[u8], fields: &[Field], text: &[u8], out: &mut Vec<u8>
         return;
     }
     out.extend_from_slice(b"0\r\n");
+    passed_on(lines, fields, text, out);
+    out.extend_from_slice(encode::CRLF);
+}
+
+/// Writes those of the trailer `lines` that are passed on.
+pub(super) fn passed_on(lines: &[u8], fields: &[Field], text: &[u8], out: &mut Vec<u8>) {
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         if is_passed_on(name, fields, text) {
             out.extend_from_slice(line);
         }
     }
-    out.extend_from_slice(encode::CRLF);
 }
 
 fn is_passed_on(name: &[u8], fields: &[Field], text: &[u8]) -> bool {

@@ -50,7 +50,7 @@ fn heads_are_translated_both_ways() {
     on_both_drivers(|io| {
         let (gateway, backend) = before(io, "");
         let client = Client::connect(gateway.address);
-        let fields = [("cookie", "a=1"), ("x-one", "1"), ("cookie", "b=2"), ("te", "trailers")];
+        let fields = [("cookie", "a=1"), ("x-one", "1"), ("cookie", "b=2")];
         let mut call = client.begin("GET", "/p?q", &fields, true);
         let (mut visit, seen) = backend.asked();
         assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/p?q"));
@@ -140,6 +140,34 @@ fn answers_arrive_as_they_were_sent() {
         visit.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end");
         drop(visit);
         assert_eq!(call.reply().text(), "until the end");
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn trailers_pass_both_ways() {
+    on_both_drivers(|io| {
+        let (gateway, backend) = before(io, "");
+        let client = Client::connect(gateway.address);
+        for body in [&b"content"[..], &data::bytes(100_000), b""] {
+            let mut call = client.begin("POST", "/", &[("te", "trailers")], false);
+            call.send(body, false).unwrap();
+            call.end(&[("x-sum", "1"), ("authorization", "Bearer evil")]);
+            let (mut visit, seen) = backend.asked();
+            assert_eq!(seen.field("te"), Some("trailers"));
+            let (content, trailers) = visit.chunks_and_trailers();
+            assert!(content == body);
+            assert_eq!(trailers, ["x-sum: 1"]);
+            visit.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            if !body.is_empty() {
+                visit.send(data::chunked(body, &[50_000]).strip_suffix(b"0\r\n\r\n").unwrap());
+            }
+            visit.send("0\r\nGrpc-Status: 0\r\nSet-Cookie: late=1\r\n\r\n");
+            let reply = call.reply();
+            assert!(reply.body == body);
+            assert_eq!(reply.trailers.unwrap()["grpc-status"], "0");
+            drop(visit);
+        }
         gateway.is_clean();
     });
 }
