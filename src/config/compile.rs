@@ -198,7 +198,7 @@ impl Config {
                 }
                 Vec::new()
             });
-            let endpoint = |address: SocketAddr| Endpoint { host: host.clone(), address };
+            let endpoint = |address: SocketAddr| Endpoint::new(host.clone(), address);
             let endpoints = addresses.into_iter().map(endpoint).collect();
             let id = UpstreamId::at(upstreams.len());
             let mut upstream = self.upstream(&name, &table, endpoints);

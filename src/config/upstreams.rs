@@ -131,12 +131,12 @@ impl Config {
         for origin in &origins {
             match origin {
                 Origin::Address(address) => {
-                    add(Endpoint { host: address.ip().to_string(), address: *address });
+                    add(Endpoint::new(address.ip().to_string(), *address));
                 }
                 Origin::Host { name, port } => match resolver.addresses(name, *port) {
                     Ok(addresses) => addresses
                         .into_iter()
-                        .for_each(|address| add(Endpoint { host: name.clone(), address })),
+                        .for_each(|address| add(Endpoint::new(name.clone(), address))),
                     Err(error) => {
                         let message = format!("the host \"{name}\" does not resolve now: {error}");
                         let way_out = "requests to it are answered as unavailable until it does";

@@ -168,7 +168,8 @@ fn upstream<I: Io>(
             .unwrap_or_else(|| HttpPool::new(endpoint.address))
     };
     let identities: Vec<String> = spec.endpoints.iter().map(|e| e.address.to_string()).collect();
-    let identities = identities.iter().map(String::as_str);
+    let shares = spec.endpoints.iter().map(|endpoint| endpoint.share);
+    let identities = identities.iter().map(String::as_str).zip(shares);
     let mut group = Group::new(identities, spec.balance, spec.outlier, prng);
     let old_table = old.and_then(|old| old.upstream_of(&spec.name));
     if let Some((old_spec, old)) = old_table {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dns::Origin;
 use super::transport::Transport;
 use crate::base::limits;
-use crate::upstream::balance::Balance;
+use crate::upstream::balance::{Balance, Share};
 use crate::upstream::health::HealthRule;
 use crate::upstream::outlier::OutlierRule;
 
@@ -85,8 +85,7 @@ impl Upstream {
     }
 
     fn of(name: &str, protocol: Protocol, addresses: &[SocketAddr]) -> Self {
-        let endpoint =
-            |address: &SocketAddr| Endpoint { host: address.ip().to_string(), address: *address };
+        let endpoint = |address: &SocketAddr| Endpoint::new(address.ip().to_string(), *address);
         Upstream {
             name: name.to_owned(),
             protocol,
@@ -188,9 +187,17 @@ pub struct Endpoint {
     pub host: String,
     /// Where to connect.
     pub address: SocketAddr,
+    /// How much of the requests is for it.
+    pub share: Share,
 }
 
 impl Endpoint {
+    /// One that gets as much as others.
+    #[must_use]
+    pub fn new(host: String, address: SocketAddr) -> Self {
+        Endpoint { host, address, share: Share::default() }
+    }
+
     /// The `:authority` of calls to it: `host:port`, IPv6 addresses in brackets.
     #[must_use]
     pub fn authority(&self) -> String {

@@ -43,6 +43,26 @@ impl Balance {
     }
 }
 
+/// How much of the requests is for an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// Those of a higher rank are used while none of a lower one can be.
+    pub rank: u16,
+    /// Among those of its rank, in [`Share::ONE`]s; not zero.
+    pub weight: u32,
+}
+
+impl Share {
+    /// The weight of an endpoint of which nothing else is said.
+    pub const ONE: u32 = 1000;
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Share { rank: 0, weight: Share::ONE }
+    }
+}
+
 /// An endpoint that may be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Candidate {
@@ -52,6 +72,8 @@ pub struct Candidate {
     pub identity: u64,
     /// Requests of this shard in flight to it.
     pub active: u32,
+    /// How much of the requests is for it.
+    pub share: Share,
 }
 
 /// Chooses; remembers where round robin stands.
@@ -60,14 +82,31 @@ pub struct Balancer {
     balance: Balance,
     /// The number of the endpoint that is next.
     next: usize,
+    /// Whether weights differ.
+    is_weighted: bool,
+    /// What each endpoint is owed by a weighted round robin.
+    credits: Vec<i64>,
 }
 
 impl Balancer {
     /// Begins at a place of the dice's choice.
     #[must_use]
-    pub fn new(balance: Balance, endpoints: usize, prng: &mut Prng) -> Self {
-        let endpoints = u64::try_from(endpoints).unwrap_or(u64::MAX);
-        Balancer { balance, next: to_usize(prng.below(endpoints)) }
+    pub fn new(
+        balance: Balance,
+        shares: impl Iterator<Item = Share> + Clone,
+        prng: &mut Prng,
+    ) -> Self {
+        let endpoints = u64::try_from(shares.clone().count()).unwrap_or(u64::MAX);
+        let next = to_usize(prng.below(endpoints));
+        let mut weights = shares.map(|share| share.weight);
+        let first = weights.clone().next();
+        let is_weighted = weights.clone().any(|weight| Some(weight) != first);
+        let credit = |weight| i64::try_from(prng.below(u64::from(weight))).unwrap_or(0);
+        let credits = match balance {
+            Balance::RoundRobin if is_weighted => weights.by_ref().map(credit).collect(),
+            _ => Vec::new(),
+        };
+        Balancer { balance, next, is_weighted, credits }
     }
 
     /// One of these candidates, which come in the order of their numbers; `None` if there are
@@ -78,14 +117,42 @@ impl Balancer {
         key: u64,
         prng: &mut Prng,
     ) -> Option<usize> {
-        match self.balance {
-            Balance::RoundRobin => self.round_robin(candidates),
-            Balance::LeastRequest => least_request(candidates, prng),
-            Balance::Hash => {
-                let weight = |candidate: &Candidate| mix(key ^ mix(candidate.identity));
-                candidates.max_by_key(weight).map(|candidate| candidate.number)
+        match (self.balance, self.is_weighted) {
+            (Balance::RoundRobin, false) => self.round_robin(candidates),
+            (Balance::RoundRobin, true) => self.weighted_round_robin(candidates),
+            (Balance::LeastRequest, false) => least_request(candidates, prng),
+            (Balance::LeastRequest, true) => weighted_least_request(&candidates, prng),
+            (Balance::Hash, false) => {
+                let best = candidates.max_by_key(|candidate| draw(key, candidate));
+                best.map(|candidate| candidate.number)
+            }
+            (Balance::Hash, true) => {
+                let score = |candidate: &Candidate| weighted_draw(key, candidate);
+                let best = candidates.max_by(|a, b| score(a).total_cmp(&score(b)));
+                best.map(|candidate| candidate.number)
             }
         }
+    }
+
+    /// Each earns its weight with every request, and who is owed most pays for it: smooth, so that
+    /// a large weight is no burst.
+    fn weighted_round_robin(
+        &mut self,
+        candidates: impl Iterator<Item = Candidate> + Clone,
+    ) -> Option<usize> {
+        let (mut total, mut best) = (0_i64, None);
+        for Candidate { number, share, .. } in candidates {
+            let credit = self.credits.get_mut(number)?;
+            *credit = credit.saturating_add(i64::from(share.weight));
+            total = total.saturating_add(i64::from(share.weight));
+            if best.is_none_or(|(most, _)| *credit > most) {
+                best = Some((*credit, number));
+            }
+        }
+        let (_, number) = best?;
+        let credit = self.credits.get_mut(number)?;
+        *credit = credit.saturating_sub(total);
+        Some(number)
     }
 
     fn round_robin(
@@ -122,6 +189,45 @@ fn least_request(
     Some(if second.active < first.active { second.number } else { first.number })
 }
 
+/// Of two different candidates, drawn by their weights, the one with fewer requests for its weight.
+fn weighted_least_request(
+    candidates: &(impl Iterator<Item = Candidate> + Clone),
+    prng: &mut Prng,
+) -> Option<usize> {
+    let mut drawn = |except: Option<usize>| {
+        let mut others =
+            candidates.clone().filter(move |candidate| Some(candidate.number) != except);
+        let total = others.clone().map(|candidate| u64::from(candidate.share.weight)).sum();
+        let mut left = prng.below(total);
+        others.find(|candidate| {
+            let weight = u64::from(candidate.share.weight);
+            let is_it = left < weight;
+            left = left.saturating_sub(weight);
+            is_it
+        })
+    };
+    let first = drawn(None)?;
+    let Some(second) = drawn(Some(first.number)) else { return Some(first.number) };
+    let load =
+        |own: &Candidate, other: &Candidate| u64::from(own.active) * u64::from(other.share.weight);
+    let is_second = load(&second, &first) < load(&first, &second);
+    Some(if is_second { second.number } else { first.number })
+}
+
+/// What a candidate draws for a key; the highest gets it.
+const fn draw(key: u64, candidate: &Candidate) -> u64 {
+    mix(key ^ mix(candidate.identity))
+}
+
+/// The same, so that each is highest as often as its weight says (C. Schindelhauer and
+/// G. Schomaker, "Weighted Distributed Hash Tables", 2005). Of equal weights it is in the order of
+/// [`draw`].
+fn weighted_draw(key: u64, candidate: &Candidate) -> f64 {
+    let high = u32::try_from(draw(key, candidate) >> 32).unwrap_or(u32::MAX);
+    let part = (f64::from(high) + 0.5) / (f64::from(u32::MAX) + 1.0);
+    -f64::from(candidate.share.weight) / part.ln()
+}
+
 /// A number for a text that is the same on all shards and after restarts. Not for secrets.
 #[must_use]
 pub fn hash(text: &[u8]) -> u64 {
@@ -149,67 +255,4 @@ fn to_usize(n: u64) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn candidates(active: &[u32]) -> Vec<Candidate> {
-        let candidate = |(number, active): (usize, &u32)| Candidate {
-            number,
-            identity: hash(format!("10.0.0.{number}:80").as_bytes()),
-            active: *active,
-        };
-        active.iter().enumerate().map(candidate).collect()
-    }
-
-    #[test]
-    fn round_robin_takes_each_in_turn_and_passes_over_what_is_missing() {
-        let mut prng = Prng::new(1);
-        let mut balancer = Balancer::new(Balance::RoundRobin, 4, &mut prng);
-        balancer.next = 0;
-        let all = candidates(&[0; 4]);
-        let mut pick = |list: &[Candidate]| balancer.pick(list.iter().copied(), 0, &mut prng);
-        let seen: Vec<_> = (0..6).map(|_| pick(&all).unwrap()).collect();
-        assert_eq!(seen, [0, 1, 2, 3, 0, 1]);
-        assert_eq!(pick(&all[3..]), Some(3));
-        assert_eq!(pick(&all[..3]), Some(0));
-        assert_eq!(pick(&[]), None);
-    }
-
-    #[test]
-    fn shards_begin_at_different_endpoints() {
-        let start = |seed| Balancer::new(Balance::RoundRobin, 8, &mut Prng::new(seed)).next;
-        let starts: std::collections::BTreeSet<_> = (0..64).map(start).collect();
-        assert_eq!(starts.len(), 8);
-    }
-
-    #[test]
-    fn the_busiest_endpoint_is_never_taken_and_the_idle_one_most_often() {
-        let mut prng = Prng::new(2);
-        let mut balancer = Balancer::new(Balance::LeastRequest, 4, &mut prng);
-        let all = candidates(&[9, 5, 0, 5]);
-        let mut counts = [0; 4];
-        for _ in 0..6000 {
-            counts[balancer.pick(all.iter().copied(), 0, &mut prng).unwrap()] += 1;
-        }
-        assert!(counts[0] == 0 && (2800..3200).contains(&counts[2]), "{counts:?}");
-        assert_eq!(balancer.pick(all[..1].iter().copied(), 0, &mut prng), Some(0));
-        assert_eq!(balancer.pick(all[..0].iter().copied(), 0, &mut prng), None);
-    }
-
-    #[test]
-    fn a_key_keeps_its_endpoint_when_others_come_and_go() {
-        let mut prng = Prng::new(3);
-        let mut balancer = Balancer::new(Balance::Hash, 5, &mut prng);
-        let all = candidates(&[0; 5]);
-        let mut counts = [0; 5];
-        for key in 0..5000_u64 {
-            let key = hash(&key.to_le_bytes());
-            let with_all = balancer.pick(all.iter().copied(), key, &mut prng).unwrap();
-            counts[with_all] += 1;
-            let without = all.iter().copied().filter(|candidate| candidate.number != 2);
-            let then = balancer.pick(without, key, &mut prng).unwrap();
-            assert!(then == with_all || with_all == 2);
-        }
-        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What one shard knows of all endpoints of an upstream, and its choice among them.
 
-use super::balance::{Balance, Balancer, Candidate, hash};
+use super::balance::{Balance, Balancer, Candidate, Share, hash};
 use super::health::Health;
 use super::outlier::{Outlier, OutlierRule};
 use crate::base::limits::ENDPOINTS_MAX;
@@ -13,11 +13,14 @@ pub struct Group {
     members: Vec<Member>,
     balancer: Balancer,
     outlier: OutlierRule,
+    /// Whether some are there only for the case that others cannot be used.
+    is_ranked: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
     identity: u64,
+    share: Share,
     active: u32,
     outlier: Outlier,
     health: Health,
@@ -55,23 +58,26 @@ pub enum Outcome {
 }
 
 impl Group {
-    /// Endpoints with these names, such as their addresses; all are taken to be well.
+    /// Endpoints with these names, such as their addresses, and shares; all are taken to be well.
     #[must_use]
     pub fn new<'a>(
-        names: impl IntoIterator<Item = &'a str>,
+        names: impl IntoIterator<Item = (&'a str, Share)>,
         balance: Balance,
         outlier: OutlierRule,
         prng: &mut Prng,
     ) -> Self {
-        let member = |name: &str| Member {
+        let member = |(name, share): (&str, Share)| Member {
             identity: hash(name.as_bytes()),
+            share,
             active: 0,
             outlier: Outlier::default(),
             health: Health::Unknown,
         };
         let members: Vec<_> = names.into_iter().take(ENDPOINTS_MAX).map(member).collect();
-        let balancer = Balancer::new(balance, members.len(), prng);
-        Group { members, balancer, outlier }
+        let shares = members.iter().map(|member| member.share);
+        let is_ranked = shares.clone().any(|share| share.rank > 0);
+        let balancer = Balancer::new(balance, shares, prng);
+        Group { members, balancer, outlier, is_ranked }
     }
 
     /// Takes over what was known of endpoints of the same names in an older group. Requests in
@@ -101,7 +107,8 @@ impl Group {
     /// or all are down.
     ///
     /// If all that are left are set aside by this shard, one of them is used all the same: a shard
-    /// that sees few requests is not sure enough to refuse them. `key` is for [`Balance::Hash`].
+    /// that sees few requests is not sure enough to refuse them. Of those that may be used, it is
+    /// one of the lowest rank. `key` is for [`Balance::Hash`].
     pub fn pick(
         &mut self,
         tried: &Tried,
@@ -109,19 +116,25 @@ impl Group {
         now: Instant,
         prng: &mut Prng,
     ) -> Option<usize> {
-        let Group { members, balancer, .. } = self;
+        let Group { members, balancer, is_ranked, .. } = self;
         let candidates = |with_ejected: bool| {
             members.iter().enumerate().filter_map(move |(number, member)| {
                 let usable = member.health.is_usable()
                     && !tried.contains(number)
                     && (with_ejected || !member.outlier.is_ejected(now));
-                let Member { identity, active, .. } = *member;
-                usable.then_some(Candidate { number, identity, active })
+                let Member { identity, active, share, .. } = *member;
+                usable.then_some(Candidate { number, identity, active, share })
             })
         };
-        balancer
-            .pick(candidates(false), key, prng)
-            .or_else(|| balancer.pick(candidates(true), key, prng))
+        let mut pick = |with_ejected| {
+            let all = candidates(with_ejected);
+            if !*is_ranked {
+                return balancer.pick(all, key, prng);
+            }
+            let rank = all.clone().map(|candidate| candidate.share.rank).min()?;
+            balancer.pick(all.filter(|candidate| candidate.share.rank == rank), key, prng)
+        };
+        pick(false).or_else(|| pick(true))
     }
 
     /// A request is sent to an endpoint.
@@ -175,84 +188,4 @@ impl Group {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn group(names: &[&str], balance: Balance) -> (Group, Prng) {
-        let mut prng = Prng::new(9);
-        let rule = OutlierRule { failures: 2, ..OutlierRule::default() };
-        (Group::new(names.iter().copied(), balance, rule, &mut prng), prng)
-    }
-
-    fn fail(group: &mut Group, number: usize, now: Instant) -> bool {
-        group.begin(number);
-        group.end(number, Outcome::Failed, now)
-    }
-
-    #[test]
-    fn a_retry_goes_to_another_endpoint_until_there_is_none() {
-        for balance in [Balance::RoundRobin, Balance::LeastRequest, Balance::Hash] {
-            let (mut group, mut prng) = group(&["a", "b", "c"], balance);
-            let mut tried = Tried::default();
-            for _ in 0..3 {
-                let number = group.pick(&tried, 7, Instant::START, &mut prng).unwrap();
-                assert!(!tried.contains(number));
-                tried.add(number);
-            }
-            assert_eq!(group.pick(&tried, 7, Instant::START, &mut prng), None);
-        }
-    }
-
-    #[test]
-    fn an_endpoint_that_fails_is_set_aside_but_never_more_than_half() {
-        let (mut group, mut prng) = group(&["a", "b", "c", "d", "e"], Balance::RoundRobin);
-        let now = Instant::from_nanos(1);
-        let ejected: Vec<_> = (0..5)
-            .map(|number| fail(&mut group, number, now) | fail(&mut group, number, now))
-            .collect();
-        assert_eq!(ejected, [true, true, false, false, false]);
-        for _ in 0..20 {
-            assert!(group.pick(&Tried::default(), 0, now, &mut prng).unwrap() >= 2);
-        }
-        let later = now + Duration::from_secs(11);
-        let seen: std::collections::BTreeSet<_> =
-            (0..5).map(|_| group.pick(&Tried::default(), 0, later, &mut prng)).collect();
-        assert_eq!(seen.len(), 5);
-    }
-
-    #[test]
-    fn what_is_set_aside_is_used_when_nothing_else_is_left_and_what_is_down_is_not() {
-        let (mut group, mut prng) = group(&["a", "b"], Balance::LeastRequest);
-        let now = Instant::from_nanos(1);
-        assert!(!fail(&mut group, 0, now) && fail(&mut group, 0, now));
-        group.set_health(1, Health::Down);
-        let none = Tried::default();
-        assert_eq!(group.pick(&none, 0, now, &mut prng), Some(0));
-        group.set_health(0, Health::Down);
-        assert_eq!(group.pick(&none, 0, now, &mut prng), None);
-    }
-
-    #[test]
-    fn a_single_endpoint_is_never_set_aside() {
-        let (mut group, _) = group(&["a"], Balance::LeastRequest);
-        assert!((0..10).all(|_| !fail(&mut group, 0, Instant::START)));
-    }
-
-    #[test]
-    fn requests_in_flight_are_counted_and_knowledge_outlives_a_reload() {
-        let (mut old, mut prng) = group(&["a", "b"], Balance::LeastRequest);
-        let now = Instant::from_nanos(1);
-        old.begin(0);
-        old.begin(0);
-        assert!(!old.end(0, Outcome::Unclear, now));
-        assert_eq!(old.active(0), 1);
-        assert!(!fail(&mut old, 1, now) && fail(&mut old, 1, now));
-        let (mut new, _) = group(&["c", "b"], Balance::LeastRequest);
-        new.carry_over(&old);
-        assert_eq!((new.active(0), new.active(1)), (0, 0));
-        let none = Tried::default();
-        assert!((0..20).all(|_| new.pick(&none, 0, now, &mut prng) == Some(0)));
-    }
-}
+mod tests;

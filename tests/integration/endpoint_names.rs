@@ -124,6 +124,12 @@ fn srv_records_give_hosts_and_ports() {
     becomes(&gateway, &["a", "b"]);
     server.set("_http._tcp.api.test", &[to(1, &b)]);
     becomes(&gateway, &["b"]);
+    server.set("_http._tcp.api.test", &[to(2, &b), to(1, &a)]);
+    becomes(&gateway, &["a"]);
+    // Nobody listens there: requests go to the next priority.
+    let nobody = Data::Service(1, 1, "host.test".to_owned());
+    server.set("_http._tcp.api.test", &[nobody, to(2, &b)]);
+    becomes(&gateway, &["b"]);
     gateway.finish();
 }
 

@@ -311,7 +311,7 @@ fn address(net: u8, host: u8, port: u16) -> SocketAddr {
 }
 
 fn host_of(address: SocketAddr) -> Address {
-    Address { host: address.ip().to_string(), address }
+    Address::new(address.ip().to_string(), address)
 }
 
 fn snapshot(

@@ -103,6 +103,7 @@ fn records(packet: &Packet<'_>, mut name: String, kind: Kind) -> (Option<Records
             (RData::SRV(srv), Kind::Srv) => services.push(Service {
                 priority: srv.priority,
                 port: srv.port,
+                weight: srv.weight,
                 host: text(&srv.target),
             }),
             _ => continue,

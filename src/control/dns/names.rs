@@ -10,6 +10,7 @@ use crate::base::time::Instant;
 use crate::snapshot::Snapshot;
 use crate::snapshot::dns::{Dns, Family, Origin};
 use crate::snapshot::upstream::{Endpoint, Upstream};
+use crate::upstream::balance::Share;
 
 /// Before a question that failed is asked again; doubled with each failure, up to the second.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
@@ -48,6 +49,7 @@ pub(super) struct Service {
     pub(super) priority: u16,
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) weight: u16,
 }
 
 /// What a name has, in an order that does not depend on the server's.
@@ -68,15 +70,14 @@ impl Records {
         Records::Addresses(list)
     }
 
-    /// Those of the first priority; a lone dot says that there is no such service (RFC 2782). What
-    /// is no host name is left out: it would become the `host` of requests.
+    /// By their priority; a lone dot says that there is no such service (RFC 2782). What is no host
+    /// name is left out: it would become the `host` of requests.
     pub(super) fn services(mut list: Vec<Service>) -> Self {
         let proper = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         list.retain(|own| own.host.bytes().all(proper));
+        list.retain(|own| !own.host.is_empty() && own.port != 0);
         list.sort_unstable();
         list.dedup();
-        let first = list.first().map(|service| service.priority);
-        list.retain(|own| Some(own.priority) == first && !own.host.is_empty() && own.port != 0);
         list.truncate(ENDPOINTS_MAX);
         Records::Services(list)
     }
@@ -293,23 +294,39 @@ impl Names {
     fn endpoints(&self, origin: &Origin) -> Vec<Endpoint> {
         let host = |host: &str, port: u16| {
             let addresses = self.addresses(host).into_iter();
-            let endpoint = |ip| Endpoint {
-                host: host.trim_end_matches('.').to_owned(),
-                address: SocketAddr::new(ip, port),
-            };
+            let name = host.trim_end_matches('.');
+            let endpoint = |ip| Endpoint::new(name.to_owned(), SocketAddr::new(ip, port));
             addresses.map(endpoint).collect::<Vec<_>>()
         };
         match origin {
             Origin::Address(address) => {
-                vec![Endpoint { host: address.ip().to_string(), address: *address }]
+                vec![Endpoint::new(address.ip().to_string(), *address)]
             }
             Origin::Host { name, port } => host(name, *port),
             Origin::Service(name) => {
-                let services = self.services(name).iter();
-                services.flat_map(|service| host(&service.host, service.port)).collect()
+                let mut all = Vec::new();
+                let services = self.services(name).chunk_by(|a, b| a.priority == b.priority);
+                for (rank, alike) in (0..).zip(services) {
+                    for service in alike {
+                        let mut own = host(&service.host, service.port);
+                        let share = Share { rank, weight: weight(service, own.len()) };
+                        for endpoint in &mut own {
+                            endpoint.share = share;
+                        }
+                        all.append(&mut own);
+                    }
+                }
+                all
             }
         }
     }
+}
+
+/// The weight of each address of a service. Zero is for hardly any requests, not for none (RFC
+/// 2782).
+fn weight(service: &Service, addresses: usize) -> u32 {
+    let all = u32::from(service.weight.max(1)).saturating_mul(Share::ONE);
+    (all / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)).max(1)
 }
 
 impl Slot {

@@ -11,6 +11,8 @@ use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::snapshot::Snapshot;
 use crate::snapshot::dns::{Dns, Family, Origin};
+use crate::snapshot::upstream::Endpoint;
+use crate::upstream::balance::Share;
 
 const ID: u16 = 0x1234;
 
@@ -74,23 +76,28 @@ fn aliases_are_followed_and_the_shortest_time_counts() {
 }
 
 #[test]
-fn services_of_the_first_priority_are_found() {
+fn services_are_found_by_their_priority() {
     let bytes = reply("_http._tcp.x", TYPE::SRV, |packet| {
         for (priority, port, target) in [(2, 80, "c.x"), (1, 82, "b.x"), (1, 81, "a.x")] {
             let target = Name::new(target).unwrap();
-            let srv = RData::SRV(SRV { priority, weight: 0, port, target });
+            let srv = RData::SRV(SRV { priority, weight: priority, port, target });
             packet.answers.push(record("_http._tcp.x", 60, srv));
         }
     });
-    let service = |host: &str, port| Service { priority: 1, host: host.to_owned(), port };
-    let want = Records::Services(vec![service("a.x", 81), service("b.x", 82)]);
+    let of = |priority, host: &str, port| {
+        let host = host.to_owned();
+        Service { priority, host, port, weight: priority }
+    };
+    let service = |host: &str, port| of(1, host, port);
+    let want = vec![service("a.x", 81), service("b.x", 82), of(2, "c.x", 80)];
+    let want = Records::Services(want);
     let got = answer(&bytes, ID, "_http._tcp.x", Kind::Srv);
     assert_eq!(got, Some(Answer::Found(want, seconds(60))));
     let odd = ["a b", "a\r\nx: y", "a:1"].map(|host| service(host, 80));
     assert_eq!(Records::services(odd.to_vec()), Records::Services(Vec::new()), "no host names");
     let blocked = Records::addresses(ips(&["0.0.0.0", "::", "224.0.0.1", "10.0.0.1"]));
     assert_eq!(blocked, Records::Addresses(ips(&["10.0.0.1"])));
-    let none = Records::services(vec![Service { priority: 0, host: String::new(), port: 0 }]);
+    let none = Records::services(vec![of(0, "", 0)]);
     assert_eq!(none, Records::Services(Vec::new()), "a lone dot: no such service");
 }
 
@@ -279,6 +286,7 @@ fn a_service_leads_to_hosts_and_they_leave_with_it() {
             priority: 0,
             host: (*host).to_owned(),
             port: *port,
+            weight: 0,
         };
         let records = Records::services(list.iter().map(service).collect());
         Reply::Found { records, ttl: seconds(50) }
@@ -294,6 +302,35 @@ fn a_service_leads_to_hosts_and_they_leave_with_it() {
     assert_eq!(filled(&mut snapshot, &names), want[..2]);
     let late = names.replied(&due[0], found(&["10.0.0.6"], 50), at(2));
     assert_eq!(late, Change::None, "nobody asks for it any more");
+}
+
+#[test]
+fn priorities_are_ranks_and_weights_are_shared_by_the_addresses_of_a_host() {
+    let (mut snapshot, mut names) = names(&[Origin::Service("_a._b.x".into())]);
+    let service = ask(&mut names, at(0));
+    let one = |(priority, host, weight): (u16, &str, u16)| {
+        let host = host.to_owned();
+        Service { priority, host, port: 80, weight }
+    };
+    let list = [(10, "10.0.0.1", 3), (30, "10.0.0.4", 7), (10, "h.x", 4), (20, "10.0.0.3", 0)];
+    let records = Records::services(list.map(one).to_vec());
+    names.replied(&service, Reply::Found { records, ttl: seconds(50) }, at(0));
+    let due = names.begin(9, at(0));
+    names.replied(&due[0], found(&["10.0.0.2", "10.0.0.5"], 50), at(0));
+    names.fill(&mut snapshot.upstreams);
+    let share = |endpoint: &Endpoint| {
+        let Share { rank, weight } = endpoint.share;
+        (endpoint.address.ip().to_string(), rank, weight / (Share::ONE / 10))
+    };
+    let got: Vec<_> = snapshot.upstreams[0].endpoints.iter().map(share).collect();
+    let want = [
+        ("10.0.0.1", 0, 30),
+        ("10.0.0.2", 0, 20),
+        ("10.0.0.5", 0, 20),
+        ("10.0.0.3", 1, 10),
+        ("10.0.0.4", 2, 70),
+    ];
+    assert_eq!(got, want.map(|(ip, rank, weight)| (ip.to_owned(), rank, weight)));
 }
 
 #[test]
