@@ -186,3 +186,5 @@ pub const STREAMS_MAX: u32 = 100;
 pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// The same on all streams of a connection together.
 pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// One direction of a call that is passed through, without a byte.
+pub const CALL_SILENCE_MAX: Duration = Duration::from_hours(24);

@@ -68,12 +68,12 @@ pub fn serve<I: Io>(
         if cx.is_draining() {
             idle = idle.min(LAST_CHANCE);
         }
-        loop {
+        let http2 = loop {
             if early.is_none() {
                 let deadline = cx.io.lately() + idle;
                 let place = cx.parked.enter(&socket);
                 if socket.readable(deadline).await.is_err() {
-                    break;
+                    break None;
                 }
                 drop(place);
             }
@@ -81,20 +81,20 @@ pub fn serve<I: Io>(
             is_first = false;
             match after {
                 After::Wait | After::Next(_) => {}
-                After::Http2(early) => {
-                    Box::pin(h2::serve::serve(&cx, &socket, peer, Some(early))).await;
-                    break;
-                }
+                After::Http2(early) => break Some(early),
                 After::Linger => {
                     Box::pin(linger::close(&cx, &socket)).await;
-                    break;
+                    break None;
                 }
-                After::Close => break,
+                After::Close => break None,
             }
             if cx.is_draining() {
-                break;
+                break None;
             }
             idle = cx.tables().snapshot.timeouts.idle.saturating_sub(waited);
+        };
+        if http2.is_some() {
+            Box::pin(h2::serve::serve(&cx, &socket, peer, http2)).await;
         }
         drop(closed);
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use crate::base::limits;
 use crate::base::text::Text;
 use crate::base::time::{Instant, UnixTime};
 use crate::gufo::path::{self, ModulePath, PathError, Reserved};
@@ -17,12 +18,13 @@ use crate::route::rule::{Facts, Headers};
 use crate::route::select::{self, Refusal, Selected};
 use crate::snapshot::gufo::{ApiBase, Module, UploadRoute};
 use crate::snapshot::route::{Action, Route};
-use crate::snapshot::upstream::UpstreamId;
+use crate::snapshot::upstream::{Protocol, UpstreamId};
 
 use super::body::{Pace, RequestBody};
 use super::connection::After;
 use super::context::{Context, HeadText};
 use super::downstream::Downstream;
+use super::grpc::fault;
 use super::http::forward::{self, Destination};
 use super::http::response::Delivered;
 use super::reason::{Fate, Reason};
@@ -122,6 +124,8 @@ pub(super) async fn run<I: Io>(
     let mut scratch = cx.take_scratch();
     let (plan, style, label) = plan(&exchange, &mut scratch);
     record.label = label;
+    let is_call = style == Style::Problem && fault::is_call(head, text);
+    let style = if is_call { Style::Call } else { style };
     let mut body = open_body(&exchange, &plan, rest);
     // No service is called for it, and a client that waits is not asked for it (RFC 9110 §10.1.1).
     let plan = match plan {
@@ -195,7 +199,7 @@ fn open_body<'a, I: Io>(
     rest: Option<Buffer>,
 ) -> RequestBody<'a, I> {
     let snapshot = &exchange.tables.snapshot;
-    let timeouts = snapshot.timeouts;
+    let mut timeouts = snapshot.timeouts;
     let usual = Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
     let (max, pace) = match plan {
         Plan::Upload(target) => {
@@ -204,7 +208,16 @@ fn open_body<'a, I: Io>(
             (snapshot.upload_bytes_max(target.module).unwrap_or(u64::MAX), pace)
         }
         // It is streamed: how much is too much is for the endpoint to say.
-        Plan::Forward(..) => (u64::MAX, usual),
+        Plan::Forward(_, upstream) => {
+            let spec = snapshot.upstream(*upstream);
+            if spec.is_some_and(|spec| spec.protocol == Protocol::Grpc) {
+                // A call may be silent in one direction for as long as it is not in the other.
+                timeouts.body_idle = limits::CALL_SILENCE_MAX;
+                (u64::MAX, Pace { bytes: 0, ..usual })
+            } else {
+                (u64::MAX, usual)
+            }
+        }
         Plan::Answer(_) | Plan::Refuse(_) | Plan::Call(_) => {
             (snapshot.limits.json_body_bytes, usual)
         }
@@ -436,6 +449,10 @@ async fn respond<I: Io>(
             let now = cx.io.unix_now();
             let reply = match style {
                 Style::Problem => Reply::problem(reason, exchange.request_id.as_str()),
+                Style::Call => {
+                    record.grpc_status = Some(fault::status(reason).code());
+                    Reply::call(reason)
+                }
                 Style::Envelope => Reply::fault(reason, gufo.legacy_status, now),
             };
             (reply, Some(reason))
@@ -452,7 +469,7 @@ async fn respond<I: Io>(
     }
     let defaults = match style {
         Style::Envelope => &exchange.tables.default_lines[..],
-        Style::Problem => &[],
+        Style::Problem | Style::Call => &[],
     };
     let RequestHead { method, version, .. } = *exchange.head;
     let request_id = exchange.request_id.as_bytes();

@@ -16,6 +16,7 @@ use crate::protocol::h1::encode;
 
 use super::context::Context;
 use super::downstream::Downstream;
+use super::grpc::fault;
 use super::reason::{Blame, Reason};
 
 /// In which form a refusal is told.
@@ -25,6 +26,8 @@ pub(super) enum Style {
     Problem,
     /// The envelope of the Gufo surface (SPEC 5.3).
     Envelope,
+    /// A status of gRPC.
+    Call,
 }
 
 /// A whole answer.
@@ -54,6 +57,7 @@ pub(super) struct Terms<'a> {
 }
 
 const JSON: &str = "application/json";
+const GRPC: &str = "application/grpc";
 /// Content of one write. A client that takes so much within the time-out makes progress.
 const WRITE_BYTES: usize = 64 * 1024;
 const PROBLEM: &str = "application/problem+json";
@@ -127,6 +131,17 @@ impl Reply {
         json::put_string(&mut body, request_id);
         body.push(b'}');
         let mut reply = Reply::new(row.status, PROBLEM, body);
+        reply.proxy_status = Some(proxy_status(reason));
+        reply
+    }
+
+    /// A refusal of a call of gRPC: nothing but trailers, which stand in the head.
+    pub(super) fn call(reason: Reason) -> Self {
+        let mut reply = Reply::new(200, GRPC, Vec::new());
+        let mut code = Vec::new();
+        encode::decimal(&mut code, u64::from(fault::status(reason).code()));
+        encode::field(&mut reply.line, b"grpc-status", &code);
+        encode::field(&mut reply.line, b"grpc-message", reason.row().detail.as_bytes());
         reply.proxy_status = Some(proxy_status(reason));
         reply
     }
@@ -297,7 +312,7 @@ fn head<I: Io>(cx: &Context<I>, out: &mut Vec<u8>, reply: &Reply, terms: &Terms<
         out.extend_from_slice(b"\r\n");
     }
     // 204 has no content and must not say how long it is (RFC 9110 §8.6).
-    if reply.status != 204 {
+    if reply.status != 204 && reply.content_type != GRPC {
         encode::content_length(out, u64::try_from(reply.body.len()).unwrap_or(0));
     }
     match (terms.keep, terms.version) {

@@ -91,7 +91,7 @@ pub const UPSTREAMS: &[Key] = &[
         "upstreams.*.protocol",
         Kind::Choice(&["http", "grpc"]),
         "http",
-        "`http`: HTTP/1.1; `grpc`: gRPC over HTTP/2 without TLS",
+        "`http`: HTTP/1.1; `grpc`: gRPC over HTTP/2 without TLS, for clients of HTTP/2",
     ),
     live(
         "upstreams.*.balance",

@@ -4,6 +4,7 @@
 //! fields ([`head`](super::head)); here they are held against what HTTP/1 allows as well: bounds,
 //! the bytes of a target, the form of an authority.
 
+use super::hpack::encode;
 use super::hpack::fields::Fields;
 use crate::base::limits;
 use crate::message::authority;
@@ -28,7 +29,7 @@ pub fn request(
     line(fields, limits, head, text)?;
     let host = fields.authority().unwrap_or_default();
     let parsed = authority::parse(host).map_err(|_| FaultKind::Malformed)?;
-    push(head, text, b"host", Known::Host, host);
+    push(&mut head.fields, text, b"host", Known::Host, host);
     if let Some(field) = head.fields.last() {
         head.host = field.value;
         let start = field.value.start();
@@ -56,8 +57,20 @@ pub fn request(
     Ok(())
 }
 
-/// Writes trailers as HTTP/1 would have brought them: lines with a space behind the colon. More than
-/// HTTP/1 allows are left out: what may be left out by anyone on the way is no reason to refuse.
+/// Appends the block of a request. `text` is a head of ours in HTTP/1: `host` comes first.
+pub fn block(text: &[u8], out: &mut Vec<u8>) {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
+    encode::field(out, b":method", words.next().unwrap_or_default());
+    encode::field(out, b":scheme", b"http");
+    encode::field(out, b":path", words.next().unwrap_or_default());
+    let host = lines.next().unwrap_or_default();
+    encode::field(out, b":authority", host.strip_prefix(b"host: ").unwrap_or_default());
+    super::response::append(lines, out);
+}
+
+/// Writes trailers as HTTP/1 would have brought them: lines with a space behind the colon. What is
+/// beyond the bounds of HTTP/1 is left out, as anyone on the way may leave trailers out.
 pub fn trailers(fields: &Fields, lines: &mut Vec<u8>) {
     lines.clear();
     for (name, value) in fields.iter().take(limits::TRAILERS_MAX) {
@@ -135,7 +148,7 @@ fn regular(
             Known::Expect => return Err(FaultKind::ExpectationUnsupported),
             _ => {}
         }
-        push(head, text, name, known, value);
+        push(&mut head.fields, text, name, known, value);
     }
     Ok(facts)
 }
@@ -145,7 +158,7 @@ fn cookies(fields: &Fields, head: &mut RequestHead, text: &mut Vec<u8>) {
     let mut crumbs =
         fields.regular().filter(|(name, _)| *name == b"cookie").map(|(_, value)| value);
     let Some(first) = crumbs.next() else { return };
-    push(head, text, b"cookie", Known::Cookie, first);
+    push(&mut head.fields, text, b"cookie", Known::Cookie, first);
     for crumb in crumbs {
         text.truncate(text.len().saturating_sub(2));
         text.extend_from_slice(b"; ");
@@ -157,7 +170,14 @@ fn cookies(fields: &Fields, head: &mut RequestHead, text: &mut Vec<u8>) {
     }
 }
 
-fn push(head: &mut RequestHead, text: &mut Vec<u8>, name: &[u8], known: Known, value: &[u8]) {
+/// Adds a field, and its line to the text.
+pub(super) fn push(
+    fields: &mut Vec<Field>,
+    text: &mut Vec<u8>,
+    name: &[u8],
+    known: Known,
+    value: &[u8],
+) {
     let start = text.len();
     text.extend_from_slice(name);
     let name = Span::between(start, text.len());
@@ -166,7 +186,7 @@ fn push(head: &mut RequestHead, text: &mut Vec<u8>, name: &[u8], known: Known, v
     text.extend_from_slice(value);
     let value = Span::between(start, text.len());
     text.extend_from_slice(b"\r\n");
-    head.fields.push(Field { name, value, known });
+    fields.push(Field { name, value, known });
 }
 
 #[cfg(test)]

@@ -4,6 +4,11 @@
 //! one becomes fields: names in lower case, nothing about the connection (RFC 9113 §8.2).
 
 use super::hpack::encode;
+use super::hpack::fields::Fields;
+use super::request::push;
+use crate::base::limits;
+use crate::message::framing::{Framing, parse_length};
+use crate::message::head::{ResponseHead, Version};
 use crate::message::known::Known;
 
 /// Appends the block of a response. `text` is a head of ours: a status line, field lines with `: `
@@ -19,7 +24,36 @@ pub fn fields(lines: &[u8], out: &mut Vec<u8>) {
     append(lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end), out);
 }
 
-fn append<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+/// Writes the head of a response that was found well-formed, and the text that it points into.
+/// False: it has more fields than a head of HTTP/1 may have.
+#[must_use]
+pub fn head(
+    fields: &Fields,
+    end_stream: bool,
+    head: &mut ResponseHead,
+    text: &mut Vec<u8>,
+) -> bool {
+    head.clear();
+    text.clear();
+    head.version = Version::Http2;
+    head.keep_alive = true;
+    head.status = fields.status().unwrap_or(0);
+    for (name, value) in fields.regular() {
+        let known = Known::of(name);
+        if known == Known::ContentLength {
+            head.length = parse_length(value).ok();
+        }
+        push(&mut head.fields, text, name, known, value);
+    }
+    head.framing = match head.length {
+        _ if end_stream => Framing::Empty,
+        Some(length) => Framing::Length(length),
+        None => Framing::UntilClose,
+    };
+    head.status >= 200 && head.fields.len() <= limits::HEAD_FIELDS_MAX
+}
+
+pub(super) fn append<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     let mut lower = Vec::with_capacity(32);
     for line in lines {
         let Some(colon) = memchr::memchr(b':', line) else { continue };
@@ -62,7 +96,6 @@ fn status(line: &[u8]) -> u16 {
 mod tests {
     use super::*;
     use crate::protocol::h2::hpack::decode::Decoder;
-    use crate::protocol::h2::hpack::fields::Fields;
 
     fn fields(text: &[u8]) -> Vec<(String, String)> {
         let mut block = Vec::new();

@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::{Buffer, BufferPool, Gather};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
 use crate::protocol::h2::connection::config::{Config, Role};
@@ -182,6 +182,15 @@ impl<I: Io> GrpcConnection<I> {
         queued.clear();
     }
 
+    /// So many bytes of an answer that is passed through have left.
+    pub(super) fn release(&self, id: StreamId, len: u32) {
+        let mut engine = self.engine.borrow_mut();
+        engine.release(id, len);
+        if !engine.outgoing().is_empty() {
+            self.flush.raise();
+        }
+    }
+
     fn call(&self, id: StreamId) -> Option<Rc<Call>> {
         let calls = self.calls.borrow();
         let index = calls.binary_search_by_key(&id, |call| call.id).ok()?;
@@ -189,14 +198,19 @@ impl<I: Io> GrpcConnection<I> {
     }
 
     /// Hands out what the bytes say.
-    fn receive(&self, buffer: &mut Buffer, now: Instant) -> Result<(), Reason> {
+    fn receive(
+        &self,
+        buffer: &mut Buffer,
+        now: Instant,
+        buffers: &BufferPool,
+    ) -> Result<(), Reason> {
         loop {
             let received = self.engine.borrow_mut().receive(buffer.filled(), now);
             let Ok(received) = received else {
                 return Err(Reason::UpstreamProtocol);
             };
             if let Some(event) = received.event {
-                self.hand_out(event, buffer.filled());
+                self.hand_out(event, buffer.filled(), buffers);
             }
             buffer.consume(received.consumed);
             if received.event.is_none() {
@@ -205,7 +219,7 @@ impl<I: Io> GrpcConnection<I> {
         }
     }
 
-    fn hand_out(&self, event: H2Event, bytes: &[u8]) {
+    fn hand_out(&self, event: H2Event, bytes: &[u8], buffers: &BufferPool) {
         match event {
             H2Event::Headers { kind: HeadersKind::Informational, .. } => {}
             H2Event::Headers { id, end_stream, .. } => {
@@ -215,7 +229,15 @@ impl<I: Io> GrpcConnection<I> {
             }
             H2Event::Data { id, start, len, end_stream } => {
                 let data = bytes.get(start..start + to_usize(len)).unwrap_or_default();
-                if let Some(call) = self.call(id) {
+                let call = self.call(id);
+                if let Some(call) = &call
+                    && let Some(raw) = call.raw.borrow_mut().as_mut()
+                {
+                    // Released when it has left for the client.
+                    raw.data(data, end_stream, buffers);
+                    return call.wake();
+                }
+                if let Some(call) = call {
                     call.data(data, end_stream);
                 }
                 self.engine.borrow_mut().release(id, len);
@@ -318,7 +340,7 @@ async fn read_once<I: Io>(
         Err(IoError::TimedOut) => return Ok(cx.io.now()),
         Err(_) => return Err(Reason::UpstreamReset),
     }
-    connection.receive(&mut buffer, now)?;
+    connection.receive(&mut buffer, now, &cx.buffers)?;
     Ok(now)
 }
 

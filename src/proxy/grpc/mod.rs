@@ -4,7 +4,9 @@
 //! [`stream`].
 
 pub mod connection;
+pub mod fault;
 pub mod piped;
 pub mod pool;
+pub mod raw;
 pub mod stream;
 pub mod unframed;

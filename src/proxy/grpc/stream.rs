@@ -22,6 +22,7 @@ use crate::proxy::downstream::Downstream;
 use crate::proxy::reason::Reason;
 
 use super::connection::{GrpcConnection, was_refused};
+use super::raw::Raw;
 use super::unframed::Unframed;
 
 /// How a call ended.
@@ -44,6 +45,8 @@ pub(super) struct Call {
     pub(super) upload: bool,
     waker: RefCell<Option<Waker>>,
     answer: RefCell<Answer>,
+    /// The answer of a call that is passed through goes here instead.
+    pub(super) raw: RefCell<Option<Raw>>,
 }
 
 #[derive(Debug)]
@@ -82,7 +85,8 @@ impl Call {
             begun: false,
             end: None,
         };
-        Call { id, upload, waker: RefCell::new(None), answer: RefCell::new(answer) }
+        let (waker, raw) = (RefCell::new(None), RefCell::new(None));
+        Call { id, upload, waker, answer: RefCell::new(answer), raw }
     }
 
     pub(super) fn wake(&self) {
@@ -98,6 +102,13 @@ impl Call {
     }
 
     pub(super) fn head(&self, fields: &Fields, end_stream: bool) {
+        let read = self.raw.borrow_mut().as_mut().map(|raw| raw.fields(fields, end_stream));
+        if let Some(read) = read {
+            if !read {
+                self.end(End::Broken(Reason::UpstreamProtocol));
+            }
+            return self.wake();
+        }
         let pairs = fields.iter();
         let mut answer = self.answer.borrow_mut();
         if answer.begun {
@@ -147,7 +158,7 @@ impl Call {
         Ok(())
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.answer.borrow().end.is_some()
     }
 }
@@ -423,8 +434,12 @@ impl<I: Io> GrpcStream<I> {
     }
 
     async fn until(&self, is_reached: impl Fn(&Answer) -> bool) {
+        self.until_call(|call| is_reached(&call.answer.borrow())).await;
+    }
+
+    pub(super) async fn until_call(&self, is_reached: impl Fn(&Call) -> bool) {
         poll_fn(|cx| {
-            if is_reached(&self.call.answer.borrow()) {
+            if is_reached(&self.call) {
                 return Poll::Ready(());
             }
             self.park(cx.waker());
@@ -468,6 +483,9 @@ impl<I: Io> Drop for GrpcStream<I> {
             // After a whole answer this is no complaint (RFC 9113 §8.1).
             let mut engine = connection.engine.borrow_mut();
             engine.reset(self.call.id, ErrorCode::CANCEL);
+            if let Some(raw) = self.call.raw.borrow_mut().as_mut() {
+                engine.release(self.call.id, raw.close());
+            }
             if !engine.outgoing().is_empty() {
                 connection.flush.raise();
             }

@@ -5,7 +5,7 @@
 //! is what the tasks share, `inbox` the bodies of requests, `stream` an exchange's end of a stream.
 
 pub mod connection;
-mod inbox;
+pub(super) mod inbox;
 mod outbox;
 pub mod serve;
 pub mod stream;

@@ -1,5 +1,6 @@
 //! Forwarding a request: which endpoint gets it, and which one next if that fails.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -15,13 +16,14 @@ use crate::proxy::record::Record;
 use crate::proxy::retry;
 use crate::proxy::tables::UpstreamTable;
 use crate::snapshot::route::Route;
-use crate::snapshot::upstream::{Endpoint, HashKey, HostField, Upstream, UpstreamId};
+use crate::snapshot::upstream::{Endpoint, HashKey, HostField, Protocol, Upstream, UpstreamId};
 use crate::upstream::balance::{self, Balance};
 use crate::upstream::group::{Outcome, Tried};
 
 use super::attempt::{Failure, Flow};
 use super::connection::{HttpConnection, HttpPool};
 use super::heads;
+use super::passthrough;
 use super::patience::Patience;
 use super::response::Delivered;
 
@@ -51,6 +53,11 @@ pub(in crate::proxy) async fn run<I: Io>(
     };
     record.upstream = Some(id);
     table.budget.earn(&spec.retry);
+    if spec.protocol == Protocol::Grpc {
+        // Boxed: its state would make that of every other exchange larger.
+        let passed = passthrough::run(exchange, destination, (spec, table), body, record);
+        return Box::pin(passed).await;
+    }
     let mut attempts = Attempts {
         exchange,
         destination,
@@ -76,7 +83,7 @@ pub(in crate::proxy) async fn run<I: Io>(
 }
 
 /// What chooses the endpoint of requests that belong together.
-fn key<I: Io>(exchange: &Exchange<'_, I>, spec: &Upstream) -> u64 {
+pub(super) fn key<I: Io>(exchange: &Exchange<'_, I>, spec: &Upstream) -> u64 {
     if spec.balance != Balance::Hash {
         return 0;
     }
@@ -89,6 +96,15 @@ fn key<I: Io>(exchange: &Exchange<'_, I>, spec: &Upstream) -> u64 {
         HashKey::Client => client(),
         HashKey::Path => balance::hash(head.host_name.of(text)) ^ balance::hash(head.path.of(text)),
         HashKey::Field(name) => head.by_name(text, name).map_or_else(client, balance::hash),
+    }
+}
+
+/// The host that an endpoint is told; none: the client's.
+pub(super) fn authority<'a>(spec: &'a Upstream, endpoint: &Endpoint) -> Option<Cow<'a, [u8]>> {
+    match &spec.host {
+        HostField::Client => None,
+        HostField::Endpoint => Some(endpoint.authority().into_bytes().into()),
+        HostField::Fixed(host) => Some(host.as_bytes().into()),
     }
 }
 
@@ -152,15 +168,8 @@ impl<'a, I: Io> Attempts<'a, I> {
         let upgrade = Upgrade::asked_for(exchange.head, exchange.text)
             .filter(|asked| self.destination.route.upgrades.contain(asked.name()))
             .filter(|_| !body.has_bytes());
-        let authority;
-        let host = match &self.spec.host {
-            HostField::Client => None,
-            HostField::Endpoint => {
-                authority = choice.endpoint.authority();
-                Some(authority.as_bytes())
-            }
-            HostField::Fixed(host) => Some(host.as_bytes()),
-        };
+        let host = authority(self.spec, choice.endpoint);
+        let host = host.as_deref();
         let mut out = exchange.cx.take_gather();
         let path = self.destination.path;
         out.push_result(|own| heads::request(exchange, path, host, upgrade, own))
@@ -279,7 +288,7 @@ fn is_lost(reason: Reason) -> bool {
 }
 
 /// What an answer, or none, says of the endpoint.
-fn outcome(answered: &Result<Delivered, Failure>) -> Outcome {
+pub(super) fn outcome(answered: &Result<Delivered, Failure>) -> Outcome {
     match answered {
         Ok(Delivered { cut: Some(reason), .. }) | Err(Failure { reason, .. })
             if reason.row().blame != Blame::Upstream =>
@@ -294,15 +303,19 @@ fn outcome(answered: &Result<Delivered, Failure>) -> Outcome {
 }
 
 /// A request in flight to an endpoint; dropping it tells the group how it went.
-struct Visit<'a, I: Io> {
+pub(super) struct Visit<'a, I: Io> {
     exchange: &'a Exchange<'a, I>,
     table: &'a UpstreamTable<I>,
     number: usize,
-    outcome: Cell<Outcome>,
+    pub(super) outcome: Cell<Outcome>,
 }
 
 impl<'a, I: Io> Visit<'a, I> {
-    fn begin(exchange: &'a Exchange<'a, I>, table: &'a UpstreamTable<I>, number: usize) -> Self {
+    pub(super) fn begin(
+        exchange: &'a Exchange<'a, I>,
+        table: &'a UpstreamTable<I>,
+        number: usize,
+    ) -> Self {
         table.group.borrow_mut().begin(number);
         Visit { exchange, table, number, outcome: Cell::new(Outcome::Unclear) }
     }

@@ -9,6 +9,7 @@ mod body;
 pub(super) mod connection;
 pub(super) mod forward;
 mod heads;
+mod passthrough;
 mod patience;
 pub(super) mod response;
 mod trailers;

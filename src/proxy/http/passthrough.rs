@@ -1,0 +1,334 @@
+//! Forwarding to gRPC endpoints: both directions pass as they come, nothing is looked into.
+//!
+//! A call may be answered before it is whole and go on after that, and its status stands in the
+//! trailers; so its client has to speak HTTP/2 as well.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::base::time::Instant;
+use crate::io::Io;
+use crate::io::buffer::Gather;
+use crate::io::race::{Either, join, race};
+use crate::message::head::Version;
+use crate::observe::counters::Counter;
+use crate::protocol::h2::request;
+use crate::proxy::attempt::LOOK_INTERVAL;
+use crate::proxy::body::{Piece, Received, RequestBody};
+use crate::proxy::context::AnswerText;
+use crate::proxy::event::Event;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::grpc::stream::GrpcStream;
+use crate::proxy::grpc::unframed::Unframed;
+use crate::proxy::reason::Reason;
+use crate::proxy::record::Record;
+use crate::proxy::tables::UpstreamTable;
+use crate::snapshot::upstream::Upstream;
+use crate::upstream::group::{Outcome, Tried};
+
+use super::attempt::Failure;
+use super::forward::{Destination, Visit, authority, key, outcome};
+use super::heads;
+use super::patience::Patience;
+use super::response::Delivered;
+use super::trailers;
+
+/// Parts of one write.
+const PARTS_MAX: usize = 512;
+
+/// Passes a request through and its answer back. An error: nothing was said to the client yet.
+pub(super) async fn run<I: Io>(
+    exchange: &Exchange<'_, I>,
+    destination: &Destination<'_>,
+    (spec, table): (&Upstream, &UpstreamTable<I>),
+    body: &mut RequestBody<'_, I>,
+    record: &mut Record,
+) -> Result<Delivered, Reason> {
+    if exchange.down.stream().is_none() {
+        return Err(Reason::VersionUnsupported);
+    }
+    let cx = exchange.cx;
+    let patience = Patience::new(&destination.route.timeouts, destination.begun);
+    let key = key(exchange, spec);
+    let mut tried = Tried::default();
+    let mut last = Reason::EndpointsDown;
+    for made in 1..=spec.retry.attempts_max {
+        let picked =
+            cx.with_prng(|prng| table.group.borrow_mut().pick(&tried, key, exchange.started, prng));
+        let Some(number) = picked else { break };
+        if made > 1 && !table.budget.spend() {
+            cx.counters.count(Counter::RetriesDenied);
+            break;
+        }
+        record.attempts = made;
+        let visit = Visit::begin(exchange, table, number);
+        match open(exchange, destination, (spec, table), number, patience).await {
+            Ok(stream) => {
+                record.upstream_sent = Some(stream.begun());
+                let pass = Pass::new(exchange, stream, patience, destination.route.timeouts.idle);
+                let answered = pass.run(body, record).await;
+                visit.outcome.set(outcome(&answered));
+                return answered.map_err(|failure| failure.reason);
+            }
+            Err(reason) => {
+                // Nothing of it has left: it may go elsewhere.
+                visit.outcome.set(Outcome::Failed);
+                tried.add(number);
+                last = reason;
+            }
+        }
+    }
+    Err(last)
+}
+
+async fn open<I: Io>(
+    exchange: &Exchange<'_, I>,
+    destination: &Destination<'_>,
+    (spec, table): (&Upstream, &UpstreamTable<I>),
+    number: usize,
+    patience: Patience,
+) -> Result<GrpcStream<I>, Reason> {
+    let (Some(pool), Some(endpoint)) = (table.pools.get(number), spec.endpoints.get(number)) else {
+        return Err(Reason::Bug);
+    };
+    let named = authority(spec, endpoint);
+    let (mut text, mut block) = (Vec::new(), Vec::new());
+    heads::request(exchange, destination.path, named.as_deref(), None, &mut text)
+        .map_err(|_| Reason::RequestMalformed)?;
+    request::block(&text, &mut block);
+    let now = exchange.cx.io.now();
+    let deadline = patience.connect(now);
+    let stream = pool.open(exchange.cx, spec, &block, true, now, deadline).await?;
+    stream.pass_through();
+    Ok(stream)
+}
+
+/// A call that is passed through.
+struct Pass<'a, I: Io> {
+    exchange: &'a Exchange<'a, I>,
+    stream: GrpcStream<I>,
+    patience: Patience,
+    idle: Duration,
+    /// Raised when nothing more of the request is wanted.
+    stop: Event,
+    /// When some of the request left last.
+    moved: Cell<Instant>,
+    /// When all of it had.
+    sent: Cell<Option<Instant>>,
+    /// Why it will never be whole.
+    failed: Cell<Option<Reason>>,
+}
+
+impl<'a, I: Io> Pass<'a, I> {
+    fn new(
+        exchange: &'a Exchange<'a, I>,
+        stream: GrpcStream<I>,
+        patience: Patience,
+        idle: Duration,
+    ) -> Self {
+        let (moved, sent) = (Cell::new(exchange.cx.io.now()), Cell::new(None));
+        let (stop, failed) = (Event::default(), Cell::new(None));
+        Pass { exchange, stream, patience, idle, stop, moved, sent, failed }
+    }
+
+    async fn run(
+        &self,
+        body: &mut RequestBody<'_, I>,
+        record: &mut Record,
+    ) -> Result<Delivered, Failure> {
+        let up = async {
+            match self.up(body).await {
+                Ok(()) => {}
+                // It has answered, or failed, without the rest.
+                Err(_) if self.stream.is_over() => {}
+                Err(reason) => {
+                    self.failed.set(Some(reason));
+                    self.stream.abandon(reason);
+                }
+            }
+        };
+        let down = async {
+            let answered = self.down(record).await;
+            self.stop.raise();
+            self.stream.abandon(Reason::UpstreamEndedEarly);
+            answered
+        };
+        let ((), answered) = join(up, down).await;
+        let failed = self.failed.get();
+        match answered {
+            Ok(delivered) if delivered.cut.is_some() => {
+                Ok(Delivered { cut: failed.or(delivered.cut), ..delivered })
+            }
+            Ok(delivered) => Ok(delivered),
+            Err(reason) => {
+                let reason = failed.unwrap_or(reason);
+                self.stream.give_up(reason);
+                Err(Failure { reason, silent: false })
+            }
+        }
+    }
+
+    /// Sends the request as it comes.
+    async fn up(&self, body: &mut RequestBody<'_, I>) -> Result<(), Reason> {
+        let client = self.exchange.down;
+        let mut unframed = Unframed::default();
+        while !body.is_done() {
+            let Some(received) = body.take_unless(self.stop.wait(), false).await? else {
+                return Ok(());
+            };
+            let Received::Copied(mut buffer) = received else { return Err(Reason::Bug) };
+            let mut whole = false;
+            while !whole {
+                while !whole && unframed.parts() < PARTS_MAX {
+                    match body.next(&mut buffer)? {
+                        Piece::Data(range) => unframed.push_payload(range),
+                        Piece::Empty | Piece::End => whole = true,
+                    }
+                }
+                let end = whole && body.is_done();
+                let (result, back) = self
+                    .stream
+                    .send_unframed(client, &mut unframed, Some(buffer), end, self.idle)
+                    .await;
+                unframed.clear();
+                let Some(back) = back else { return Err(Reason::Bug) };
+                buffer = back;
+                result?;
+            }
+            body.put(buffer);
+            self.moved.set(self.exchange.cx.io.now());
+        }
+        // Nothing happens if the end has left already.
+        let sent = self.stream.send_unframed(client, &mut unframed, None, true, self.idle).await;
+        sent.0?;
+        self.sent.set(Some(self.exchange.cx.io.now()));
+        Ok(())
+    }
+
+    /// Delivers the answer as it comes.
+    async fn down(&self, record: &mut Record) -> Result<Delivered, Reason> {
+        let exchange = self.exchange;
+        let says = loop {
+            if let Some(says) = self.stream.take_head() {
+                break says;
+            }
+            self.wait(|| match self.sent.get() {
+                Some(sent) => self.patience.first_byte(sent),
+                None => self.patience.end(),
+            })
+            .await?;
+        };
+        record.upstream_answered = Some(exchange.cx.io.now());
+        let AnswerText { head, text, .. } = &*says;
+        record.grpc_status = head.by_name(text, "grpc-status").and_then(number);
+        let shape = heads::shape(head.framing, Version::Http2);
+        let down = heads::Downstream { exchange, shape, keep: true, upgrade: None };
+        let mut out = exchange.cx.take_gather();
+        exchange.down.head(&mut out, |own| heads::response(head, text, &down, own));
+        let mut sent = 0;
+        let cut = self.content(&says, out, &mut sent, record).await.err();
+        let status = head.status;
+        exchange.cx.put_answer(says);
+        Ok(Delivered { status, sent, keep: false, reusable: false, cut })
+    }
+
+    async fn content(
+        &self,
+        says: &AnswerText,
+        mut out: Gather,
+        sent: &mut u64,
+        record: &mut Record,
+    ) -> Result<(), Reason> {
+        let mut begun = false;
+        loop {
+            let content = self.stream.take_content();
+            let end = self.stream.take_end();
+            let len = content.as_ref().map_or(0, crate::io::buffer::Buffer::len);
+            if content.is_none() && end.is_none() && begun {
+                let now = self.exchange.cx.io.now();
+                self.wait(|| self.patience.progress(now.max(self.moved.get()))).await?;
+                continue;
+            }
+            if let Some(buffer) = content {
+                let range = buffer.position()..buffer.position() + len;
+                out.set_payload(buffer);
+                out.push_payload(range);
+            }
+            if let Some(lines) = &end {
+                self.trailers(says, lines, record);
+            }
+            // The head leaves at once, also if nothing follows it yet.
+            begun = true;
+            out = self.write(out, end.is_some()).await?;
+            drop(out.take_payload());
+            out.clear();
+            self.stream.release(len);
+            *sent += u64::try_from(len).unwrap_or(u64::MAX);
+            if end.is_some() {
+                self.exchange.cx.put_gather(out);
+                return Ok(());
+            }
+        }
+    }
+
+    fn trailers(&self, says: &AnswerText, lines: &[u8], record: &mut Record) {
+        let status = lines.split(|byte| *byte == b'\n').find_map(|line| {
+            line.strip_prefix(b"grpc-status: ").and_then(|value| number(value.trim_ascii_end()))
+        });
+        record.grpc_status = status.or(record.grpc_status);
+        let AnswerText { head, text, .. } = says;
+        let mut passed_on = Vec::new();
+        trailers::passed_on(lines, &head.fields, text, &mut passed_on);
+        if let Some(stream) = self.exchange.down.stream() {
+            stream.trailers(&passed_on);
+        }
+    }
+
+    async fn write(&self, out: Gather, end: bool) -> Result<Gather, Reason> {
+        let cx = self.exchange.cx;
+        let len = u64::try_from(out.len()).unwrap_or(u64::MAX);
+        let deadline = cx.io.now() + self.exchange.tables.snapshot.timeouts.write;
+        let (result, out) = self.exchange.down.write(out, end, deadline).await;
+        match result {
+            Ok(()) => {
+                cx.counters.add(Counter::DownstreamSentBytes, len);
+                Ok(out)
+            }
+            Err(crate::io::IoError::TimedOut) => {
+                cx.counters.count(Counter::DownstreamTimeouts);
+                Err(Reason::ClientStalled)
+            }
+            Err(_) => Err(Reason::ClientLeft),
+        }
+    }
+
+    /// Waits until the endpoint has said more; notices when the client has left meanwhile.
+    async fn wait(&self, deadline: impl Fn() -> Instant) -> Result<(), Reason> {
+        let cx = self.exchange.cx;
+        loop {
+            if self.stream.is_over() {
+                return Err(self.failed.get().unwrap_or(self.stream.why_over()));
+            }
+            let look = cx.io.now() + LOOK_INTERVAL;
+            let sleep = cx.io.sleep_until(look.min(deadline()));
+            if let Either::First(()) = race(self.stream.said_more(), sleep).await {
+                if self.stream.has_said_more() {
+                    return Ok(());
+                }
+                continue;
+            }
+            if cx.io.now() >= deadline() {
+                cx.counters.count(Counter::UpstreamTimeouts);
+                return Err(Reason::UpstreamTimedOut);
+            }
+            if self.exchange.down.is_gone() {
+                return Err(Reason::ClientLeft);
+            }
+        }
+    }
+}
+
+/// A status of gRPC, as it stands in a field.
+fn number(value: &[u8]) -> Option<u8> {
+    str::from_utf8(value).ok()?.parse().ok()
+}
