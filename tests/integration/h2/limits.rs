@@ -108,8 +108,12 @@ fn no_more_streams_than_allowed_are_open() {
         let mut calls: Vec<_> = (0..2).map(|_| client.begin("GET", "/", &[], true)).collect();
         let mut visits: Vec<_> = calls.iter().map(|_| backend.asked().0).collect();
         assert!(backend.is_unvisited());
-        visits.iter_mut().for_each(|visit| visit.answer("x"));
-        calls.iter_mut().for_each(|call| assert_eq!(call.reply().text(), "x"));
+        for visit in &mut visits {
+            visit.answer("x");
+        }
+        for call in &mut calls {
+            assert_eq!(call.reply().text(), "x");
+        }
         gateway.is_clean();
     });
 }

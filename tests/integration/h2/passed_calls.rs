@@ -53,7 +53,7 @@ fn a_call_and_its_answer_pass_as_they_are() {
             assert_eq!((reply.status, status(&reply)), (200, "0"));
             assert_eq!(reply.field("content-type"), Some("application/grpc"));
             Response::decode(&reply.body[5..]).unwrap();
-            assert_eq!(*service.journal.called(mark), message);
+            assert_eq!(service.journal.called(mark), message);
         }
         gateway.is_clean();
     });
