@@ -35,8 +35,8 @@ pub enum After {
     Linger,
     /// It is closed at once.
     Close,
-    /// The client speaks HTTP/2.
-    Http2(Buffer),
+    /// The client speaks HTTP/2. Boxed: nobody else pays for it.
+    Http2(Box<Buffer>),
 }
 
 /// For the first request of a connection that is taken during a drain.
@@ -68,12 +68,12 @@ pub fn serve<I: Io>(
         if cx.is_draining() {
             idle = idle.min(LAST_CHANCE);
         }
-        let http2 = loop {
+        let end = loop {
             if early.is_none() {
                 let deadline = cx.io.lately() + idle;
                 let place = cx.parked.enter(&socket);
                 if socket.readable(deadline).await.is_err() {
-                    break None;
+                    break After::Close;
                 }
                 drop(place);
             }
@@ -81,22 +81,26 @@ pub fn serve<I: Io>(
             is_first = false;
             match after {
                 After::Wait | After::Next(_) => {}
-                After::Http2(early) => break Some(early),
-                After::Linger => {
-                    Box::pin(linger::close(&cx, &socket)).await;
-                    break None;
-                }
-                After::Close => break None,
+                end => break end,
             }
             if cx.is_draining() {
-                break None;
+                break After::Close;
             }
             idle = cx.tables().snapshot.timeouts.idle.saturating_sub(waited);
         };
-        if http2.is_some() {
-            Box::pin(h2::serve::serve(&cx, &socket, peer, http2)).await;
+        if !matches!(end, After::Close) {
+            Box::pin(finish(&cx, &socket, peer, end)).await;
         }
         drop(closed);
+    }
+}
+
+/// What is left to do behind the last request of HTTP/1.
+async fn finish<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr, end: After) {
+    match end {
+        After::Http2(early) => h2::serve::serve(cx, socket, peer, Some(*early)).await,
+        After::Linger => linger::close(cx, socket).await,
+        After::Wait | After::Next(_) | After::Close => {}
     }
 }
 
@@ -152,7 +156,7 @@ async fn busy<I: Io>(
         let after = match read {
             Ok(rest) => exchange::run(cx, down, peer, &head, Some(rest), started).await,
             Err(HeadFault::Quiet) => After::Close,
-            Err(HeadFault::Http2(early)) if is_first => After::Http2(early),
+            Err(HeadFault::Http2(early)) if is_first => After::Http2(Box::new(early)),
             Err(HeadFault::Http2(_)) => {
                 let reason = Reason::VersionUnsupported;
                 exchange::refuse(cx, down, peer, &head, reason, started).await
