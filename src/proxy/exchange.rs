@@ -124,8 +124,7 @@ pub(super) async fn run<I: Io>(
     let mut scratch = cx.take_scratch();
     let (plan, style, label) = plan(&exchange, &mut scratch);
     record.label = label;
-    let is_call = style == Style::Problem && fault::is_call(head, text);
-    let style = if is_call { Style::Call } else { style };
+    let style = fault::style(style, head, text);
     let mut body = open_body(&exchange, &plan, rest);
     // No service is called for it, and a client that waits is not asked for it (RFC 9110 §10.1.1).
     let plan = match plan {

@@ -4,10 +4,17 @@ use crate::message::head::{RequestHead, Version};
 use crate::message::known::Known;
 use crate::protocol::grpc::status::Status;
 use crate::proxy::reason::{Blame, Reason};
+use crate::proxy::reply::Style;
+
+/// How a fault is told to who would be told of it in this style: a call of gRPC by its status.
+#[inline]
+pub(in crate::proxy) fn style(style: Style, head: &RequestHead, text: &[u8]) -> Style {
+    if style == Style::Problem && is_call(head, text) { Style::Call } else { style }
+}
 
 /// Whether a request is a call of gRPC.
 #[inline]
-pub(in crate::proxy) fn is_call(head: &RequestHead, text: &[u8]) -> bool {
+fn is_call(head: &RequestHead, text: &[u8]) -> bool {
     if head.version != Version::Http2 {
         return false;
     }

@@ -80,7 +80,7 @@ fn refusals_are_told_as_a_status() {
         let down = upstream(&[nobody()], "protocol = \"grpc\"\nretry.attempts = 1");
         let gateway = start(
             io,
-            &format!("{down}{}", ALL.replace("id =", "match = { prefix = \"/R\" }\nid =")),
+            &format!("{down}{}", ALL.replace("id =", "match = { prefix = \"/Reverse\" }\nid =")),
         );
         let client = Client::connect(gateway.address);
         let reply = begin(&client, &asked("x")).reply();
