@@ -17,4 +17,5 @@ pub mod route;
 pub mod service;
 pub mod shard;
 pub mod snapshot;
+pub mod tls;
 pub mod upstream;

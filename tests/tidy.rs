@@ -34,8 +34,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("upstream", &["base", "message"]),
     ("gufo", &["base", "proto", "message", "protocol"]),
     ("transcode", &["base", "proto", "message", "protocol"]),
-    ("snapshot", &["base", "message", "route", "policy", "upstream", "transcode", "gufo"]),
-    ("config", &["base", "snapshot", "route", "policy", "upstream", "gufo"]),
+    ("tls", &["base", "io"]),
+    ("snapshot", &["base", "message", "route", "policy", "upstream", "transcode", "gufo", "tls"]),
+    ("config", &["base", "snapshot", "route", "policy", "upstream", "gufo", "tls"]),
     (
         "proxy",
         &[
@@ -51,6 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "gufo",
             "transcode",
             "snapshot",
+            "tls",
         ],
     ),
     ("shard", &["base", "io", "observe", "upstream", "snapshot", "proxy"]),
@@ -58,7 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "control",
         &[
             "base", "io", "observe", "config", "snapshot", "shard", "proto", "proxy", "message",
-            "protocol", "upstream",
+            "protocol", "upstream", "tls",
         ],
     ),
     ("service", &["base", "proto", "observe"]),
@@ -66,7 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "config", "control", "service", "base", "snapshot", "io", "observe", "route",
-            "message", "upstream",
+            "message", "upstream", "tls",
         ],
     ),
 ];

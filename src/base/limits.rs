@@ -15,6 +15,9 @@ pub const HEAD_FIELDS_MAX: usize = 100;
 pub const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 /// One large buffer, for bodies. Larger reads cost less per byte, until they leave the cache.
 pub const LARGE_BUFFER_BYTES: usize = 256 * 1024;
+/// A buffer that one TLS record fits in: 16 KiB of payload, at most 256 bytes more, a header of 5
+/// (RFC 8446 §5.2).
+pub const RECORD_BUFFER_BYTES: usize = 17 * 1024;
 /// Bytes that one pipe takes. The kernel's default for all pipes of a user is 64 MiB
 /// (`fs.pipe-user-pages-soft`); beyond it bodies are copied.
 pub const PIPE_BYTES: usize = 1024 * 1024;
@@ -53,6 +56,8 @@ pub const CONNECTIONS_MAX: u32 = 16_384;
 pub const SMALL_BUFFERS_KEPT: usize = 256;
 /// Large buffers kept for reuse by one shard.
 pub const LARGE_BUFFERS_KEPT: usize = 8;
+/// Buffers for TLS records kept for reuse by one shard.
+pub const RECORD_BUFFERS_KEPT: usize = 64;
 /// Log records waiting to be written, for each shard.
 pub const LOG_RECORDS_MAX: usize = 8192;
 /// Letters waiting in a shard's mailbox.
@@ -81,6 +86,7 @@ const _: () = {
     assert!(HEAD_BYTES_MAX <= SMALL_BUFFER_BYTES);
     assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
     assert!(2 * (LARGE_BUFFER_BYTES as u64) + (SMALL_BUFFER_BYTES as u64) <= UPLOAD_MEMORY_BYTES);
+    assert!(RECORD_BUFFER_BYTES >= 16_384 + 256 + 5);
     assert!(SMALL_BUFFER_BYTES.is_power_of_two() && LARGE_BUFFER_BYTES.is_power_of_two());
 };
 
@@ -119,6 +125,8 @@ pub const UPSTREAM_NOT_SENT_LOWAT: u32 = 128 * 1024;
 pub const CONGESTION_LOCAL: &str = "cubic";
 /// Bytes of a settings file or `.env`.
 pub const CONFIG_BYTES_MAX: u64 = 4 * MIB;
+/// Bytes of a file with certificates or a key.
+pub const KEY_FILE_BYTES_MAX: u64 = MIB;
 /// Members of a JSON body that become arguments of a call. Bounds the list, not the text.
 pub const JSON_MEMBERS_MAX: usize = 4096;
 /// Values in what a service answers, all messages of a stream together.

@@ -25,6 +25,12 @@ pub enum Command {
     Check(CheckArgs),
     /// Tell which route a request takes, why it takes no other, and what is forwarded.
     Explain(ExplainArgs),
+    /// Make certificates.
+    Cert {
+        /// Which.
+        #[command(subcommand)]
+        command: CertCommand,
+    },
     /// Run one of the demo's services alone, for tests.
     #[command(hide = true)]
     Service(ServiceArgs),
@@ -73,6 +79,24 @@ pub struct ExplainArgs {
     /// The settings file [default: config/settings.toml, then settings.toml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// `otus cert`
+#[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
+pub enum CertCommand {
+    /// Make an authority, a certificate for the gateway and one for a client of it.
+    Init(CertInitArgs),
+}
+
+/// `otus cert init`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug)]
+pub struct CertInitArgs {
+    /// Where they are written; what exists is not replaced.
+    #[arg(value_name = "DIRECTORY", default_value = "certs")]
+    pub directory: PathBuf,
+    /// A host name or address of the gateway, besides localhost; may be given several times.
+    #[arg(long = "name", value_name = "HOST")]
+    pub names: Vec<String>,
 }
 
 /// `otus service`

@@ -72,7 +72,7 @@ fn snapshot(
     snapshot.generation = generation;
     let transport = Transport::listener();
     snapshot.server.listeners =
-        vec![Listener { name: "main".to_owned(), address: listen, transport }];
+        vec![Listener { name: "main".to_owned(), address: listen, transport, tls: None }];
     snapshot.server.admin = Some(admin);
     snapshot.add_module("storage", backend);
     snapshot.add_module("echo", backend);

@@ -176,7 +176,11 @@ impl Asked {
         match &route.action {
             Action::Proxy(id) => {
                 let Some(upstream) = snapshot.upstream(*id) else { return };
-                let scheme = if upstream.protocol == Protocol::Grpc { "grpc" } else { "http" };
+                let scheme = match (upstream.protocol, &upstream.tls) {
+                    (Protocol::Grpc, _) => "grpc",
+                    (Protocol::Http1, Some(_)) => "https",
+                    (Protocol::Http1, None) => "http",
+                };
                 let names = upstream.origins.iter().map(ToString::to_string);
                 let mut endpoints: Vec<_> = names.collect();
                 if endpoints.is_empty() {

@@ -4,6 +4,7 @@
 //! `control`. Start with [`run`].
 
 pub mod args;
+pub mod cert;
 pub mod check;
 pub mod demo;
 pub mod explain;
@@ -11,7 +12,7 @@ pub mod start;
 
 use std::process::ExitCode;
 
-use args::{Args, Command, StartArgs};
+use args::{Args, CertCommand, Command, StartArgs};
 use clap::Parser;
 
 /// Reads the command line and does what it says; gives the status to end with.
@@ -22,6 +23,9 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(&args, &mut std::io::stdout()),
         Command::Explain(args) => explain::run(&args, &mut std::io::stdout()),
+        Command::Cert { command: CertCommand::Init(args) } => {
+            cert::run(&args, &mut std::io::stdout())
+        }
         Command::Service(args) => demo::run_service(&args),
     }
 }

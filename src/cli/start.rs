@@ -69,8 +69,7 @@ fn loader(path: PathBuf) -> Load {
 fn tell_ready(gateway: &Gateway) {
     let (shards, driver) = gateway.shards();
     let plural = if shards == 1 { "" } else { "s" };
-    let addresses: Vec<String> =
-        gateway.addresses().iter().map(|address| format!("http://{address}")).collect();
+    let addresses = gateway.urls();
     eprintln!("otus {} · {shards} shard{plural} · {driver}", env!("CARGO_PKG_VERSION"));
     eprintln!("  gateway  {}", addresses.join(" "));
     if let Some(admin) = gateway.admin_address() {

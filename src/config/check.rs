@@ -31,6 +31,7 @@ pub(super) fn check(
     checker.routes();
     checker.proxying();
     checker.config.check_dns(checker.findings);
+    checker.config.check_tls(checker.findings);
     checker.not_built();
 }
 

@@ -47,7 +47,7 @@ impl Config {
         let gufo = self.gufo(modules);
         let snapshot = Snapshot {
             generation,
-            server: self.server(),
+            server: self.server(&mut findings),
             timeouts: self.timeouts(),
             limits: self.limits(),
             routes: self.routes(&gufo, &upstreams),
@@ -62,12 +62,23 @@ impl Config {
         }
     }
 
-    fn server(&self) -> Server {
+    fn server(&self, findings: &mut Vec<Finding>) -> Server {
         let ip = self.ip("server.ip").unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let address = SocketAddr::new(ip, self.small("server.port"));
         let transport = self.transport("listener.transport");
+        let tls = self.server_tls(findings);
+        let listener =
+            |name: &str, address, tls| Listener { name: name.to_owned(), address, transport, tls };
+        let second = self.integer("tls.port").and_then(|port| u16::try_from(port).ok());
+        let listeners = match (second, tls) {
+            (Some(port), Some(tls)) => vec![
+                listener("main", address, None),
+                listener("tls", SocketAddr::new(ip, port), Some(tls)),
+            ],
+            (_, tls) => vec![listener("main", address, tls)],
+        };
         Server {
-            listeners: vec![Listener { name: "main".to_owned(), address, transport }],
+            listeners,
             admin: self.address("server.admin"),
             workers: self.workers("server.workers"),
             io: match self.text("server.io").as_deref() {

@@ -43,7 +43,10 @@ pub fn render(random: &mut dyn FnMut(&mut [u8])) -> String {
         let _ = match fixed(key.path) {
             Some(text) => writeln!(out, "{name} = {text}"),
             None => match (&key.kind, key.default) {
-                (Kind::Secret, _) => writeln!(out, "{name} = \"{}\"", secret(random)),
+                // A secret that several hosts share is not made by one of them.
+                (Kind::Secret, _) if key.path != "tls.ticket_secret" => {
+                    writeln!(out, "{name} = \"{}\"", secret(random))
+                }
                 (kind, Some(default)) => writeln!(out, "# {name} = {}", as_toml(kind, default)),
                 (_, None) => writeln!(out, "# {name} ="),
             },

@@ -41,11 +41,13 @@ pub enum Code {
     Unresolved,
     /// A setting that is easy to abuse.
     Risky,
+    /// A certificate that is not good now, or not for long.
+    Expiry,
 }
 
 impl Code {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Code; 17] = [
+    pub const ALL: [Code; 18] = [
         Code::Syntax,
         Code::UnknownKey,
         Code::WrongType,
@@ -63,6 +65,7 @@ impl Code {
         Code::VariableUnset,
         Code::Unresolved,
         Code::Risky,
+        Code::Expiry,
     ];
 
     /// As it is printed: `OT0104`. 01xx: a value; 02xx: values together; 03xx: warnings.
@@ -86,6 +89,7 @@ impl Code {
             Code::VariableUnset => "OT0304",
             Code::Unresolved => "OT0305",
             Code::Risky => "OT0306",
+            Code::Expiry => "OT0307",
         }
     }
 
@@ -110,6 +114,7 @@ impl Code {
             Code::VariableUnset => "warning: a variable that the configuration names is not set",
             Code::Unresolved => "warning: a host name does not resolve now",
             Code::Risky => "warning: a setting that is easy to abuse",
+            Code::Expiry => "warning: a certificate is not good now, or not for long",
         }
     }
 

@@ -21,6 +21,7 @@ mod dotenv;
 mod hosts;
 mod routes;
 mod suggest;
+mod tls;
 mod upstreams;
 mod value;
 

@@ -3,14 +3,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::default_file;
 use super::fault::{Code, Faults, Finding};
 use super::load;
 use super::place::Place;
-use crate::base::limits::CONFIG_BYTES_MAX;
+use crate::base::limits::{CONFIG_BYTES_MAX, KEY_FILE_BYTES_MAX};
+use crate::tls::server::FileContent;
 
 /// The texts that a configuration is read from.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -126,6 +127,18 @@ pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 /// Leaves names to the resolver of the running gateway.
 pub fn leave(_: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(Vec::new())
+}
+
+/// A certificate or a key, and who may read it.
+pub fn read_file(path: &Path) -> io::Result<FileContent> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let mut bytes = Vec::new();
+    file.take(KEY_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > KEY_FILE_BYTES_MAX {
+        return Err(io::Error::other("it is longer than 1 MiB"));
+    }
+    Ok(FileContent { bytes, mode })
 }
 
 fn read_text(path: &Path) -> Result<String, Faults> {

@@ -50,6 +50,10 @@ impl Config {
             let way_out = "leave it out: connections of gRPC are shared by clients";
             find(Code::Contradiction, &proxy, message, way_out);
         }
+        self.check_upstream_tls(name, findings);
+        let mut find = |code, path: &str, message: &str, way_out: &str| {
+            findings.push(self.finding(code, path, message, way_out));
+        };
         let (first, most) = (key("retry.backoff"), key("retry.backoff_max"));
         if self.duration(&first) > self.duration(&most) {
             let path = if self.is_given(&first) { &first } else { &most };
@@ -99,6 +103,7 @@ impl Config {
             },
             health: self.health(name),
             send_proxy_protocol: text("send_proxy_protocol") == "v2",
+            tls: self.upstream_tls(name, findings),
             transport: self.transport(&key("transport")),
             pool: Pool {
                 connections_max: self.small(&key("pool.connections")),

@@ -4,6 +4,7 @@
 //! reads the configuration again, SIGTERM finishes and stops. Nothing here is on the request path.
 
 pub mod admin;
+mod certificates;
 mod clock;
 pub mod cores;
 mod crew;
@@ -16,7 +17,7 @@ mod state;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
@@ -27,7 +28,9 @@ use crate::observe::notice::{Notice, Notices, Severity};
 use crate::shard::Grace;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diff::restart_keys;
+use crate::snapshot::server::Listener;
 
+use certificates::{Found, Watch};
 use dns::Resolver;
 use fleet::Fleet;
 use health::Checker;
@@ -46,6 +49,8 @@ enum Ask {
 
 /// Between two collections of latencies when nobody reads the metrics.
 const COLLECT_INTERVAL: Duration = Duration::from_mins(1);
+/// Between two looks at the files of certificates.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// Exit code when a drain had to cut connections off.
 const CUT_OFF: u8 = 3;
 /// How long the log may take to be written at the end.
@@ -61,6 +66,7 @@ pub struct Gateway {
     asks: Receiver<Ask>,
     asker: Sender<Ask>,
     notices: Notices,
+    certificates: Watch,
 }
 
 /// Blocks the signals that control waits for, in this thread and all that it starts: call it first
@@ -96,7 +102,10 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         .check_health(&snapshot, notices.clone(), state.board())
         .map_err(|error| format!("no thread for health checks: {error}"))?;
     let state = Arc::new(state);
-    let gateway = Gateway { resolver, fleet, checker, state, load, asks, asker, notices };
+    let mut certificates = Watch::default();
+    certificates.follow(&snapshot);
+    let gateway =
+        Gateway { resolver, fleet, checker, state, load, asks, asker, notices, certificates };
     gateway.start_admin(&snapshot)?;
     Ok(gateway)
 }
@@ -105,6 +114,16 @@ impl Gateway {
     /// Where clients connect, with the real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.fleet.addresses()
+    }
+
+    /// The same as URLs.
+    pub fn urls(&self) -> Vec<String> {
+        let snapshot = self.state.snapshot();
+        let url = |(address, listener): (&SocketAddr, &Listener)| {
+            let scheme = if listener.tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{address}")
+        };
+        self.addresses().iter().zip(&snapshot.server.listeners).map(url).collect()
     }
 
     /// Where metrics and readiness are served.
@@ -144,13 +163,21 @@ impl Gateway {
     /// Serves until it is told to stop; returns the exit code.
     pub fn run(&mut self) -> ExitCode {
         let latency = self.fleet.latency();
+        let mut collected = Instant::now();
         loop {
-            match self.asks.recv_timeout(COLLECT_INTERVAL) {
+            let wait = if self.certificates.is_empty() { COLLECT_INTERVAL } else { WATCH_INTERVAL };
+            match self.asks.recv_timeout(wait) {
                 Ok(Ask::Reload) => self.reload(),
                 Ok(Ask::Renew) => self.renew(),
                 Ok(Ask::Stop) => return self.stop(),
-                // What a shard holds is bounded also if nobody reads the metrics.
-                Err(RecvTimeoutError::Timeout) => self.state.collect(&latency()),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_at_certificates();
+                    // What a shard holds is bounded also if nobody reads the metrics.
+                    if collected.elapsed() >= COLLECT_INTERVAL {
+                        self.state.collect(&latency());
+                        collected = Instant::now();
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return ExitCode::FAILURE,
             }
         }
@@ -176,6 +203,7 @@ impl Gateway {
             Ok(snapshot) => {
                 let waiting = restart_keys(&running, &snapshot);
                 self.checker.follow(&snapshot);
+                self.certificates.follow(&snapshot);
                 self.state.publish(snapshot);
                 let mut told = notice(Severity::Info, "reload", "the configuration was reloaded")
                     .with("generation", generation.to_string())
@@ -219,6 +247,39 @@ impl Gateway {
                 let text = format!("generation {} stays: {fault}", running.generation);
                 self.notices.tell(notice(Severity::Error, "endpoints_rejected", text));
             }
+        }
+    }
+
+    /// The same configuration with the certificates that lie on disk now, if those are others.
+    fn look_at_certificates(&mut self) {
+        let running = self.state.snapshot();
+        let (listeners, warnings) = match self.certificates.look(&running) {
+            Found::Nothing => return,
+            Found::Changed { listeners, warnings } => (listeners, warnings),
+            Found::Faulty(faults) => {
+                let text = format!("the certificates in use stay: {}", faults.join(" | "));
+                self.notices.tell(notice(Severity::Error, "certificates_rejected", text));
+                return;
+            }
+        };
+        let generation = running.generation + 1;
+        let mut snapshot = Snapshot { generation, ..Snapshot::clone(&running) };
+        snapshot.server.listeners = listeners;
+        let snapshot = Arc::new(snapshot);
+        let told = match self.fleet.publish(&snapshot) {
+            Ok(()) => {
+                self.state.renew(snapshot);
+                notice(Severity::Info, "certificates", "certificates were read anew")
+                    .with("generation", generation.to_string())
+            }
+            Err(fault) => {
+                let text = format!("generation {} stays: {fault}", running.generation);
+                notice(Severity::Error, "certificates_rejected", text)
+            }
+        };
+        self.notices.tell(told);
+        for warning in warnings {
+            self.notices.tell(notice(Severity::Warn, "certificates", warning));
         }
     }
 

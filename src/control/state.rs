@@ -137,7 +137,11 @@ impl State {
         let process = ProcessStats::read().ok();
         let mut page = String::new();
         let endpoints = self.board.rows();
+        let listeners = inner.snapshot.server.listeners.iter();
+        let shown = listeners.filter_map(|listener| listener.tls.as_ref()).flat_map(|t| &t.shown);
+        let certificates: Vec<_> = shown.map(|one| (one.name.as_str(), one.until)).collect();
         let view = View {
+            certificates: &certificates,
             shards: &self.readers,
             latency: &inner.latency,
             routes: &inner.labels.routes,

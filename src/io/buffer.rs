@@ -30,6 +30,11 @@ impl Buffer {
         self.storage.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// The same, to be changed in place.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        self.storage.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
     /// How many bytes are filled.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -94,6 +99,20 @@ impl Buffer {
         self.end = 0;
     }
 
+    /// Forgets all bytes; the next go behind the first `len`, which are for `prepend`.
+    pub fn leave_front(&mut self, len: usize) {
+        (self.start, self.end) = (len.min(self.storage.len()), len.min(self.storage.len()));
+    }
+
+    /// Puts bytes in front of the filled ones; false if there is no room for them.
+    pub fn prepend(&mut self, bytes: &[u8]) -> bool {
+        let Some(start) = self.start.checked_sub(bytes.len()) else { return false };
+        let Some(front) = self.storage.get_mut(start..self.start) else { return false };
+        front.copy_from_slice(bytes);
+        self.start = start;
+        true
+    }
+
     /// Moves the filled bytes to the front, so that the room is as large as it can be.
     pub fn compact(&mut self) {
         if self.start > 0 {
@@ -124,6 +143,7 @@ impl Drop for Buffer {
 #[derive(Debug, Default)]
 struct Pools {
     small: Vec<Vec<u8>>,
+    records: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
     large_bytes: usize,
     out: usize,
@@ -136,6 +156,10 @@ impl Pools {
             if self.small.len() < limits::SMALL_BUFFERS_KEPT {
                 self.small.push(storage);
             }
+        } else if storage.len() == limits::RECORD_BUFFER_BYTES
+            && self.records.len() < limits::RECORD_BUFFERS_KEPT
+        {
+            self.records.push(storage);
         } else if storage.len() == self.large_bytes && self.large.len() < limits::LARGE_BUFFERS_KEPT
         {
             self.large.push(storage);
@@ -168,6 +192,12 @@ impl BufferPool {
     pub fn small(&self) -> Buffer {
         let kept = self.pools.borrow_mut().small.pop();
         self.lend(kept.unwrap_or_else(|| vec![0; limits::SMALL_BUFFER_BYTES]))
+    }
+
+    /// A buffer for one TLS record.
+    pub fn record(&self) -> Buffer {
+        let kept = self.pools.borrow_mut().records.pop();
+        self.lend(kept.unwrap_or_else(|| vec![0; limits::RECORD_BUFFER_BYTES]))
     }
 
     /// A buffer for bodies.

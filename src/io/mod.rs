@@ -207,6 +207,20 @@ pub trait Socket: Clone + 'static {
         deadline: Instant,
     ) -> impl Future<Output = (Result<(), IoError>, Gather, Self::Pipe)>;
 
+    /// Reads what is there, without waiting; `None`: nothing is. Otherwise like
+    /// [`read`](Socket::read).
+    fn try_read(&self, buffer: &mut Buffer) -> Option<Result<usize, IoError>>;
+
+    /// Writes what there is room for, without waiting, and says how much. Not while another write
+    /// is under way.
+    fn try_write(&self, bytes: &[u8]) -> Result<usize, IoError>;
+
+    /// Whether bytes can pass through a pipe here. Where not, [`splice_in`](Socket::splice_in) and
+    /// [`splice_out`](Socket::splice_out) fail.
+    fn can_splice(&self) -> bool {
+        true
+    }
+
     /// Ends the connection now: calls that wait return soon, with [`IoError::Cancelled`] or with
     /// what they had.
     fn cancel(&self);

@@ -38,6 +38,8 @@ known! {
     Age => "age",
     Authorization => "authorization",
     CacheControl => "cache-control",
+    ClientCert => "client-cert",
+    ClientCertChain => "client-cert-chain",
     Connection => "connection",
     ContentDisposition => "content-disposition",
     ContentEncoding => "content-encoding",

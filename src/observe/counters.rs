@@ -21,6 +21,12 @@ pub enum Counter {
     ConnectionsRefused,
     /// Connections closed because their PROXY header was missing, wrong, or not to be believed.
     ProxyHeadersRefused,
+    /// TLS handshakes that came to their end.
+    TlsHandshakes,
+    /// Those of them that went on from an earlier one.
+    TlsResumptions,
+    /// TLS handshakes that failed or took too long.
+    TlsHandshakesFailed,
     /// Requests whose head was read.
     RequestsStarted,
     /// Requests that ended, with an answer or without.

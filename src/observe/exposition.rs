@@ -34,6 +34,8 @@ pub struct View<'a> {
     pub upstreams: &'a Names,
     /// Endpoints that are checked: their upstream, their address, and whether they are used.
     pub endpoints: &'a [(String, String, bool)],
+    /// Certificates that clients are shown, with the end of each in seconds since 1970.
+    pub certificates: &'a [(&'a str, u64)],
     /// Labels of the reasons for our own answers, by place. An empty one is left out.
     pub reasons: &'a [&'a str],
     /// The log thread, if there is one.
@@ -77,6 +79,7 @@ pub fn render(out: &mut String, view: &View<'_>) {
         page.sample(name, &[], open(view.shards, begun, ended));
     }
     endpoints(&mut page, view.endpoints);
+    certificates(&mut page, view.certificates);
     per_shard(&mut page, view.shards);
     faults(&mut page, view);
     if let Some(process) = view.process {
@@ -85,7 +88,7 @@ pub fn render(out: &mut String, view: &View<'_>) {
 }
 
 /// Counters that are shown as the sum over all shards.
-const COUNTERS: [(Counter, &str, &str); 25] = [
+const COUNTERS: [(Counter, &str, &str); 28] = [
     (
         Counter::ConnectionsRefused,
         "otus_connections_refused_total",
@@ -95,6 +98,17 @@ const COUNTERS: [(Counter, &str, &str); 25] = [
         Counter::ProxyHeadersRefused,
         "otus_proxy_headers_refused_total",
         "Connections closed because their PROXY header was missing, wrong or from a stranger.",
+    ),
+    (Counter::TlsHandshakes, "otus_tls_handshakes_total", "TLS handshakes that came to their end."),
+    (
+        Counter::TlsResumptions,
+        "otus_tls_resumptions_total",
+        "TLS handshakes that went on from an earlier one.",
+    ),
+    (
+        Counter::TlsHandshakesFailed,
+        "otus_tls_handshakes_failed_total",
+        "TLS handshakes that failed or took too long.",
     ),
     (
         Counter::DownstreamReceivedBytes,
@@ -327,6 +341,17 @@ fn total_sizes(shards: &[CountersReader], of: impl Fn(&CountersReader) -> Sizes)
 }
 
 /// What the active checks say. Without any, there is no such metric.
+fn certificates(page: &mut Page<'_>, certificates: &[(&str, u64)]) {
+    if certificates.is_empty() {
+        return;
+    }
+    let name = "otus_tls_cert_expiry_timestamp_seconds";
+    page.head(name, "gauge", "When a certificate that clients are shown ends.");
+    for (certificate, until) in certificates {
+        page.sample(name, &[("certificate", certificate)], *until);
+    }
+}
+
 fn endpoints(page: &mut Page<'_>, endpoints: &[(String, String, bool)]) {
     let name = "otus_endpoint_healthy";
     if !endpoints.is_empty() {

@@ -281,7 +281,7 @@ mod tests {
         let totals = total(times);
         let (_, total) = totals.of(Kind::Own).next().unwrap();
         assert_eq!(total.up_to(&[100, 2500, 10_000_000]), want);
-        assert_eq!(total.sum(), times.iter().sum());
+        assert_eq!(total.sum(), times.iter().sum::<Duration>());
     }
 
     #[test]

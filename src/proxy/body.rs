@@ -299,6 +299,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
         piped: bool,
         deadline: Instant,
     ) -> (Result<usize, IoError>, Received<I::Pipe>) {
+        let piped = piped && self.down.socket().can_splice();
         let max = if piped { self.spliceable() } else { 0 };
         if max > 0
             && let Some(pipe) = self.cx.io.pipe()

@@ -15,6 +15,8 @@ use crate::observe::counters::Counter;
 use crate::protocol::h1::request::{FaultKind, HeadLimits, Progress, RequestParser};
 use crate::protocol::h2::frame::PREFACE;
 use crate::snapshot::Snapshot;
+use crate::tls::handshake::Protocol;
+use crate::tls::stream::Stream;
 
 use super::context::{Context, HeadText, SocketOf};
 use super::downstream::Downstream;
@@ -23,6 +25,7 @@ use super::h2;
 use super::linger;
 use super::proxied;
 use super::reason::Reason;
+use super::secure;
 
 /// What becomes of the connection.
 #[derive(Debug)]
@@ -52,16 +55,23 @@ const WARM_MAX: u32 = 512;
 ///
 /// This future is what an idle connection costs. It is a block, because an async function keeps its
 /// arguments twice.
-#[expect(clippy::manual_async_fn, reason = "an async function keeps its arguments twice")]
 pub fn serve<I: Io>(
     cx: Rc<Context<I>>,
-    socket: SocketOf<I>,
+    socket: I::Socket,
     mut peer: SocketAddr,
+    listener: u16,
 ) -> impl Future<Output = ()> + 'static {
+    let mut socket = Stream::Plain(socket);
     async move {
         cx.counters.count(Counter::ConnectionsAccepted);
         let closed = CountClosed(&cx);
-        let Some(mut early) = proxied::begin(&cx, &socket, &mut peer).await else { return };
+        let Some(early) = proxied::begin(&cx, &socket, &mut peer).await else { return };
+        let early = secure::begin(&cx, &mut socket, listener, early).await;
+        let Some(mut early) = early else { return };
+        // What is spoken was agreed on in the handshake, or shows in the first bytes.
+        if socket.protocol() == Some(Protocol::Http2) {
+            return Box::pin(h2::serve::serve(&cx, &socket, peer, None)).await;
+        }
         // A new connection has to say something soon; one that was queued before a drain, at once.
         let mut is_first = true;
         let mut idle = cx.tables().snapshot.timeouts.head;
@@ -219,7 +229,8 @@ async fn read_head<I: Io>(
                     return Err(HeadFault::Answer(Reason::HeadTooLarge));
                 }
                 Ok(Progress::NeedMore) => {}
-                Err(_) if is_preface(&tables.snapshot, buffer.filled()) => {
+                // Under TLS it would have been agreed on.
+                Err(_) if !socket.is_tls() && is_preface(&tables.snapshot, buffer.filled()) => {
                     return Err(HeadFault::Http2(buffer));
                 }
                 Err(error) => return Err(HeadFault::Answer(reason_of(error.kind()))),
@@ -264,12 +275,12 @@ mod tests {
     use super::*;
     use crate::io::uring::Ring;
 
-    fn output_size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+    fn output_size<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn an_idle_connection_keeps_a_small_future() {
-        assert!(output_size(serve::<Ring>) <= 160, "{}", output_size(serve::<Ring>));
+        assert!(output_size(serve::<Ring>) <= 216, "{}", output_size(serve::<Ring>));
     }
 }

@@ -15,12 +15,14 @@ use crate::observe::labels::Label;
 use crate::observe::latency::ShardLatency;
 use crate::protocol::h1::encode::http_date;
 use crate::snapshot::Snapshot;
+use crate::tls::stream::Stream;
 
 use super::exchange::Scratch;
 use super::gate::Gate;
 use super::h2::connection::Connection;
 use super::parked::Parked;
 use super::reason::Reason;
+use super::secure::Slots;
 use super::tables::{Labels, Tables};
 
 /// Heads kept for reuse by one shard.
@@ -47,17 +49,19 @@ pub struct Context<I: Io> {
     /// How long things took.
     pub latency: RefCell<ShardLatency>,
     /// Connections that wait for their next request.
-    pub parked: Parked<I::Socket>,
+    pub parked: Parked<SocketOf<I>>,
     /// Connections that wait for their next request with the state of an exchange at hand.
     pub warm: Cell<u32>,
+    /// Handshakes under way.
+    pub handshakes: Slots,
     /// Connections with an exchange in flight that is no upload.
-    pub exchanges: Parked<I::Socket>,
+    pub exchanges: Parked<SocketOf<I>>,
     /// Connections that speak HTTP/2.
     pub(super) fronts: Parked<Rc<Connection<I>>>,
     /// The streams of those.
     pub(super) streams: Gate,
     /// Connections with an upload in flight.
-    pub uploads: Parked<I::Socket>,
+    pub uploads: Parked<SocketOf<I>>,
     tables: RefCell<Rc<Tables<I>>>,
     labels: RefCell<Labels>,
     log: LogSender,
@@ -117,6 +121,7 @@ impl<I: Io> Context<I> {
             latency: RefCell::new(ShardLatency::new()),
             parked: Parked::default(),
             warm: Cell::new(0),
+            handshakes: Slots::default(),
             exchanges: Parked::default(),
             uploads: Parked::default(),
             fronts: Parked::default(),
@@ -279,5 +284,5 @@ impl<I: Io> Context<I> {
     }
 }
 
-/// A socket of the world that the context lives in.
-pub type SocketOf<I> = <I as Io>::Socket;
+/// A connection of the world that the context lives in, with TLS or without.
+pub type SocketOf<I> = Stream<<I as Io>::Socket>;

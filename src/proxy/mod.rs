@@ -25,6 +25,7 @@ mod record;
 mod reply;
 mod request_id;
 pub mod retry;
+pub mod secure;
 pub mod tables;
 mod trace;
 mod turn;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::limits;
 use crate::base::prng::Prng;
@@ -16,13 +17,15 @@ use crate::protocol::h1;
 use crate::protocol::h2::hpack::encode::Block;
 use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::Module;
+use crate::snapshot::server::Listener;
 use crate::snapshot::transport::{Congestion, Transport};
 use crate::snapshot::upstream::{Endpoint, Protocol, Upstream};
+use crate::tls::client::ClientTls;
 use crate::upstream::group::Group;
 use crate::upstream::health::Health;
 
 use super::grpc::pool::EndpointPool;
-use super::http::connection::HttpPool;
+use super::http::connection::{HttpPool, Secure};
 use super::retry::Budget;
 
 /// One generation, as one shard sees it. An exchange clones the `Rc` at its start.
@@ -33,6 +36,8 @@ pub struct Tables<I: Io> {
     pub modules: Vec<ModuleTable>,
     /// By the upstream's id.
     pub upstreams: Vec<UpstreamTable<I>>,
+    /// Listeners that speak TLS, by their place among all.
+    tls: Vec<Option<Rc<TlsTable>>>,
     /// Under which the requests of a route are counted, by its id.
     pub routes: Vec<Label>,
     /// Whether exchanges are told about one by one.
@@ -64,6 +69,17 @@ impl Labels {
             self.routes.label(&route.id);
         }
     }
+}
+
+/// What a shard keeps for a listener with TLS.
+pub struct TlsTable {
+    /// The shard's own copy: what is counted with each connection is not shared.
+    pub config: Arc<rustls::ServerConfig>,
+    /// From the connection to the end of the handshake.
+    pub handshake_timeout: Duration,
+    /// Handshakes at a time.
+    pub handshakes_max: u32,
+    name: String,
 }
 
 /// What was computed for a module.
@@ -100,6 +116,7 @@ impl<I: Io> Tables<I> {
         labels: &mut Labels,
         prng: &mut Prng,
     ) -> Self {
+        let tls = tls_tables(&snapshot, old);
         let modules = snapshot.gufo.modules().iter();
         let modules = modules.map(|m| module(&snapshot, m, &mut labels.routes)).collect();
         let upstreams = snapshot.upstreams.iter();
@@ -111,7 +128,12 @@ impl<I: Io> Tables<I> {
         for (name, value) in &snapshot.gufo.default_headers {
             h1::encode::field(&mut default_lines, name.as_bytes(), value.as_bytes());
         }
-        Tables { snapshot, modules, upstreams, routes, has_log, default_lines }
+        Tables { snapshot, modules, upstreams, tls, routes, has_log, default_lines }
+    }
+
+    /// How the listener in this place speaks TLS, if it does.
+    pub fn tls_of(&self, listener: u16) -> Option<Rc<TlsTable>> {
+        self.tls.get(usize::from(listener)).cloned().flatten()
     }
 
     fn pool_of(&self, endpoint: &Endpoint, transport: &Transport) -> Option<Rc<EndpointPool<I>>> {
@@ -123,12 +145,13 @@ impl<I: Io> Tables<I> {
             .cloned()
     }
 
-    fn http_pool_of(&self, endpoint: &Endpoint, transport: &Transport) -> Option<Rc<HttpPool<I>>> {
+    /// Connections are used again only by who would have made them the same.
+    fn http_pool_of(&self, endpoint: &Endpoint, wanted: &Upstream) -> Option<Rc<HttpPool<I>>> {
         let specs = self.snapshot.upstreams.iter().zip(&self.upstreams);
         specs
-            .filter(|(spec, _)| spec.transport == *transport)
+            .filter(|(spec, _)| spec.transport == wanted.transport && spec.tls == wanted.tls)
             .flat_map(|(_, table)| &table.http_pools)
-            .find(|pool| pool.address == endpoint.address)
+            .find(|pool| pool.is_to(endpoint))
             .cloned()
     }
 
@@ -149,6 +172,28 @@ impl<I: Io> Tables<I> {
     }
 }
 
+/// Whether a listener speaks TLS is settled when it is opened: a file that was read since must not
+/// make a sealed one plain. Everything else about it is as the file says now.
+fn tls_tables<I: Io>(snapshot: &Snapshot, old: Option<&Tables<I>>) -> Vec<Option<Rc<TlsTable>>> {
+    let table = |listener: &Listener| {
+        let tls = listener.tls.as_ref()?;
+        Some(Rc::new(TlsTable {
+            config: tls.config(),
+            handshake_timeout: tls.spec.handshake_timeout,
+            handshakes_max: tls.spec.handshakes_max,
+            name: listener.name.clone(),
+        }))
+    };
+    let new = snapshot.server.listeners.iter().map(table);
+    let Some(old) = old else { return new.collect() };
+    let new: Vec<_> = new.flatten().collect();
+    let kept = |old: &Rc<TlsTable>| {
+        let same = new.iter().find(|table| table.name == old.name);
+        Rc::clone(same.unwrap_or(old))
+    };
+    old.tls.iter().map(|old| old.as_ref().map(kept)).collect()
+}
+
 fn upstream<I: Io>(
     spec: &Upstream,
     old: Option<&Tables<I>>,
@@ -163,9 +208,15 @@ fn upstream<I: Io>(
         old.and_then(|old| old.pool_of(endpoint, &spec.transport))
             .unwrap_or_else(|| EndpointPool::new(endpoint.address))
     };
+    let config = spec.tls.as_ref().map(ClientTls::config);
     let http_pool = |endpoint: &Endpoint| {
-        old.and_then(|old| old.http_pool_of(endpoint, &spec.transport))
-            .unwrap_or_else(|| HttpPool::new(endpoint.address))
+        let secure = spec.tls.as_ref().zip(config.as_ref()).map(|(tls, config)| Secure {
+            config: Arc::clone(config),
+            name: tls.name_of(&endpoint.host),
+            host: endpoint.host.clone(),
+        });
+        old.and_then(|old| old.http_pool_of(endpoint, spec))
+            .unwrap_or_else(|| HttpPool::new(endpoint.address, secure))
     };
     let identities: Vec<String> = spec.endpoints.iter().map(|e| e.address.to_string()).collect();
     let shares = spec.endpoints.iter().map(|endpoint| endpoint.share);

@@ -14,8 +14,8 @@ const BURST: u32 = 64;
 const EXHAUSTED_WAIT: Duration = Duration::from_millis(50);
 
 /// Accepts until the listener is cancelled and its queue is empty: what the kernel has accepted for
-/// us is served.
-pub(super) async fn run<I: Io>(cx: Rc<Context<I>>, listener: I::Listener) {
+/// us is served. `place` is that of the listener among all.
+pub(super) async fn run<I: Io>(cx: Rc<Context<I>>, listener: I::Listener, place: u16) {
     let mut burst = 0;
     loop {
         match listener.accept().await {
@@ -24,7 +24,7 @@ pub(super) async fn run<I: Io>(cx: Rc<Context<I>>, listener: I::Listener) {
                     cx.counters.count(Counter::ConnectionsRefused);
                     drop(socket);
                 } else {
-                    cx.gate.spawn(&cx.io, connection::serve(Rc::clone(&cx), socket, peer));
+                    cx.gate.spawn(&cx.io, connection::serve(Rc::clone(&cx), socket, peer, place));
                 }
             }
             Err(IoError::Cancelled) => return,

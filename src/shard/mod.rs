@@ -38,8 +38,8 @@ pub async fn run<I: Io>(
     mailbox: Mailbox,
     ear: I::Ear,
 ) -> u32 {
-    for listener in &listeners {
-        let task = accept::run(Rc::clone(&cx), listener.clone());
+    for (place, listener) in (0..).zip(&listeners) {
+        let task = accept::run(Rc::clone(&cx), listener.clone(), place);
         cx.upkeep.spawn(&cx.io, task);
     }
     let drained = Rc::new(Event::default());

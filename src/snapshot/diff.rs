@@ -15,7 +15,11 @@ pub fn restart_keys(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
     let transports = |snapshot: &Snapshot| -> Vec<_> {
         snapshot.server.listeners.iter().map(|listener| listener.transport).collect()
     };
+    let sealed = |snapshot: &Snapshot| -> Vec<_> {
+        snapshot.server.listeners.iter().map(|listener| listener.tls.is_some()).collect()
+    };
     [
+        ("tls.port, or the first or last certificate", sealed(old) != sealed(new)),
         ("server.ip, server.port", addresses(old) != addresses(new)),
         ("listener.transport", transports(old) != transports(new)),
         ("server.admin", old.server.admin != new.server.admin),

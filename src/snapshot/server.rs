@@ -7,6 +7,7 @@ use super::cidr::Cidr;
 use super::secret::Secret;
 use super::transport::Transport;
 use crate::base::limits;
+use crate::tls::server::ServerTls;
 
 /// What the process does as a whole.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,6 +43,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Socket options of the connections it accepts.
     pub transport: Transport,
+    /// How it speaks TLS; `None`: it does not.
+    pub tls: Option<ServerTls>,
 }
 
 /// What clients that speak HTTP/2 may do.
@@ -110,7 +113,12 @@ impl Default for Server {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let transport = Transport::listener();
         Server {
-            listeners: vec![Listener { name: "main".to_owned(), address: any_port, transport }],
+            listeners: vec![Listener {
+                name: "main".to_owned(),
+                address: any_port,
+                transport,
+                tls: None,
+            }],
             admin: Some(any_port),
             workers: Workers::Auto,
             io: IoDriver::Auto,

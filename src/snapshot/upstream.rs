@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::dns::Origin;
 use super::transport::Transport;
 use crate::base::limits;
+use crate::tls::client::ClientTls;
 use crate::upstream::balance::{Balance, Share};
 use crate::upstream::health::HealthRule;
 use crate::upstream::outlier::OutlierRule;
@@ -56,6 +57,8 @@ pub struct Upstream {
     /// Whether endpoints are told of the client by the PROXY protocol, version 2. HTTP only; each
     /// connection then carries one exchange.
     pub send_proxy_protocol: bool,
+    /// How TLS is spoken with its endpoints; `None`: it is not. HTTP only.
+    pub tls: Option<ClientTls>,
     /// Socket options of its connections.
     pub transport: Transport,
     /// How many connections are kept, and for how long.
@@ -99,6 +102,7 @@ impl Upstream {
             outlier: OutlierRule::default(),
             health: None,
             send_proxy_protocol: false,
+            tls: None,
             transport: Transport::upstream(),
             pool: Pool::default(),
             retry: Retry::default(),

@@ -30,4 +30,5 @@ mod panics;
 mod peers_that_fail;
 mod proxy_protocol;
 mod shards;
+mod tls;
 mod uploads;

@@ -16,3 +16,4 @@ pub(crate) mod plain;
 pub(crate) mod proxy;
 pub(crate) mod rude;
 pub(crate) mod service;
+pub(crate) mod tls;

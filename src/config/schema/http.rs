@@ -173,6 +173,19 @@ pub const UPSTREAMS: &[Key] = &[
         "off",
         "tells endpoints of the client; each connection then carries one request",
     ),
+    live("upstreams.*.tls.on", Kind::Bool, "false", "speak TLS with the endpoints; HTTP only"),
+    open(
+        "upstreams.*.tls.ca",
+        Kind::Text,
+        "PEM file of the authorities that are believed; without it, those of the system",
+    ),
+    open(
+        "upstreams.*.tls.name",
+        Kind::Host,
+        "what certificates must be for; without it, the host of the endpoint",
+    ),
+    open("upstreams.*.tls.cert", Kind::Text, "PEM file of our certificate, if one is asked for"),
+    open("upstreams.*.tls.key", Kind::Text, "PEM file of its key"),
 ];
 
 /// `[upstreams.NAME.transport]`

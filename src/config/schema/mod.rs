@@ -41,6 +41,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(otus::SECURITY)
         .chain(otus::PROTOCOLS)
         .chain(otus::LISTENER)
+        .chain(otus::TLS)
         .chain(otus::TIMEOUTS)
         .chain(otus::LIMITS)
         .chain(otus::MICROSERVICES)

@@ -1,6 +1,8 @@
 //! The keys that have an effect. Those of Gufo keep their names and defaults (SPEC 16.1).
 
-use super::key::{Key, Kind, between, between_or_off, live, not_yet, open, restart, seconds};
+use super::key::{
+    Key, Kind, Reload, between, between_or_off, live, not_yet, open, restart, seconds,
+};
 use crate::base::size::{GIB, KIB, MIB};
 
 pub(super) const SYSTEM_SIZE: Kind = Kind::Size { min: 4 * KIB, max: GIB, none: Some("system") };
@@ -114,6 +116,53 @@ pub const PROTOCOLS: &[Key] = &[
         "1MiB",
         "the same on all streams of a connection together: what they hold in memory, four times \
          over at worst",
+    ),
+];
+
+/// `[tls]`
+pub const TLS: &[Key] = &[
+    open("tls.cert", Kind::Text, "PEM file of the certificate and those above it; makes HTTPS"),
+    open("tls.key", Kind::Text, "PEM file of its key"),
+    open("tls.ocsp", Kind::Text, "DER file of an OCSP answer that is stapled to it"),
+    open(
+        "tls.certificates.*.cert",
+        Kind::Text,
+        "the same for further certificates; the names in them say who is shown which",
+    ),
+    open("tls.certificates.*.key", Kind::Text, "PEM file of its key"),
+    open("tls.certificates.*.ocsp", Kind::Text, "DER file of an OCSP answer"),
+    Key {
+        path: "tls.port",
+        kind: Kind::Port { zero: true },
+        default: None,
+        reload: Reload::Restart,
+        help: "a second port, for HTTPS; without it `server.port` speaks HTTPS",
+    },
+    live(
+        "tls.protocols",
+        Kind::Texts("`h2` and `http/1.1`"),
+        "h2, http/1.1",
+        "what is offered in the handshake, best first; clients with others only are refused",
+    ),
+    live("tls.min_version", Kind::Choice(&["1.2", "1.3"]), "1.2", "the least version of TLS"),
+    live("tls.handshake_timeout", between(100, 60), "5s", "from the connection to its first byte"),
+    live(
+        "tls.handshakes",
+        Kind::Integer(1, 1_000_000),
+        "1024",
+        "handshakes of one shard at a time; others wait",
+    ),
+    open(
+        "tls.ticket_secret",
+        Kind::Secret,
+        "processes with the same one take each other's tickets; without it, one for each start",
+    ),
+    open("tls.client_ca", Kind::Text, "PEM file of the authorities of clients' certificates"),
+    live(
+        "tls.client_auth",
+        Kind::Choice(&["required", "optional"]),
+        "required",
+        "whether clients must show a certificate; means nothing without `client_ca`",
     ),
 ];
 

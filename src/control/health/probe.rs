@@ -4,12 +4,15 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConnection;
+
 use crate::message::head::{Method, ResponseHead};
 use crate::protocol::h1::encode;
 use crate::protocol::h1::request::{HeadLimits, Progress};
 use crate::protocol::h1::response::ResponseParser;
 use crate::protocol::proxy_protocol;
 use crate::snapshot::upstream::HealthKind;
+use crate::tls::client::ClientTls;
 
 use super::grpc;
 use super::schedule::Target;
@@ -32,6 +35,9 @@ pub(super) fn run(target: &Target, patience: Duration) -> Result<(), String> {
         proxy_protocol::encode_v2_local(&mut header);
         wire.write(&header)?;
     }
+    if let Some((tls, host)) = &target.tls {
+        wire.seal(tls, host)?;
+    }
     match &target.kind {
         HealthKind::Tcp => Ok(()),
         HealthKind::Http(path) => http(&mut wire, path, &target.authority),
@@ -41,8 +47,8 @@ pub(super) fn run(target: &Target, patience: Duration) -> Result<(), String> {
 
 /// A connection on which every wait ends by one deadline.
 pub(super) struct Wire {
-    stream: TcpStream,
-    end: Instant,
+    timed: Timed,
+    tls: Option<ClientConnection>,
 }
 
 impl Wire {
@@ -52,29 +58,40 @@ impl Wire {
         let stream = TcpStream::connect_timeout(address, left)
             .map_err(|error| format!("cannot connect: {}", text(&error)))?;
         let _ = stream.set_nodelay(true);
-        Ok(Wire { stream, end })
+        Ok(Wire { timed: Timed { stream, end }, tls: None })
     }
 
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<(), String> {
-        while !bytes.is_empty() {
-            let step = |stream: &mut TcpStream, left| {
-                stream.set_write_timeout(Some(left))?;
-                stream.write(bytes)
-            };
-            let len = self.step(step).map_err(|error| text(&error))?;
-            bytes = bytes.get(len..).unwrap_or_default();
+    /// Speaks TLS from now on.
+    fn seal(&mut self, tls: &ClientTls, host: &str) -> Result<(), String> {
+        let name = tls.name_of(host).ok_or_else(|| format!("\"{host}\" is no name"))?;
+        let connection = ClientConnection::new(tls.config(), name);
+        let mut connection = connection.map_err(|error| error.to_string())?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut self.timed).map_err(|error| text(&error))?;
         }
+        self.tls = Some(connection);
         Ok(())
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let written = match &mut self.tls {
+            None => self.timed.write_all(bytes),
+            Some(tls) => {
+                let mut sealed = rustls::Stream::new(tls, &mut self.timed);
+                sealed.write_all(bytes).and_then(|()| sealed.flush())
+            }
+        };
+        written.map_err(|error| text(&error))
     }
 
     /// Appends what comes next.
     pub(super) fn read(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
         let mut chunk = [0; CHUNK_BYTES];
-        let step = |stream: &mut TcpStream, left| {
-            stream.set_read_timeout(Some(left))?;
-            stream.read(&mut chunk)
+        let read = match &mut self.tls {
+            None => self.timed.read(&mut chunk),
+            Some(tls) => rustls::Stream::new(tls, &mut self.timed).read(&mut chunk),
         };
-        match self.step(step) {
+        match read {
             Ok(0) => Err("it closed the connection".to_owned()),
             Ok(len) => {
                 out.extend_from_slice(chunk.get(..len).unwrap_or_default());
@@ -83,7 +100,15 @@ impl Wire {
             Err(error) => Err(text(&error)),
         }
     }
+}
 
+/// A socket on which every wait ends by one deadline.
+struct Timed {
+    stream: TcpStream,
+    end: Instant,
+}
+
+impl Timed {
     fn step(
         &mut self,
         mut what: impl FnMut(&mut TcpStream, Duration) -> io::Result<usize>,
@@ -95,6 +120,28 @@ impl Wire {
                 other => return other,
             }
         }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.step(|stream, left| {
+            stream.set_read_timeout(Some(left))?;
+            stream.read(out)
+        })
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.step(|stream, left| {
+            stream.set_write_timeout(Some(left))?;
+            stream.write(bytes)
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

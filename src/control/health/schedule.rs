@@ -8,13 +8,14 @@ use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::snapshot::Snapshot;
 use crate::snapshot::upstream::{Endpoint, HealthKind, HostField, Upstream};
+use crate::tls::client::ClientTls;
 use crate::upstream::health::{Checks, Health, HealthRule};
 
 /// The name of an upstream and an address of it: what stays the same over a reload.
 pub(super) type Key = (String, SocketAddr);
 
 /// An endpoint, and how it is checked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct Target {
     pub(super) key: Key,
     /// The `host` that it gets.
@@ -23,6 +24,8 @@ pub(super) struct Target {
     pub(super) rule: HealthRule,
     /// Whether it expects a PROXY header before anything else.
     pub(super) proxied: bool,
+    /// How TLS is spoken with it, and its host.
+    pub(super) tls: Option<(ClientTls, String)>,
 }
 
 impl Target {
@@ -37,6 +40,7 @@ impl Target {
             kind: check.kind.clone(),
             rule: check.rule,
             proxied: upstream.send_proxy_protocol,
+            tls: upstream.tls.clone().map(|tls| (tls, endpoint.host.clone())),
         })
     }
 }

@@ -21,6 +21,7 @@ fn target(address: SocketAddr, kind: HealthKind) -> Target {
         kind,
         rule: HealthRule::default(),
         proxied: false,
+        tls: None,
     }
 }
 

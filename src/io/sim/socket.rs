@@ -167,6 +167,14 @@ impl Inner {
         }
     }
 
+    /// Moves bytes into `room` if there are any.
+    fn receive_now(&self, room: &mut [u8]) -> Option<Result<usize, IoError>> {
+        if self.link.is_cancelled(self.end) {
+            return Some(Err(IoError::Cancelled));
+        }
+        self.core(|core| self.link.receive(core, self.end, room))
+    }
+
     /// Sends all of `out`.
     pub(super) async fn send(&self, out: &Gather, deadline: Instant) -> Result<(), IoError> {
         let mut written = 0;
@@ -267,6 +275,23 @@ impl Socket for SimSocket {
         let result = pipe::send(&self.inner, &head, &mut pipe, len, deadline).await;
         call.finish();
         (result, head, pipe)
+    }
+
+    fn try_read(&self, buffer: &mut Buffer) -> Option<Result<usize, IoError>> {
+        let call = self.inner.begin(Call::Read);
+        let result = self.inner.receive_now(buffer.room_mut());
+        if let Some(Ok(len)) = result {
+            buffer.fill(len);
+        }
+        call.finish();
+        result
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> Result<usize, IoError> {
+        let call = self.inner.begin(Call::Write);
+        let result = self.inner.send_now(&[IoSlice::new(bytes)]);
+        call.finish();
+        result
     }
 
     fn cancel(&self) {

@@ -344,6 +344,23 @@ impl Socket for RingSocket {
         pipe::splice_out(self, head, pipe, len, more, deadline).await
     }
 
+    fn try_read(&self, buffer: &mut Buffer) -> Option<Result<usize, IoError>> {
+        if self.inner.cancelled.get() {
+            return Some(Err(IoError::Cancelled));
+        }
+        self.receive(buffer)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> Result<usize, IoError> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let fd = self.fd();
+        match SockRef::from(&fd).send_with_flags(bytes, flags) {
+            Ok(len) => Ok(len),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
     fn cancel(&self) {
         self.inner.cancelled.set(true);
         // Ends pending polls of both directions.

@@ -50,6 +50,7 @@ impl World {
             routes: &self.routes,
             upstreams: &self.upstreams,
             endpoints: &self.endpoints,
+            certificates: &[("tls", 4_102_444_800)],
             reasons: &["route_not_found", "", "head_too_large"],
             log: None,
             notices: &self.notices,

@@ -15,18 +15,19 @@ use crate::protocol::h2::connection::config::{Config, Role};
 use crate::protocol::h2::connection::engine::Connection;
 use crate::protocol::h2::connection::event::{Event as H2Event, HeadersKind, OpenError};
 use crate::protocol::h2::frame::{ErrorCode, StreamId, to_usize};
-use crate::proxy::context::Context;
+use crate::proxy::context::{Context, SocketOf};
 use crate::proxy::event::Event;
 use crate::proxy::reason::Reason;
 use crate::proxy::turn::Turn;
 use crate::snapshot::upstream::{Pool as PoolRule, Upstream};
+use crate::tls::stream::Stream;
 
 use super::pool::EndpointPool;
 use super::stream::{Call, End};
 
 /// A connection to an endpoint; lives until it is lost, or idle for too long.
 pub struct GrpcConnection<I: Io> {
-    pub(super) socket: I::Socket,
+    pub(super) socket: SocketOf<I>,
     pub(super) engine: RefCell<Connection>,
     pub(super) turn: Turn,
     /// Raised when the engine has queued something to write.
@@ -64,9 +65,9 @@ impl<I: Io> GrpcConnection<I> {
     ) -> Result<Rc<Self>, Reason> {
         let options = super::super::tables::socket_options(&upstream.transport, pool.address);
         let socket = cx.io.connect(pool.address, options, deadline).await;
-        let socket = socket.map_err(|error| cx.connect_failed(error))?;
+        let socket = Stream::Plain(socket.map_err(|error| cx.connect_failed(error))?);
         let now = cx.io.now();
-        let paced = socket.is_paced();
+        let paced = socket.is_paced() || !socket.can_splice();
         let connection = Rc::new(GrpcConnection {
             socket,
             engine: RefCell::new(Connection::new(Role::Client, config(&upstream.pool), now)),

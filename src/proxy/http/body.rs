@@ -45,7 +45,8 @@ pub(super) async fn send<I: Io>(
             flow.exchange.cx.put_gather(out);
             return Ok(Sent::Whole);
         }
-        let Some(received) = body.take_unless(flow.stop.wait(), true).await? else {
+        let Some(received) = body.take_unless(flow.stop.wait(), flow.endpoint.can_splice()).await?
+        else {
             return Ok(Sent::Stopped);
         };
         let mut buffer = match received {

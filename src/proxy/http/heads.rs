@@ -12,6 +12,7 @@ use crate::protocol::upgrade::Upgrade;
 use crate::proxy::call;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::trace;
+use crate::tls::x509::base64;
 
 use super::trailers;
 
@@ -74,7 +75,10 @@ const fn is_passed_on(known: Known, trusts: bool) -> bool {
         | Known::Traceparent
         | Known::Via
         | Known::XForwardedFor
-        | Known::Forwarded => false,
+        | Known::Forwarded
+        // Only we know whom the client is: whatever it says itself is false.
+        | Known::ClientCert
+        | Known::ClientCertChain => false,
         Known::XForwardedHost | Known::XForwardedPort | Known::XForwardedProto | Known::XRealIp => {
             trusts
         }
@@ -139,23 +143,29 @@ fn forwarding<I: Io>(exchange: &Exchange<'_, I>, trusts: bool, out: &mut Vec<u8>
     let peer_text = call::ip_text(peer);
     let peer_text = peer_text.as_bytes();
     let host = head.host.of(text);
+    let scheme: &[u8] = if exchange.down.socket().is_tls() { b"https" } else { b"http" };
     let earlier = |known| head.values(text, known).filter(move |_| trusts);
 
     list(out, b"x-forwarded-for: ", earlier(Known::XForwardedFor));
     line(out, peer_text, &[]);
     if earlier(Known::XForwardedProto).next().is_none() {
-        out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+        line(out, b"x-forwarded-proto: ", &[scheme]);
     }
     if earlier(Known::XForwardedHost).next().is_none() {
         line(out, b"x-forwarded-host: ", &[host]);
     }
     list(out, b"forwarded: ", earlier(Known::Forwarded));
     match peer {
-        IpAddr::V4(_) => line(out, b"for=", &[peer_text, b";host=\"", host, b"\";proto=http"]),
+        IpAddr::V4(_) => line(out, b"for=", &[peer_text, b";host=\"", host, b"\";proto=", scheme]),
         // An IPv6 address is quoted and bracketed (RFC 7239 §6).
         IpAddr::V6(_) => {
-            line(out, b"for=\"[", &[peer_text, b"]\";host=\"", host, b"\";proto=http"]);
+            let parts = [peer_text, b"]\";host=\"", host, b"\";proto=", scheme];
+            line(out, b"for=\"[", &parts);
         }
+    }
+    if let Some(certificate) = exchange.down.socket().client_certificate() {
+        // A byte sequence of RFC 8941 (RFC 9440 §2.1).
+        line(out, b"client-cert: ", &[b":", base64(&certificate).as_bytes(), b":"]);
     }
     via(head.values(text, Known::Via), head.version, out);
     line(out, b"x-request-id: ", &[exchange.request_id.as_bytes()]);
