@@ -177,8 +177,9 @@ pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_mins(1);
 pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Between the head of a request with a body that the endpoint no longer takes, and its answer.
 pub const ENDING_TIMEOUT: Duration = Duration::from_secs(1);
-/// Idle connections of one shard to one HTTP endpoint.
-pub const HTTP_POOL_CONNECTIONS_MAX: u32 = 64;
+/// Idle connections of one shard to one HTTP endpoint. A few clients of HTTP/2 keep hundreds busy;
+/// those beyond are opened anew for each burst, which costs more than the requests.
+pub const HTTP_POOL_CONNECTIONS_MAX: u32 = 256;
 /// An HTTP connection without an exchange is closed after so long, before most endpoints close it.
 pub const HTTP_POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interim answers (1xx) of an endpoint to one request. Real ones send one or two.

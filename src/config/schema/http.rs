@@ -123,7 +123,7 @@ pub const UPSTREAMS: &[Key] = &[
     live(
         "upstreams.*.pool.connections",
         Kind::Integer(1, 10_000),
-        "64",
+        "256",
         "idle connections that one shard keeps to one endpoint; with gRPC, all connections",
     ),
     live("upstreams.*.pool.idle", between(100, DAY), "30s", "an unused connection is closed"),
