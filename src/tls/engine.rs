@@ -90,6 +90,8 @@ enum Done {
 trait Common {
     type Data;
     fn process<'c, 'i>(&'c mut self, from: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    /// Whether there is something to write.
+    fn has_more(&self) -> bool;
 }
 
 impl Common for UnbufferedConnectionCommon<ServerConnectionData> {
@@ -97,12 +99,18 @@ impl Common for UnbufferedConnectionCommon<ServerConnectionData> {
     fn process<'c, 'i>(&'c mut self, from: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(from)
     }
+    fn has_more(&self) -> bool {
+        self.wants_write()
+    }
 }
 
 impl Common for UnbufferedConnectionCommon<ClientConnectionData> {
     type Data = ClientConnectionData;
     fn process<'c, 'i>(&'c mut self, from: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(from)
+    }
+    fn has_more(&self) -> bool {
+        self.wants_write()
     }
 }
 
@@ -337,8 +345,9 @@ fn run<C: Common>(connection: &mut C, wire: &mut Wire, mut goal: Goal<'_>) -> Do
         match state {
             Err(_) => {
                 wire.discard(discard);
+                wire.broken = true; // From here on nothing that came is looked at again.
                 take_alerts(connection, wire);
-                return wire.broken();
+                return Done::Yes;
             }
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 while let Some(Ok(record)) = traffic.next_record() {
@@ -405,7 +414,11 @@ fn write<D>(traffic: &mut WriteTraffic<'_, D>, queued: &mut Vec<u8>, goal: &mut 
 
 /// After a fault rustls has an alert for the peer, which says why.
 fn take_alerts<C: Common>(connection: &mut C, wire: &mut Wire) {
+    // With nothing left to write it would look at the faulty record again.
     for _ in 0..ALERTS_MAX {
+        if !connection.has_more() {
+            return;
+        }
         let incoming = wire.sealed.as_mut().map_or(&mut [][..], Buffer::filled_mut);
         let UnbufferedStatus { state, .. } = connection.process(incoming);
         let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { return };

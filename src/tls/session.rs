@@ -32,6 +32,9 @@ struct Writing<'a>(&'a Cell<bool>);
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            return; // A second panic would end the process.
+        }
         self.0.set(false);
     }
 }
