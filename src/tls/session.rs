@@ -32,9 +32,6 @@ struct Writing<'a>(&'a Cell<bool>);
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            return; // A second panic would end the process.
-        }
         self.0.set(false);
     }
 }
@@ -290,6 +287,9 @@ impl<S: Socket> Session<S> {
 
 impl<S: Socket> Drop for Session<S> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            return; // A second panic would end the process.
+        }
         // Without it the last bytes could have been cut off by anybody.
         self.say_goodbye();
     }

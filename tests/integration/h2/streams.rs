@@ -68,7 +68,8 @@ fn an_early_answer_ends_the_request_without_complaint() {
         let (gateway, _backend) = before(io, "");
         let client = Client::connect(gateway.address);
         let mut call = client.begin("POST", "/here", &[], false);
-        call.send(&data::bytes(1000), false).unwrap();
+        // The answer and the reset may be there before all was sent.
+        let _ = call.send(&data::bytes(1000), false);
         let reply = call.reply();
         assert_eq!(reply.status, 204);
         assert_eq!(call.reset(), Reason::NO_ERROR);
