@@ -158,7 +158,9 @@ fn trailers_pass_both_ways() {
             let (content, trailers) = visit.chunks_and_trailers();
             assert!(content == body);
             assert_eq!(trailers, ["x-sum: 1"]);
-            visit.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            // The next upload must not meet the end of this connection.
+            let close = "Connection: close\r\nTransfer-Encoding: chunked";
+            visit.send(format!("HTTP/1.1 200 OK\r\n{close}\r\n\r\n"));
             if !body.is_empty() {
                 visit.send(data::chunked(body, &[50_000]).strip_suffix(b"0\r\n\r\n").unwrap());
             }
