@@ -31,7 +31,8 @@ fn asked(param: &str) -> Request {
 
 fn begin<'a>(client: &'a Client, message: &Request) -> Call<'a> {
     let mut call = client.begin("POST", "/Reverse/Do", &CALL, false);
-    call.send(&framed(message), true).unwrap();
+    // One that is refused may be answered before all was sent.
+    let _ = call.send(&framed(message), true);
     call
 }
 
