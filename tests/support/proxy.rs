@@ -94,6 +94,24 @@ pub(crate) fn asking(gateway: &Gateway, backend: &Backend) -> (Client, Visit) {
     (client, visit)
 }
 
+/// Each of these answers to a request for another protocol is 502, and ends its connection.
+#[track_caller]
+pub(crate) fn refuses_each(
+    gateway: &Gateway,
+    backend: &Backend,
+    (path, fields): (&str, &[&str]),
+    answers: &[String],
+) {
+    for answer in answers {
+        let mut client = gateway.client();
+        client.head("GET", path, fields);
+        let (mut visit, _) = backend.asked();
+        visit.send(answer);
+        assert_eq!(client.reply().status, 502, "{answer}");
+        visit.closed();
+    }
+}
+
 /// A client that had an answer, and the connection to the back end that waits for the next request.
 #[track_caller]
 pub(crate) fn answered(gateway: &Gateway, backend: &Backend) -> (Client, Visit) {

@@ -2,7 +2,7 @@
 
 use crate::support::backend::Backend;
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::proxy::{start, upstream};
+use crate::support::proxy::{refuses_each, start, upstream};
 
 use otus::snapshot::server::IoDriver;
 
@@ -48,19 +48,13 @@ fn a_listed_protocol_becomes_a_tunnel() {
 fn a_switch_to_something_else_is_502() {
     on_both_drivers(|io| {
         let (gateway, backend) = with(io, "\"spdy/3.1\"");
-        for answer in [
+        let answers = [
             TAKEN.replace("SPDY/3.1", "h2c"),
             TAKEN.replace("SPDY/3.1", "SPDY/3.1, h2c"),
             TAKEN.replace("X-Stream: 1", "Upgrade: h2c"),
             TAKEN.replace("Connection: Upgrade", "Connection: close"),
-        ] {
-            let mut client = gateway.client();
-            client.head("GET", "/", &SWITCH);
-            let (mut visit, _) = backend.asked();
-            visit.send(&answer);
-            assert_eq!(client.reply().status, 502, "{answer}");
-            visit.closed();
-        }
+        ];
+        refuses_each(&gateway, &backend, ("/", &SWITCH), &answers);
         gateway.is_clean();
     });
 }

@@ -7,7 +7,9 @@ use crate::support::backend::{Backend, Seen, Visit, asked_of};
 use crate::support::client::Client;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::proxy::{ALL, before_one, before_two, snapshot, start_to_reload, upstream};
+use crate::support::proxy::{
+    ALL, before_one, before_two, refuses_each, snapshot, start_to_reload, upstream,
+};
 
 /// The handshake of RFC 6455 §1.3.
 const HANDSHAKE: [&str; 6] = [
@@ -153,20 +155,14 @@ fn a_handshake_may_be_refused() {
 fn an_acceptance_that_is_none_is_502() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "");
-        for answer in [
+        let answers = [
             ACCEPT.replace("s3pP", "s3pQ"),
             ACCEPT.replace("Sec-WebSocket-Accept", "X-Accept"),
             ACCEPT.replace("Upgrade: websocket", "Upgrade: h2c"),
             ACCEPT.replace("Connection: Upgrade", "Connection: close"),
             ACCEPT.replace("chat\r\n", "chat\r\nSec-WebSocket-Accept: x\r\n"),
-        ] {
-            let mut client = gateway.client();
-            client.head("GET", "/chat", &HANDSHAKE);
-            let (mut visit, _) = backend.asked();
-            visit.send(&answer);
-            assert_eq!(client.reply().status, 502, "{answer}");
-            visit.closed();
-        }
+        ];
+        refuses_each(&gateway, &backend, ("/chat", &HANDSHAKE), &answers);
         gateway.is_clean();
     });
 }
