@@ -1,7 +1,7 @@
 //! The only door to the world: clock, chance, sockets, tasks.
 //!
-//! Production code above is generic over [`Io`]. [`uring`] is the kernel's world (`io_uring`
-//! through monoio, or epoll where `io_uring` is denied); [`sim`] is a world made up from a seed, in
+//! Production code above is generic over [`Io`]. [`uring`] is the kernel's world (`io_uring`,
+//! or epoll where it is denied); [`sim`] is a world made up from a seed, in
 //! which the same code runs deterministically.
 //!
 //! The contract that both keep, and that every caller may rely on:
@@ -232,13 +232,8 @@ pub trait Socket: Clone + 'static {
     /// yet.
     fn is_peer_gone(&self) -> bool;
 
-    /// Keeps an eye on a connection that nobody reads from for a while, for [`is_quiet`] to tell
-    /// from. The next wait begins where it has got to.
-    ///
-    /// [`is_quiet`]: Socket::is_quiet
-    fn watch(&self);
-
-    /// Whether nothing has come that was not read: no bytes, no end, no error.
+    /// Whether nothing has come that was not read: no bytes, no end, no error. As of the last time
+    /// that the task waited.
     fn is_quiet(&self) -> bool;
 
     /// Bytes that the peer said it has room for, where that is known.

@@ -25,7 +25,7 @@ struct Inner {
 
 impl Gate {
     /// Starts a task that is counted until it ends. A panic ends that task alone and is counted:
-    /// monoio would let it end the whole shard.
+    /// otherwise it would end the whole shard.
     pub fn spawn<I: Io>(&self, io: &I, task: impl Future<Output = ()> + 'static) {
         self.inner.inside.set(self.inner.inside.get() + 1);
         // No async block: it would keep room for the task beside its box, in every task.

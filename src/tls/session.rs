@@ -276,12 +276,7 @@ impl<S: Socket> Session<S> {
             return false;
         }
         // Tickets for later connections may come at any time, and mean nothing to a reader.
-        self.socket.is_quiet() || (!self.is_readable() && self.rewatch())
-    }
-
-    fn rewatch(&self) -> bool {
-        self.socket.watch();
-        self.socket.is_quiet()
+        self.socket.is_quiet() || (!self.is_readable() && self.socket.is_quiet())
     }
 }
 

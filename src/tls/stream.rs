@@ -148,10 +148,6 @@ impl<S: Socket> Socket for Stream<S> {
         self.inner().is_peer_gone()
     }
 
-    fn watch(&self) {
-        self.inner().watch();
-    }
-
     fn is_quiet(&self) -> bool {
         match self {
             Stream::Plain(socket) => socket.is_quiet(),

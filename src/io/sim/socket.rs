@@ -306,8 +306,6 @@ impl Socket for SimSocket {
         self.inner.link.is_peer_gone(self.inner.end)
     }
 
-    fn watch(&self) {}
-
     fn is_quiet(&self) -> bool {
         self.inner.link.is_quiet(self.inner.end)
     }

@@ -1,12 +1,18 @@
 //! Waking a shard from another thread: one byte through a socket pair.
 
-use std::io::{Read, Write};
+use std::future::poll_fn;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
+
+use socket2::SockRef;
 
 use crate::io::{Bell, Ear, IoError};
 
-use super::io_error;
+use super::reactor::{Side, Source};
+use super::{Shared, io_error};
 
 /// Implements [`Bell`].
 #[derive(Clone, Debug)]
@@ -17,17 +23,15 @@ pub struct RingBell {
 /// Implements [`Ear`].
 #[derive(Debug)]
 pub struct RingEar {
-    end: UnixStream,
-    waiter: monoio::net::UnixStream,
+    end: Source,
 }
 
-pub(super) fn pair() -> Result<(RingBell, RingEar), IoError> {
+pub(super) fn pair(shared: &Rc<Shared>) -> Result<(RingBell, RingEar), IoError> {
     let make = || {
         let (bell, ear) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         ear.set_nonblocking(true)?;
-        let waiter = monoio::net::UnixStream::from_std(ear.try_clone()?)?;
-        Ok((RingBell { end: Arc::new(bell) }, RingEar { end: ear, waiter }))
+        Ok((RingBell { end: Arc::new(bell) }, RingEar { end: Source::new(shared, ear.into())? }))
     };
     make().map_err(|error: std::io::Error| io_error(&error))
 }
@@ -43,15 +47,18 @@ impl Ear for RingEar {
     async fn listen(&self) {
         let mut heard = [0; 64];
         loop {
-            match (&self.end).read(&mut heard) {
+            match (&*SockRef::from(&self.end.fd())).read(&mut heard) {
                 // All bells are gone: nothing will ever be heard.
                 Ok(0) => std::future::pending().await,
                 Ok(_) => return,
-                Err(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => self.end.is_drained(Side::Read),
             }
-            if self.waiter.readable(false).await.is_err() {
-                return;
-            }
+            poll_fn(|cx| {
+                let ready = self.end.poll_ready(Side::Read, cx.waker());
+                if ready { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
         }
     }
 }

@@ -1,18 +1,19 @@
 //! A listening address on the ring.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 use std::rc::Rc;
+use std::task::Poll;
 
-use monoio::net::TcpStream;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockRef, Socket, Type};
 
-use crate::io::race::{Either, race};
 use crate::io::{IoError, Listener, SocketOptions};
 
-use super::{Driver, Ring, RingSocket, borrow, io_error, options};
+use super::reactor::{Side, Source};
+use super::{Ring, RingSocket, io_error, options};
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -34,7 +35,7 @@ pub fn bind(address: SocketAddr, options: SocketOptions) -> std::io::Result<std:
     Ok(socket.into())
 }
 
-/// Implements [`Listener`]. Waits for readiness and accepts without waiting: a future that is
+/// Implements [`Listener`]. Accepts without waiting, and waits for readiness: a future that is
 /// dropped leaks no descriptor, and what is queued when we stop is still taken.
 #[derive(Clone)]
 pub struct RingListener {
@@ -42,44 +43,49 @@ pub struct RingListener {
 }
 
 struct Inner {
-    ring: Ring,
-    /// The same descriptor as a stream type, because readiness is offered there.
-    waiter: TcpStream,
+    source: Source,
     address: SocketAddr,
     cancelled: Cell<bool>,
-    bell: super::RingBell,
-    ear: super::RingEar,
 }
 
 impl RingListener {
     /// Takes over a socket made by [`bind`].
     pub fn new(ring: &Ring, listener: std::net::TcpListener) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
-        let fd: std::os::fd::OwnedFd = listener.into();
-        let waiter = TcpStream::from_std(fd.into())?;
-        let (bell, ear) =
-            super::bell::pair().map_err(|_| std::io::Error::from(ErrorKind::Other))?;
+        let source = Source::new(&ring.shared, listener.into())?;
         let cancelled = Cell::new(false);
-        let inner = Inner { ring: ring.clone(), waiter, address, cancelled, bell, ear };
-        Ok(RingListener { inner: Rc::new(inner) })
+        Ok(RingListener { inner: Rc::new(Inner { source, address, cancelled }) })
     }
 
     fn accept_now(&self) -> Option<Result<(RingSocket, SocketAddr), IoError>> {
-        let accepted = SockRef::from(&borrow(&self.inner.waiter)).accept();
-        let (socket, address) = match accepted {
+        let (socket, address) = match accept(self.inner.source.fd()) {
             Ok(accepted) => accepted,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.inner.source.is_drained(Side::Read);
+                return None;
+            }
             Err(error) => return Some(Err(io_error(&error))),
         };
-        let epoll = self.inner.ring.driver() == Driver::Epoll;
-        if let Err(error) = socket.set_nonblocking(epoll) {
-            return Some(Err(io_error(&error)));
-        }
         let Some(address) = address.as_socket() else {
             return Some(Err(IoError::Other(0)));
         };
-        let socket = RingSocket::new(&self.inner.ring.shared, socket);
+        let socket = RingSocket::new(self.inner.source.shared(), socket);
         Some(socket.map(|socket| (socket, address)).map_err(|error| io_error(&error)))
+    }
+}
+
+/// The next connection, which does not block. The usual call would take two more to say so.
+fn accept(fd: BorrowedFd<'_>) -> std::io::Result<(Socket, SockAddr)> {
+    #[expect(unsafe_code, reason = "nothing safe accepts with this flag")]
+    // SAFETY: the kernel is given the place for an address and its true size, and writes to both; a
+    // descriptor that it returns belongs to nobody else.
+    unsafe {
+        let accept = |address: *mut SockAddrStorage, len: *mut libc::socklen_t| {
+            let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+            let fd = libc::accept4(fd.as_raw_fd(), address.cast(), len, flags);
+            if fd < 0 { Err(std::io::Error::last_os_error()) } else { Ok(fd) }
+        };
+        SockAddr::try_init(accept).map(|(fd, address)| (Socket::from_raw_fd(fd), address))
     }
 }
 
@@ -87,28 +93,28 @@ impl Listener for RingListener {
     type Socket = RingSocket;
 
     async fn accept(&self) -> Result<(RingSocket, SocketAddr), IoError> {
-        use crate::io::Ear;
+        let inner = &*self.inner;
         loop {
             if let Some(result) = self.accept_now() {
                 return result;
             }
-            if self.inner.cancelled.get() {
+            if inner.cancelled.get() {
                 // From here on the kernel refuses connections, instead of letting them wait for
                 // the end of the drain: clones of this listener keep the descriptor open.
-                let _ = SockRef::from(&borrow(&self.inner.waiter)).shutdown(Shutdown::Both);
+                let _ = SockRef::from(&inner.source.fd()).shutdown(Shutdown::Both);
                 return Err(IoError::Cancelled);
             }
-            let ready = self.inner.waiter.readable(false);
-            if let Either::First(Err(error)) = race(ready, self.inner.ear.listen()).await {
-                return Err(io_error(&error));
-            }
+            poll_fn(|cx| {
+                let ready = inner.source.poll_ready(Side::Read, cx.waker());
+                if ready || inner.cancelled.get() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
         }
     }
 
     fn cancel(&self) {
-        use crate::io::Bell;
         self.inner.cancelled.set(true);
-        self.inner.bell.ring();
+        self.inner.source.wake();
     }
 
     fn address(&self) -> SocketAddr {

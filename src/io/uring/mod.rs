@@ -1,33 +1,39 @@
-//! The kernel's world: a thread with its own ring (monoio on `io_uring`, or on epoll where
-//! `io_uring` is denied).
+//! The kernel's world: a thread with a runtime of its own, on `io_uring`, or on epoll where
+//! `io_uring` is denied.
 //!
-//! Sockets wait for readiness through the ring (one batched submission for all of them) and move
-//! bytes with non-blocking calls at once. The kernel never holds one of our buffers across a wait,
-//! so a wait can end early without losing bytes, an idle connection owns no buffer, and both
-//! drivers behave alike. ARCHITECTURE.md has the decision and what it was measured against.
+//! Each descriptor is watched once and for all; sockets move bytes with non-blocking calls at once
+//! and wait for what the kernel tells. The kernel never holds one of our buffers across a wait, so
+//! a wait can end early without losing bytes, an idle connection owns no buffer, and both drivers
+//! behave alike. ARCHITECTURE.md has the decision and what it was measured against.
 
 mod bell;
+mod epoll;
+mod kernel_ring;
 mod listener;
 mod options;
 mod pipe;
+mod reactor;
 mod socket;
+mod tasks;
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
-use std::future::Future;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::base::time::{Instant, UnixTime};
 
 use super::wheel::{Key, TICK, Wheel};
 use super::{Io, IoError, SocketOptions};
+
+use reactor::Reactor;
 
 pub use bell::{RingBell, RingEar};
 pub use listener::{RingListener, bind};
@@ -39,7 +45,7 @@ pub use socket::RingSocket;
 pub enum Driver {
     /// `io_uring`.
     IoUring,
-    /// epoll, through monoio's legacy driver.
+    /// epoll.
     Epoll,
 }
 
@@ -54,44 +60,37 @@ impl Driver {
     }
 }
 
-/// Entries of a shard's submission queue: more waits than this in one turn cost one more system
-/// call.
-const RING_ENTRIES: u32 = 4096;
-
 /// Whether `io_uring` can be used here, or the error of the attempt.
 pub fn probe() -> std::io::Result<()> {
-    builder().build(8).map(|_ring| ())
+    kernel_ring::KernelRing::new().map(|_ring| ())
 }
 
-/// The ring flags that cost least: completions run when we ask for them, not by interrupting us
-/// (measured: half the CPU per request of the default flags at 8 to 64 connections).
-fn builder() -> io_uring::Builder {
-    let mut builder = io_uring::IoUring::builder();
-    builder.setup_single_issuer().setup_defer_taskrun();
-    builder
-}
-
-/// Runs `main` to its end on a runtime built on this very thread, as `SINGLE_ISSUER` asks.
+/// Runs `main` to its end on a runtime built on this very thread. What it started and left ends
+/// with it.
 pub fn run<F, T>(driver: Driver, main: impl FnOnce(Ring) -> F) -> std::io::Result<T>
 where
     F: Future<Output = T>,
 {
-    match driver {
-        Driver::IoUring => {
-            let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
-                .uring_builder(builder())
-                .with_entries(RING_ENTRIES)
-                .enable_timer()
-                .build()?;
-            runtime.block_on(async { Ok(main(Ring::start(driver)?).await) })
+    let Some(tasks) = tasks::Running::enter() else {
+        return Err(std::io::Error::other("this thread runs tasks already"));
+    };
+    let shared = Rc::new(Shared {
+        driver,
+        reactor: Reactor::new(driver)?,
+        wheel: RefCell::new(Wheel::new(monotonic())),
+        look: Cell::new(Instant::NEVER),
+        sleepers: RefCell::default(),
+        sleeps: Cell::new(0),
+        pipes: pipe::Pipes::default(),
+    });
+    let mut main = pin!(main(Ring { shared: Rc::clone(&shared) }));
+    loop {
+        if let Poll::Ready(output) = tasks.round(main.as_mut()) {
+            return Ok(output);
         }
-        Driver::Epoll => {
-            let mut runtime = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new()
-                .with_entries(RING_ENTRIES)
-                .enable_timer()
-                .build()?;
-            runtime.block_on(async { Ok(main(Ring::start(driver)?).await) })
-        }
+        let wait = if tasks.is_idle() { shared.rest() } else { Some(Duration::ZERO) };
+        shared.reactor.turn(wait)?;
+        shared.wake_due();
     }
 }
 
@@ -101,33 +100,26 @@ pub struct Ring {
     shared: Rc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     driver: Driver,
+    reactor: Reactor,
     wheel: RefCell<Wheel>,
-    /// Wakes the ticker when a deadline comes before what it sleeps for.
-    ticker: RefCell<(Instant, Option<Waker>)>,
-    /// One end of a pair that nobody uses: it can be written to at any time.
-    idle: (monoio::net::UnixStream, UnixStream),
+    /// When the wheel is looked at next.
+    look: Cell<Instant>,
+    /// Those who want to sleep for a moment only, too short for the wheel; few at a time.
+    sleepers: RefCell<BTreeMap<(Instant, u64), Waker>>,
+    /// Tells two of them with one deadline apart.
+    sleeps: Cell<u64>,
     pipes: pipe::Pipes,
 }
 
-impl Ring {
-    fn start(driver: Driver) -> std::io::Result<Self> {
-        let now = monotonic();
-        let (near, far) = UnixStream::pair()?;
-        near.set_nonblocking(true)?;
-        let shared = Rc::new(Shared {
-            driver,
-            wheel: RefCell::new(Wheel::new(now)),
-            ticker: RefCell::new((Instant::NEVER, None)),
-            idle: (monoio::net::UnixStream::from_std(near)?, far),
-            pipes: pipe::Pipes::default(),
-        });
-        monoio::spawn(tick(Rc::clone(&shared)));
-        Ok(Ring { shared })
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("driver", &self.driver).finish_non_exhaustive()
     }
+}
 
+impl Ring {
     /// What carries the waits.
     #[must_use]
     pub fn driver(&self) -> Driver {
@@ -136,17 +128,51 @@ impl Ring {
 }
 
 impl Shared {
-    /// Runs `change` on the wheel; wakes the ticker if `deadline` comes before what it sleeps for.
+    /// Runs `change` on the wheel, which is looked at by `deadline` at the latest from then on.
     fn with_wheel<T>(&self, deadline: Instant, change: impl FnOnce(&mut Wheel) -> T) -> T {
-        let result = change(&mut self.wheel.borrow_mut());
-        let mut ticker = self.ticker.borrow_mut();
-        if deadline < ticker.0 {
-            ticker.0 = deadline;
-            if let Some(waker) = ticker.1.take() {
-                waker.wake();
+        if deadline < self.look.get() {
+            self.look.set(deadline);
+        }
+        change(&mut self.wheel.borrow_mut())
+    }
+
+    /// Whether the deadline has passed; if not, the task is woken when it does.
+    fn poll_alarm(&self, key: Key, cx: &Context<'_>) -> Poll<Result<(), IoError>> {
+        if self.wheel.borrow_mut().poll(key, cx.waker()) {
+            return Poll::Ready(Err(IoError::TimedOut));
+        }
+        Poll::Pending
+    }
+
+    /// How long nothing is due; `None`: for ever.
+    fn rest(&self) -> Option<Duration> {
+        let sleeper = self.sleepers.borrow().first_key_value().map(|(key, _)| key.0);
+        let next = sleeper.unwrap_or(Instant::NEVER).min(self.look.get());
+        (next != Instant::NEVER).then(|| next - monotonic())
+    }
+
+    /// Wakes whose deadline has passed.
+    fn wake_due(&self) {
+        // The cheap clock is up to a tick of the kernel late: 10 ms at the slowest.
+        if self.look.get() <= lately() + Duration::from_millis(10) {
+            let now = monotonic();
+            if self.look.get() <= now {
+                let mut wheel = self.wheel.borrow_mut();
+                wheel.advance(now);
+                self.look.set(wheel.next().unwrap_or(Instant::NEVER));
             }
         }
-        result
+        if self.sleepers.borrow().is_empty() {
+            return;
+        }
+        let now = monotonic();
+        loop {
+            let mut sleepers = self.sleepers.borrow_mut();
+            match sleepers.first_entry() {
+                Some(first) if first.key().0 <= now => first.remove().wake(),
+                _ => return,
+            }
+        }
     }
 }
 
@@ -173,29 +199,23 @@ impl Drop for Alarm<'_> {
     }
 }
 
-/// Lets deadlines expire. Sleeps while there are none.
-async fn tick(shared: Rc<Shared>) {
-    loop {
-        let next = {
-            let mut wheel = shared.wheel.borrow_mut();
-            wheel.advance(monotonic());
-            wheel.next().unwrap_or(Instant::NEVER)
-        };
-        *shared.ticker.borrow_mut() = (next, None);
-        let changed = std::future::poll_fn(|cx| {
-            let mut ticker = shared.ticker.borrow_mut();
-            if ticker.0 < next {
-                return Poll::Ready(());
-            }
-            ticker.1 = Some(cx.waker().clone());
-            Poll::Pending
-        });
-        if next == Instant::NEVER {
-            changed.await;
-        } else {
-            let sleep = monoio::time::sleep((next - monotonic()).max(Duration::from_millis(1)));
-            super::race::race(changed, sleep).await;
-        }
+/// A short sleep that is forgotten when it is over or dropped.
+struct Nap<'a> {
+    shared: &'a Shared,
+    key: (Instant, u64),
+}
+
+impl<'a> Nap<'a> {
+    fn new(shared: &'a Shared, deadline: Instant) -> Self {
+        let number = shared.sleeps.get();
+        shared.sleeps.set(number.wrapping_add(1));
+        Nap { shared, key: (deadline, number) }
+    }
+}
+
+impl Drop for Nap<'_> {
+    fn drop(&mut self) {
+        self.shared.sleepers.borrow_mut().remove(&self.key);
     }
 }
 
@@ -253,37 +273,41 @@ impl Io for Ring {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        monoio::spawn(task);
+        tasks::spawn(task);
     }
 
     async fn sleep_until(&self, deadline: Instant) {
         if deadline == Instant::NEVER {
             return std::future::pending().await;
         }
+        let shared = &*self.shared;
         if deadline - lately() < 4 * TICK {
-            // Boxed: the runtime's timers are large and aligned to 128 bytes, and so would be every
-            // future that might wait for one.
-            Box::pin(monoio::time::sleep(deadline - monotonic())).await;
-            return;
+            let nap = Nap::new(shared, deadline);
+            return poll_fn(|cx| {
+                if deadline <= monotonic() {
+                    return Poll::Ready(());
+                }
+                shared.sleepers.borrow_mut().insert(nap.key, cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
         }
         // Deadlines that almost never come cost next to nothing in the wheel.
-        let alarm = Alarm::new(&self.shared, deadline);
-        std::future::poll_fn(|cx| {
-            let due = self.shared.wheel.borrow_mut().poll(alarm.key, cx.waker());
-            if due { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        let alarm = Alarm::new(shared, deadline);
+        poll_fn(|cx| shared.poll_alarm(alarm.key, cx).map(|_| ())).await;
     }
 
     async fn yield_now(&self) {
-        if self.shared.driver == Driver::IoUring {
-            // Done as soon as the kernel is entered, together with all that is due by then. Without
-            // it the runtime submits, but with `DEFER_TASKRUN` nothing completes.
-            let _ = self.shared.idle.0.writable(false).await;
-        }
-        // monoio queues a task that wakes itself in front of all others, so that io would starve.
-        // A new task goes to the back.
-        monoio::spawn(async {}).await;
+        // The next round is behind all that is ready and behind a turn of the reactor.
+        let mut is_told = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut is_told, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     async fn connect(
@@ -300,17 +324,7 @@ impl Io for Ring {
     }
 
     fn bell(&self) -> Result<(RingBell, RingEar), IoError> {
-        bell::pair()
-    }
-}
-
-/// The descriptor of a stream, for calls that take one; it lives as long as the stream.
-fn borrow(stream: &impl AsRawFd) -> BorrowedFd<'_> {
-    #[expect(unsafe_code, reason = "monoio's streams do not implement AsFd")]
-    // SAFETY: the stream owns the descriptor and is borrowed for as long as the result lives, so
-    // that it is open and stays so.
-    unsafe {
-        BorrowedFd::borrow_raw(stream.as_raw_fd())
+        bell::pair(&self.shared)
     }
 }
 

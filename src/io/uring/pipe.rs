@@ -1,6 +1,6 @@
 //! Pipes of the kernel: bodies pass through them from one socket to another without being copied.
 //!
-//! `splice(2)` is called at once and never waits; waits go through the ring like all others. The
+//! `splice(2)` is called at once and never waits; waits are like all others. The
 //! ring's own splice would occupy a worker thread of the kernel for as long as a peer is slow.
 
 use std::cell::RefCell;
@@ -16,6 +16,7 @@ use crate::base::time::Instant;
 use crate::io::buffer::Gather;
 use crate::io::{IoError, Pipe};
 
+use super::reactor::Side;
 use super::{RingSocket, Shared, monotonic};
 
 /// When the kernel refuses a pipe, it is asked again only after so long.
@@ -130,7 +131,7 @@ fn is_empty(fd: BorrowedFd<'_>) -> bool {
     result == 0 && held == 0
 }
 
-/// Moves up to `len` bytes without waiting, provided that a socket among the two has `O_NONBLOCK`.
+/// Moves up to `len` bytes without waiting: the sockets have `O_NONBLOCK`.
 ///
 /// A closed peer is an error, not a signal: Rust programs ignore `SIGPIPE`.
 fn splice(
@@ -156,6 +157,9 @@ impl RingPipe {
     /// One attempt to take up to `max` bytes from the socket; `None`: nothing is there.
     fn take(&mut self, socket: &RingSocket, max: usize) -> Option<Result<usize, IoError>> {
         let Some(ends) = &mut self.ends else { return Some(Err(mistake())) };
+        if !socket.may_read() {
+            return None;
+        }
         let max = max.min(PIPE_BYTES);
         let mut moved = splice(socket.fd(), ends.writer.as_fd(), max, false);
         if match &moved {
@@ -167,12 +171,15 @@ impl RingPipe {
         match moved {
             Ok(0) if socket.was_reset() => Some(Err(IoError::Reset)),
             Ok(len) => {
-                socket.was_read();
                 self.len += len;
                 Some(Ok(len))
             }
             Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::Interrupted => None,
+                ErrorKind::WouldBlock => {
+                    socket.is_drained(Side::Read);
+                    None
+                }
+                ErrorKind::Interrupted => None,
                 _ => Some(Err(socket.failed(&error))),
             },
         }
@@ -214,9 +221,6 @@ pub(super) async fn splice_in(
     if !pipe.is_empty() || max == 0 {
         return (Err(mistake()), pipe);
     }
-    if let Err(error) = socket.never_block() {
-        return (Err(error), pipe);
-    }
     loop {
         if socket.is_cancelled() {
             return (Err(IoError::Cancelled), pipe);
@@ -243,10 +247,7 @@ pub(super) async fn splice_out(
         return (Err(mistake()), head, pipe);
     }
     let flags = if len > 0 || more { libc::MSG_MORE } else { 0 };
-    let mut result = socket.never_block();
-    if result.is_ok() {
-        result = socket.send(&head, flags, deadline).await;
-    }
+    let mut result = socket.send(&head, flags, deadline).await;
     if result.is_ok() {
         result = drain(socket, &mut pipe, len, more, deadline).await;
     }
@@ -268,6 +269,7 @@ async fn drain(
             Ok(0) => return Err(IoError::Closed), // The pipe has less than we know: never seen.
             Ok(moved) => len -= moved,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                socket.is_drained(Side::Write);
                 socket.writable(deadline).await?;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

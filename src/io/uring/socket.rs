@@ -1,17 +1,15 @@
 //! A TCP connection on the ring.
 
-use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use monoio::net::udp::UdpSocket;
 use socket2::SockRef;
 
 use crate::base::time::Instant;
@@ -19,7 +17,8 @@ use crate::io::buffer::{Buffer, Gather, SLICES_MAX};
 use crate::io::wheel::Key;
 use crate::io::{IoError, Socket, SocketOptions};
 
-use super::{Alarm, Driver, RingPipe, Shared, borrow, io_error, options, pipe};
+use super::reactor::{Side, Source};
+use super::{Alarm, RingPipe, Shared, io_error, options, pipe};
 
 /// Implements [`Socket`]. Clones share one connection.
 #[derive(Clone, Debug)]
@@ -27,43 +26,25 @@ pub struct RingSocket {
     inner: Rc<Inner>,
 }
 
-/// The waits for the read side, one after the other in one allocation.
-struct Watch {
-    /// Borrows from the [`Inner`] that it lies in. Rests after each wait until it is polled again.
-    waits: Pin<Box<dyn Future<Output = Infallible>>>,
-    /// A wait has begun and has not ended.
-    is_armed: bool,
-}
-
 struct Inner {
-    /// Outlives who waits: a wait that is given up at its deadline goes on with the next, and that
-    /// of an idle connection tells whether anything has come. Dropped before what it borrows.
-    watch: RefCell<Option<Watch>>,
-    /// How the wait has ended that has just ended.
-    seen: Cell<Option<std::io::Result<()>>>,
-    /// The connection. Only readiness and closing are asked of this type: of those of the runtime
-    /// that offer them it is the one that holds nothing but the descriptor.
-    stream: UdpSocket,
-    shared: Rc<Shared>,
+    source: Source,
     /// Writes wait seldom, and take a place in the wheel when they do.
     read: Key,
     cancelled: Cell<bool>,
     /// The kernel tells of a reset once and then reads zero bytes, which would look like an orderly
     /// end.
     reset: Cell<bool>,
-    /// The descriptor has `O_NONBLOCK`, which a splice needs: it takes no flag for this end.
-    nonblocking: Cell<bool>,
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RingSocket({})", self.stream.as_raw_fd())
+        write!(f, "RingSocket({})", self.source.fd().as_raw_fd())
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.shared.wheel.borrow_mut().remove(self.read);
+        self.source.shared().wheel.borrow_mut().remove(self.read);
     }
 }
 
@@ -79,40 +60,32 @@ impl Future for Readable<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (inner, deadline) = (&*self.socket.inner, self.deadline);
+        let result = self.socket.poll_side(Side::Read, cx);
+        if result.is_ready() {
+            if self.begun {
+                inner.source.shared().wheel.borrow_mut().clear(inner.read);
+            }
+            return result;
+        }
         if !self.begun {
             self.begun = true;
-            inner.shared.with_wheel(deadline, |wheel| wheel.set(inner.read, deadline));
+            inner.source.shared().with_wheel(deadline, |wheel| wheel.set(inner.read, deadline));
         }
-        let wait = self.socket.poll_watch(cx);
-        let result = self.socket.or_expired(inner.read, cx, wait);
-        if result.is_ready() {
-            inner.shared.wheel.borrow_mut().clear(inner.read);
-        }
-        result
+        inner.source.shared().poll_alarm(inner.read, cx)
     }
 }
 
 impl RingSocket {
+    /// Takes over a socket that does not block.
     pub(super) fn new(shared: &Rc<Shared>, socket: socket2::Socket) -> std::io::Result<Self> {
-        let stream = UdpSocket::from_std(socket.into())?;
+        let source = Source::new(shared, socket.into())?;
         let read = shared.wheel.borrow_mut().insert();
-        let shared = Rc::clone(shared);
-        Ok(RingSocket {
-            inner: Rc::new(Inner {
-                watch: RefCell::new(None),
-                seen: Cell::new(None),
-                stream,
-                shared,
-                read,
-                cancelled: Cell::new(false),
-                reset: Cell::new(false),
-                nonblocking: Cell::new(false),
-            }),
-        })
+        let (cancelled, reset) = (Cell::new(false), Cell::new(false));
+        Ok(RingSocket { inner: Rc::new(Inner { source, read, cancelled, reset }) })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        borrow(&self.inner.stream)
+        self.inner.source.fd()
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
@@ -124,13 +97,15 @@ impl RingSocket {
         self.inner.reset.get()
     }
 
-    /// Makes calls that take no flag for it return instead of waiting.
-    pub(super) fn never_block(&self) -> Result<(), IoError> {
-        if !self.inner.nonblocking.get() {
-            SockRef::from(&self.fd()).set_nonblocking(true).map_err(|error| io_error(&error))?;
-            self.inner.nonblocking.set(true);
-        }
-        Ok(())
+    /// Whether a read would find something, as far as is known. Told of by the next turn at the
+    /// latest.
+    pub(super) fn may_read(&self) -> bool {
+        self.inner.source.is_ready(Side::Read)
+    }
+
+    /// A call without waiting found that the side is not ready.
+    pub(super) fn is_drained(&self, side: Side) {
+        self.inner.source.is_drained(side);
     }
 
     pub(super) fn until_readable(&self, deadline: Instant) -> Readable<'_> {
@@ -139,82 +114,23 @@ impl RingSocket {
 
     /// Waits until the write side is ready, the deadline passes or the connection is cancelled.
     pub(super) async fn writable(&self, deadline: Instant) -> Result<(), IoError> {
-        let alarm = Alarm::new(&self.inner.shared, deadline);
-        // Boxed: it would make every future that might write larger.
-        let mut wait = Box::pin(self.inner.stream.writable(false));
-        poll_fn(|cx| {
-            let wait = wait.as_mut().poll(cx);
-            self.or_expired(alarm.key, cx, wait)
+        let shared = self.inner.source.shared();
+        let alarm = Alarm::new(shared, deadline);
+        poll_fn(|cx| match self.poll_side(Side::Write, cx) {
+            Poll::Pending => shared.poll_alarm(alarm.key, cx),
+            ready @ Poll::Ready(_) => ready,
         })
         .await
     }
 
-    fn or_expired(
-        &self,
-        key: Key,
-        cx: &Context<'_>,
-        wait: Poll<std::io::Result<()>>,
-    ) -> Poll<Result<(), IoError>> {
-        if let Poll::Ready(result) = wait {
-            if self.inner.cancelled.get() {
-                return Poll::Ready(Err(IoError::Cancelled));
-            }
-            return Poll::Ready(result.map_err(|error| io_error(&error)));
+    fn poll_side(&self, side: Side, cx: &Context<'_>) -> Poll<Result<(), IoError>> {
+        if self.inner.cancelled.get() {
+            return Poll::Ready(Err(IoError::Cancelled));
         }
-        if self.inner.shared.wheel.borrow_mut().poll(key, cx.waker()) {
-            return Poll::Ready(Err(IoError::TimedOut));
+        if self.inner.source.poll_ready(side, cx.waker()) {
+            return Poll::Ready(Ok(()));
         }
         Poll::Pending
-    }
-
-    /// Goes on with the wait for the read side, or begins one.
-    fn poll_watch(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let mut watch = self.inner.watch.borrow_mut();
-        let watch = watch.get_or_insert_with(|| self.new_watch());
-        let Poll::Pending = watch.waits.as_mut().poll(cx);
-        let seen = self.inner.seen.take();
-        watch.is_armed = seen.is_none();
-        seen.map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn is_watching(&self) -> bool {
-        self.inner.watch.borrow().as_ref().is_some_and(|watch| watch.is_armed)
-    }
-
-    /// Bytes were taken: what a wait saw coming may have been they.
-    pub(super) fn was_read(&self) {
-        if self.is_watching() {
-            self.inner.watch.borrow_mut().take();
-        }
-    }
-
-    fn new_watch(&self) -> Watch {
-        let inner = &*self.inner;
-        let waits: Pin<Box<dyn Future<Output = Infallible> + '_>> = Box::pin(async move {
-            loop {
-                inner.seen.set(Some(inner.stream.readable(false).await));
-                let mut is_told = false;
-                poll_fn(|_| {
-                    if std::mem::replace(&mut is_told, true) {
-                        Poll::Ready(())
-                    } else {
-                        Poll::Pending
-                    }
-                })
-                .await;
-            }
-        });
-        #[expect(unsafe_code, reason = "a future that lies beside the stream that it borrows")]
-        // SAFETY: only the lifetime changes. What is borrowed lies in the heap memory of
-        // `Rc<Inner>`, which does not move, and is not replaced; the future is kept in
-        // `Inner::watch` alone, which is declared, and so dropped, before the rest.
-        let waits = unsafe {
-            std::mem::transmute::<
-                Pin<Box<dyn Future<Output = Infallible> + '_>>,
-                Pin<Box<dyn Future<Output = Infallible>>>,
-            >(waits)
-        };
-        Watch { waits, is_armed: false }
     }
 
     pub(super) fn failed(&self, error: &std::io::Error) -> IoError {
@@ -241,11 +157,14 @@ impl RingSocket {
 
     /// One non-blocking read; `None`: nothing is there.
     fn receive(&self, buffer: &mut Buffer) -> Option<Result<usize, IoError>> {
+        if !self.may_read() {
+            return None;
+        }
         let room = buffer.room_mut();
         debug_assert!(!room.is_empty(), "a read needs room");
         #[expect(unsafe_code, reason = "recv into the room of a buffer that is initialised memory")]
         // SAFETY: `room` is a live, exclusively borrowed slice and its true length is passed; the
-        // descriptor is open as long as `inner.stream` lives.
+        // descriptor is open as long as `inner.source` lives.
         let got = unsafe {
             libc::recv(
                 self.fd().as_raw_fd(),
@@ -258,13 +177,19 @@ impl RingSocket {
             return Some(Err(IoError::Reset));
         }
         if let Ok(len) = usize::try_from(got) {
+            if len < room.len() {
+                self.inner.source.was_short();
+            }
             buffer.fill(len);
-            self.was_read();
             return Some(Ok(len));
         }
         let error = std::io::Error::last_os_error();
         match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::Interrupted => None,
+            ErrorKind::WouldBlock => {
+                self.is_drained(Side::Read);
+                None
+            }
+            ErrorKind::Interrupted => None,
             _ => Some(Err(self.failed(&error))),
         }
     }
@@ -284,6 +209,7 @@ impl RingSocket {
             match self.send_some(out, written, flags) {
                 Ok(len) => written += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_drained(Side::Write);
                     self.writable(deadline).await?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -356,15 +282,18 @@ impl Socket for RingSocket {
         let fd = self.fd();
         match SockRef::from(&fd).send_with_flags(bytes, flags) {
             Ok(len) => Ok(len),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.is_drained(Side::Write);
+                Ok(0)
+            }
             Err(error) => Err(self.failed(&error)),
         }
     }
 
     fn cancel(&self) {
         self.inner.cancelled.set(true);
-        // Ends pending polls of both directions.
         let _ = SockRef::from(&self.fd()).shutdown(std::net::Shutdown::Both);
+        self.inner.source.wake();
     }
 
     fn shutdown_write(&self) {
@@ -375,19 +304,18 @@ impl Socket for RingSocket {
         options::is_peer_gone(self.fd())
     }
 
-    fn watch(&self) {
-        // If it is over at once, `is_quiet` asks the kernel.
-        let _ = self.poll_watch(&mut Context::from_waker(Waker::noop()));
-    }
-
     fn is_quiet(&self) -> bool {
         if self.inner.cancelled.get() {
             return false;
         }
-        if !self.is_watching() {
-            return options::is_quiet(self.fd());
+        if self.may_read() {
+            // The last read may have taken all that there was.
+            if !options::is_quiet(self.fd()) {
+                return false;
+            }
+            self.is_drained(Side::Read);
         }
-        self.poll_watch(&mut Context::from_waker(Waker::noop())).is_pending()
+        true
     }
 
     fn window(&self) -> Option<u32> {
@@ -426,15 +354,12 @@ pub(super) async fn connect(
     };
     let socket = RingSocket::new(shared, socket).map_err(|error| io_error(&error))?;
     if pending {
+        socket.is_drained(Side::Write);
         socket.writable(deadline).await?;
         let error = SockRef::from(&socket.fd()).take_error().map_err(|error| io_error(&error))?;
         if let Some(error) = error {
             return Err(io_error(&error));
         }
-    }
-    if shared.driver == Driver::IoUring {
-        // A ring waits by itself; only epoll needs the flag.
-        let _ = SockRef::from(&socket.fd()).set_nonblocking(false);
     }
     Ok(socket)
 }
@@ -445,7 +370,7 @@ mod tests {
 
     #[test]
     fn an_idle_socket_is_small() {
-        assert!(size_of::<Inner>() <= 80, "{}", size_of::<Inner>());
+        assert!(size_of::<Inner>() <= 40, "{}", size_of::<Inner>());
         assert!(size_of::<Readable<'_>>() <= 24, "{}", size_of::<Readable<'_>>());
     }
 }

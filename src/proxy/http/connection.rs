@@ -145,7 +145,6 @@ impl<I: Io> HttpPool<I> {
             return;
         }
         connection.is_used = true;
-        connection.socket.watch();
         let cx = Rc::clone(&connection.cx);
         idle.push(Idle { connection, until: now + upstream.pool.idle });
         if !self.is_swept.replace(true) {

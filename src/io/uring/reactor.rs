@@ -1,0 +1,282 @@
+//! Which descriptors are ready, as the kernel tells: watched from their registration to their end,
+//! at each change and once for all directions, so that a wait costs no call.
+//!
+//! What is known may be late, never wrong for good: a change that the kernel has noted is told in
+//! the next turn. So a call that finds nothing marks its side as not ready and then waits.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "places are indices that only this file makes; u32 fits into usize"
+)]
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::epoll::Epoll;
+use super::kernel_ring::KernelRing;
+use super::{Driver, Shared};
+
+/// All that a descriptor is watched for. Not urgent bytes: with one that has only become readable
+/// the ring says that it has them, too.
+pub(super) const INTEREST: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP;
+
+const READS: i32 = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
+const WRITES: i32 = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
+const STAYS: i32 = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
+
+/// Which half of a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    /// Bytes, connections or an end to be taken.
+    Read,
+    /// Room for bytes.
+    Write,
+}
+
+/// A place in the table, and which of its registrations one after the other is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Token {
+    place: u32,
+    generation: u32,
+}
+
+impl Token {
+    pub(super) fn to_bits(self) -> u64 {
+        u64::from(self.place) << 32 | u64::from(self.generation)
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Self {
+        let generation = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
+        Token { place: u32::try_from(bits >> 32).unwrap_or(u32::MAX), generation }
+    }
+}
+
+/// What the kernel has told.
+pub(super) struct Event {
+    pub(super) token: Token,
+    /// In the terms of `epoll_ctl(2)`, which are those of `poll(2)`.
+    pub(super) happened: i32,
+    /// Nothing more will be told unless it is asked again.
+    pub(super) is_last: bool,
+}
+
+enum Poller {
+    Ring(Box<KernelRing>),
+    Epoll(Epoll),
+}
+
+struct Slot {
+    generation: u32,
+    fd: RawFd,
+    read: bool,
+    write: bool,
+    /// An end or an error: the read side stays ready until a read finds nothing.
+    stays: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+#[derive(Default)]
+struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+/// The descriptors of a thread.
+pub(super) struct Reactor {
+    poller: RefCell<Poller>,
+    table: RefCell<Table>,
+    /// Kept between turns for its memory.
+    events: RefCell<Vec<Event>>,
+}
+
+impl Reactor {
+    pub(super) fn new(driver: Driver) -> std::io::Result<Self> {
+        let poller = match driver {
+            Driver::IoUring => Poller::Ring(Box::new(KernelRing::new()?)),
+            Driver::Epoll => Poller::Epoll(Epoll::new()?),
+        };
+        let (table, events) = (RefCell::default(), RefCell::default());
+        Ok(Reactor { poller: RefCell::new(poller), table, events })
+    }
+
+    fn register(&self, fd: BorrowedFd<'_>) -> std::io::Result<Token> {
+        let token = self.table.borrow_mut().insert(fd.as_raw_fd());
+        let watched = match &mut *self.poller.borrow_mut() {
+            Poller::Ring(ring) => ring.watch(fd.as_raw_fd(), token),
+            Poller::Epoll(epoll) => epoll.watch(fd, token),
+        };
+        if watched.is_err() {
+            self.table.borrow_mut().remove(token);
+        }
+        watched.map(|()| token)
+    }
+
+    fn forget(&self, fd: BorrowedFd<'_>, token: Token) {
+        self.table.borrow_mut().remove(token);
+        match &mut *self.poller.borrow_mut() {
+            Poller::Ring(ring) => ring.forget(token),
+            Poller::Epoll(epoll) => epoll.forget(fd),
+        }
+    }
+
+    /// Hears what has happened; waits for it for up to `wait`, or as long as it takes.
+    pub(super) fn turn(&self, wait: Option<Duration>) -> std::io::Result<()> {
+        let mut events = self.events.borrow_mut();
+        match &mut *self.poller.borrow_mut() {
+            Poller::Ring(ring) => ring.turn(wait, &mut events)?,
+            Poller::Epoll(epoll) => epoll.turn(wait, &mut events)?,
+        }
+        for event in events.drain(..) {
+            let Some((wakers, fd)) = self.table.borrow_mut().note(&event) else { continue };
+            for waker in wakers.into_iter().flatten() {
+                waker.wake();
+            }
+            if event.is_last
+                && let Poller::Ring(ring) = &mut *self.poller.borrow_mut()
+            {
+                ring.watch(fd, event.token)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn insert(&mut self, fd: RawFd) -> Token {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                fd,
+                read: false,
+                write: true,
+                stays: false,
+                reader: None,
+                writer: None,
+            });
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        // The last one is kept free for what is not a descriptor.
+        assert!(place != u32::MAX, "more descriptors than can be numbered");
+        let slot = &mut self.slots[place as usize];
+        (slot.fd, slot.read, slot.write, slot.stays) = (fd, false, true, false);
+        Token { place, generation: slot.generation }
+    }
+
+    fn remove(&mut self, token: Token) {
+        let slot = &mut self.slots[token.place as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        (slot.reader, slot.writer) = (None, None);
+        self.free.push(token.place);
+    }
+
+    /// Takes note of an event and says whom to wake, and the descriptor; `None`: it is about one
+    /// that is gone.
+    fn note(&mut self, event: &Event) -> Option<([Option<Waker>; 2], RawFd)> {
+        let slot = self.slots.get_mut(event.token.place as usize)?;
+        if slot.generation != event.token.generation {
+            return None;
+        }
+        let mut wakers = [None, None];
+        if event.happened & READS != 0 {
+            slot.read = true;
+            wakers[0] = slot.reader.take();
+        }
+        if event.happened & WRITES != 0 {
+            slot.write = true;
+            wakers[1] = slot.writer.take();
+        }
+        slot.stays |= event.happened & STAYS != 0;
+        Some((wakers, slot.fd))
+    }
+}
+
+/// A descriptor that is watched; closed at the end.
+pub(super) struct Source {
+    fd: OwnedFd,
+    token: Token,
+    shared: Rc<Shared>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Source({})", self.fd.as_raw_fd())
+    }
+}
+
+impl Source {
+    /// Takes over a descriptor that does not block. Its write side counts as ready until a call
+    /// finds out otherwise, its read side as not ready until the kernel tells in the next turn.
+    pub(super) fn new(shared: &Rc<Shared>, fd: OwnedFd) -> std::io::Result<Self> {
+        let token = shared.reactor.register(fd.as_fd())?;
+        Ok(Source { fd, token, shared: Rc::clone(shared) })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(super) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Slot) -> T) -> T {
+        look(&mut self.shared.reactor.table.borrow_mut().slots[self.token.place as usize])
+    }
+
+    /// Whether a call would not wait, as far as is known.
+    pub(super) fn is_ready(&self, side: Side) -> bool {
+        self.with(|slot| match side {
+            Side::Read => slot.read,
+            Side::Write => slot.write,
+        })
+    }
+
+    /// Like [`is_ready`](Source::is_ready); if not, `waker` is woken when it is. One waker a side.
+    pub(super) fn poll_ready(&self, side: Side, waker: &Waker) -> bool {
+        self.with(|slot| {
+            let (ready, place) = match side {
+                Side::Read => (slot.read, &mut slot.reader),
+                Side::Write => (slot.write, &mut slot.writer),
+            };
+            if !ready && !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
+                *place = Some(waker.clone());
+            }
+            ready
+        })
+    }
+
+    /// A call found nothing, or no room.
+    pub(super) fn is_drained(&self, side: Side) {
+        self.with(|slot| match side {
+            Side::Read => slot.read = false,
+            Side::Write => slot.write = false,
+        });
+    }
+
+    /// A read took less than it had room for: nothing is left but an end or an error, if there is
+    /// one. (Nor is what lies behind a byte that the peer marked as urgent, where reads stop: it is
+    /// read when more has come. Nothing that speaks a protocol of ours marks bytes.)
+    pub(super) fn was_short(&self) {
+        self.with(|slot| slot.read = slot.stays);
+    }
+
+    /// Wakes who waits, whatever for.
+    pub(super) fn wake(&self) {
+        for waker in
+            self.with(|slot| [slot.reader.take(), slot.writer.take()]).into_iter().flatten()
+        {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.shared.reactor.forget(self.fd.as_fd(), self.token);
+    }
+}
