@@ -6,17 +6,16 @@ use std::rc::Rc;
 use crate::base::limits;
 use crate::base::text::Text;
 use crate::base::time::{Instant, UnixTime};
-use crate::gufo::path::{self, ModulePath, PathError, Reserved};
+use crate::gufo::path::ModulePath;
 use crate::io::Io;
 use crate::io::buffer::Buffer;
 use crate::message::framing::Framing;
 use crate::message::head::{Method, RequestHead, Version};
-use crate::message::known::Known;
 use crate::observe::labels::Label;
 use crate::protocol::h1::body::BodyDecoder;
 use crate::route::rule::{Facts, Headers};
 use crate::route::select::{self, Refusal, Selected};
-use crate::snapshot::gufo::{ApiBase, Module, UploadRoute};
+use crate::snapshot::gufo::Module;
 use crate::snapshot::route::{Action, Route};
 use crate::snapshot::upstream::{Protocol, UpstreamId};
 
@@ -25,13 +24,14 @@ use super::connection::After;
 use super::context::{Context, HeadText};
 use super::downstream::Downstream;
 use super::grpc::fault;
+use super::grpc::web::Asked;
 use super::http::forward::{self, Destination};
 use super::http::response::Delivered;
 use super::reason::{Fate, Reason};
 use super::record::{Record, Subject};
 use super::reply::{self, Reply, Style, Terms};
 use super::tables::Tables;
-use super::{call, request_id, upload};
+use super::{call, request_id, surface, upload};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -60,6 +60,14 @@ impl<I: Io> Exchange<'_, I> {
         self.tables.snapshot.server.trusted_peers.iter().any(|cidr| cidr.contains(peer))
     }
 
+    /// The same exchange with another head, for who reads it from there.
+    pub(super) fn with_head<'b>(&'b self, head: &'b HeadText) -> Exchange<'b, I> {
+        let HeadText { head, text } = head;
+        let tables = Rc::clone(&self.tables);
+        let Exchange { cx, down, peer, client, request_id, started, time, .. } = *self;
+        Exchange { cx, down, head, text, tables, peer, client, request_id, started, time }
+    }
+
     fn subject(&self) -> Subject<'_, I> {
         let Exchange { head, text, client, request_id, .. } = *self;
         Subject { tables: &self.tables, head, text, client, request_id }
@@ -67,7 +75,7 @@ impl<I: Io> Exchange<'_, I> {
 }
 
 /// What is to be done with a request.
-enum Plan<'a> {
+pub(super) enum Plan<'a> {
     Answer(Box<Reply>),
     Refuse(Reason),
     Call(Target<'a>),
@@ -243,7 +251,7 @@ fn plan<'a, I: Io>(
 ) -> (Plan<'a>, Style, Label) {
     let routes = &exchange.tables.snapshot.routes;
     if routes.is_empty() {
-        return plan_surface(exchange);
+        return surface::plan(exchange);
     }
     let (head, text) = (exchange.head, exchange.text);
     if matches!(head.method, Method::Connect | Method::Trace) {
@@ -270,7 +278,7 @@ fn plan<'a, I: Io>(
         return refuse(Reason::PathInvalid);
     }
     let plan = match &route.action {
-        Action::Gufo(_) | Action::Upload(_) => return plan_surface(exchange),
+        Action::Gufo(_) | Action::Upload(_) => return surface::plan(exchange),
         Action::Proxy(upstream) => Plan::Forward(route, *upstream),
         Action::Redirect(redirect) => {
             let mut location = Vec::new();
@@ -288,7 +296,7 @@ fn plan_unrouted<'a, I: Io>(
     exchange: &'a Exchange<'a, I>,
     facts: &Facts<'_>,
 ) -> (Plan<'a>, Style, Label) {
-    let own = plan_surface(exchange);
+    let own = surface::plan(exchange);
     let table = exchange.tables.snapshot.routes.table();
     let allowed = match own.0 {
         Plan::Refuse(Reason::RouteNotFound) => table.allowed(facts).text(),
@@ -300,113 +308,6 @@ fn plan_unrouted<'a, I: Io>(
     let reply =
         Reply::problem(Reason::MethodNotAllowed, exchange.request_id.as_str()).allow(&allowed);
     (Plan::Answer(Box::new(reply)), Style::Problem, Label::OTHER)
-}
-
-/// The paths that are not of routes: of the gateway itself, and of the Gufo surface.
-fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style, Label) {
-    let gufo = &exchange.tables.snapshot.gufo;
-    let request_path = exchange.head.path.of(exchange.text);
-    match request_path {
-        b"/healthz" | b"/health" => {
-            return (local(exchange, Reply::text(200, "ok\n")), Style::Problem, Label::HEALTH);
-        }
-        b"/readyz" => {
-            let ready = if exchange.cx.is_draining() {
-                Reply::text(503, "draining\n")
-            } else {
-                Reply::text(200, "ready\n")
-            };
-            return (local(exchange, ready), Style::Problem, Label::HEALTH);
-        }
-        _ => {}
-    }
-    match path::parse(gufo.bases.iter().map(|base| base.prefix.as_str()), request_path) {
-        Ok(Some(path)) => {
-            let (plan, label) = plan_module(exchange, path);
-            (plan, Style::Envelope, label)
-        }
-        Ok(None) => match gufo.upload_route(request_path) {
-            Some(route) => plan_route(exchange, route),
-            None => (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER),
-        },
-        Err(PathError::TooShort) => {
-            (Plan::Refuse(Reason::PathTooShort), Style::Envelope, Label::OTHER)
-        }
-        Err(_) => (Plan::Refuse(Reason::PathInvalid), Style::Envelope, Label::OTHER),
-    }
-}
-
-/// An answer of our own to GET and HEAD.
-fn local<'a, I: Io>(exchange: &Exchange<'_, I>, reply: Reply) -> Plan<'a> {
-    match exchange.head.method {
-        Method::Get | Method::Head => Plan::Answer(Box::new(reply)),
-        _ => Plan::Refuse(Reason::RouteNotFound),
-    }
-}
-
-fn plan_module<'a, I: Io>(
-    exchange: &'a Exchange<'a, I>,
-    path: ModulePath<'a>,
-) -> (Plan<'a>, Label) {
-    let snapshot = &exchange.tables.snapshot;
-    let gufo = &snapshot.gufo;
-    let now = exchange.time;
-    let method = exchange.head.method;
-    if matches!(method, Method::Options | Method::Connect | Method::Other) {
-        return (Plan::Answer(Box::new(Reply::empty(204))), Label::OTHER);
-    }
-    match path.reserved {
-        Some(Reserved::Health) if matches!(method, Method::Get | Method::Head) => {
-            return (Plan::Answer(Box::new(reply::health(now))), Label::HEALTH);
-        }
-        Some(Reserved::Info) => {
-            let info = reply::info(&gufo.version_text, gufo.registration, now);
-            return (Plan::Answer(Box::new(info)), Label::INFO);
-        }
-        Some(_) => return (Plan::Refuse(Reason::ModuleReserved), Label::OTHER),
-        None => {}
-    }
-    let sign = exchange.head.value(exchange.text, Known::XSign);
-    let is_signed = sign.is_some_and(|sign| gufo.sign.matches(sign));
-    if sign.is_some() && !is_signed {
-        return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
-    }
-    let Some((index, module)) = gufo.find(path.module.as_bytes()) else {
-        return (Plan::Refuse(Reason::ModuleUnknown), Label::OTHER);
-    };
-    if module.internal && !is_signed {
-        return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
-    }
-    let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
-    let api_version = gufo.bases.get(path.base).map_or("", |base: &ApiBase| &base.version);
-    let target = Target { module, index, path, api_version };
-    if method == Method::Put { (Plan::Upload(target), label) } else { (Plan::Call(target), label) }
-}
-
-/// A path of its own whose requests are uploads to a module, whatever the method.
-fn plan_route<'a, I: Io>(
-    exchange: &'a Exchange<'a, I>,
-    route: &'a UploadRoute,
-) -> (Plan<'a>, Style, Label) {
-    let gufo = &exchange.tables.snapshot.gufo;
-    let Some((index, module)) = gufo.find(route.module.as_bytes()) else {
-        return (Plan::Refuse(Reason::ModuleUnknown), Style::Problem, Label::OTHER);
-    };
-    if exchange.head.framing == Framing::Empty {
-        return (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER);
-    }
-    let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
-    let path = ModulePath {
-        base: 0,
-        module: module.name.as_str().into(),
-        param: route.param.as_str().into(),
-        param_id: None,
-        param_idd: None,
-        rest: &[],
-        reserved: None,
-    };
-    let api_version = gufo.bases.first().map_or("", |base| &base.version);
-    (Plan::Upload(Target { module, index, path, api_version }), Style::Envelope, label)
 }
 
 /// Tells of an answer that was delivered and says what becomes of the connection.
@@ -452,6 +353,13 @@ async fn respond<I: Io>(
                     record.grpc_status = Some(fault::status(reason).code());
                     Reply::call(reason)
                 }
+                Style::WebCall => {
+                    record.grpc_status = Some(fault::status(reason).code());
+                    match Asked::by(exchange.head, exchange.text) {
+                        Some(asked) => Reply::web_call(reason, &asked),
+                        None => Reply::call(reason),
+                    }
+                }
                 Style::Envelope => Reply::fault(reason, gufo.legacy_status, now),
             };
             (reply, Some(reason))
@@ -468,7 +376,7 @@ async fn respond<I: Io>(
     }
     let defaults = match style {
         Style::Envelope => &exchange.tables.default_lines[..],
-        Style::Problem | Style::Call => &[],
+        Style::Problem | Style::Call | Style::WebCall => &[],
     };
     let RequestHead { method, version, .. } = *exchange.head;
     let request_id = exchange.request_id.as_bytes();

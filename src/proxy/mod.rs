@@ -26,6 +26,7 @@ mod reply;
 mod request_id;
 pub mod retry;
 pub mod secure;
+mod surface;
 pub mod tables;
 mod trace;
 mod turn;

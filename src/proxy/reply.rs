@@ -17,6 +17,7 @@ use crate::protocol::h1::encode;
 use super::context::Context;
 use super::downstream::Downstream;
 use super::grpc::fault;
+use super::grpc::web::Asked;
 use super::reason::{Blame, Reason};
 
 /// In which form a refusal is told.
@@ -28,6 +29,8 @@ pub(super) enum Style {
     Envelope,
     /// A status of gRPC.
     Call,
+    /// The same for a browser.
+    WebCall,
 }
 
 /// A whole answer.
@@ -138,10 +141,16 @@ impl Reply {
     /// A refusal of a call of gRPC: nothing but trailers, which stand in the head.
     pub(super) fn call(reason: Reason) -> Self {
         let mut reply = Reply::new(200, GRPC, Vec::new());
-        let mut code = Vec::new();
-        encode::decimal(&mut code, u64::from(fault::status(reason).code()));
-        encode::field(&mut reply.line, b"grpc-status", &code);
-        encode::field(&mut reply.line, b"grpc-message", reason.row().detail.as_bytes());
+        fault::lines(reason, &mut reply.line);
+        reply.proxy_status = Some(proxy_status(reason));
+        reply
+    }
+
+    /// The same of a call of gRPC-Web: the trailers are its content.
+    pub(super) fn web_call(reason: Reason, asked: &Asked<'_>) -> Self {
+        let mut lines = Vec::new();
+        fault::lines(reason, &mut lines);
+        let mut reply = Reply::new(200, asked.content_type(), asked.end(&lines));
         reply.proxy_status = Some(proxy_status(reason));
         reply
     }

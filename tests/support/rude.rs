@@ -36,6 +36,10 @@ pub(crate) enum Rudeness {
     NotGrpc,
     /// Answers with bytes that are no message.
     Nonsense,
+    /// Answers with a message and resets the stream.
+    Cut,
+    /// Answers with half a message, and ends well.
+    Half,
     /// Never says a word, not even SETTINGS.
     Mute,
     /// Speaks HTTP/1.1.
@@ -147,7 +151,11 @@ async fn serve(mut stream: TcpStream, mood: Mood) {
                 connection.graceful_shutdown();
                 calls.spawn(serve_well(body, respond));
             }
-            rudeness @ (Rudeness::Reset(_) | Rudeness::NotGrpc | Rudeness::Nonsense)
+            rudeness @ (Rudeness::Reset(_)
+            | Rudeness::NotGrpc
+            | Rudeness::Nonsense
+            | Rudeness::Cut
+            | Rudeness::Half)
                 if mood.strikes() =>
             {
                 calls.spawn(strike(rudeness, body, respond));
@@ -202,6 +210,19 @@ async fn strike(rudeness: Rudeness, body: RecvStream, mut respond: SendResponse<
             let head = Response::builder().status(200).header("content-type", "text/html");
             let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
             let _ = stream.send_data(Bytes::from_static(b"<html>"), true);
+        }
+        Rudeness::Cut => {
+            let mut stream = respond.send_response(grpc_head(), false).unwrap();
+            let _ = stream.send_data(Bytes::from_static(b"\0\0\0\0\x02ab"), false);
+            // A reset overtakes what has not been written yet.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            stream.send_reset(Reason::INTERNAL_ERROR);
+        }
+        Rudeness::Half => {
+            let mut stream = respond.send_response(grpc_head(), false).unwrap();
+            let _ = stream.send_data(Bytes::from_static(b"\0\0\0\0\x02a"), false);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            let _ = stream.send_trailers(trailers());
         }
         _ => {
             let mut stream = respond.send_response(grpc_head(), false).unwrap();

@@ -6,3 +6,4 @@
 pub mod frame;
 pub mod status;
 pub mod timeout;
+pub mod web;

@@ -171,13 +171,7 @@ fn cookies(fields: &Fields, head: &mut RequestHead, text: &mut Vec<u8>) {
 }
 
 /// Adds a field, and its line to the text.
-pub(super) fn push(
-    fields: &mut Vec<Field>,
-    text: &mut Vec<u8>,
-    name: &[u8],
-    known: Known,
-    value: &[u8],
-) {
+pub fn push(fields: &mut Vec<Field>, text: &mut Vec<u8>, name: &[u8], known: Known, value: &[u8]) {
     let start = text.len();
     text.extend_from_slice(name);
     let name = Span::between(start, text.len());

@@ -3,13 +3,20 @@
 use crate::message::head::{RequestHead, Version};
 use crate::message::known::Known;
 use crate::protocol::grpc::status::Status;
+use crate::protocol::h1::encode;
 use crate::proxy::reason::{Blame, Reason};
 use crate::proxy::reply::Style;
+
+use super::web::Asked;
 
 /// How a fault is told to who would be told of it in this style: a call of gRPC by its status.
 #[inline]
 pub(in crate::proxy) fn style(style: Style, head: &RequestHead, text: &[u8]) -> Style {
-    if style == Style::Problem && is_call(head, text) { Style::Call } else { style }
+    match style {
+        Style::Problem if is_call(head, text) => Style::Call,
+        Style::Problem if Asked::by(head, text).is_some() => Style::WebCall,
+        style => style,
+    }
 }
 
 /// Whether a request is a call of gRPC.
@@ -22,6 +29,14 @@ fn is_call(head: &RequestHead, text: &[u8]) -> bool {
     // `application/grpc-web` is another protocol.
     let rest = said.strip_prefix(b"application/grpc");
     matches!(rest, Some([] | [b'+' | b';' | b' ', ..]))
+}
+
+/// Appends how a call ended that was refused, as lines.
+pub(in crate::proxy) fn lines(reason: Reason, out: &mut Vec<u8>) {
+    let mut code = Vec::new();
+    encode::decimal(&mut code, u64::from(status(reason).code()));
+    encode::field(out, b"grpc-status", &code);
+    encode::field(out, b"grpc-message", reason.row().detail.as_bytes());
 }
 
 /// The status of a call that was refused.

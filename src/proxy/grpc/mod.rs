@@ -10,3 +10,4 @@ pub mod pool;
 pub mod raw;
 pub mod stream;
 pub mod unframed;
+pub(super) mod web;

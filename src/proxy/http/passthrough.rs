@@ -1,7 +1,7 @@
 //! Forwarding to gRPC endpoints: both directions pass as they come, nothing is looked into.
 //!
 //! A call may be answered before it is whole and go on after that, and its status stands in the
-//! trailers; so its client has to speak HTTP/2 as well.
+//! trailers; so its client has to speak HTTP/2 as well, or gRPC-Web.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -10,16 +10,18 @@ use crate::base::time::Instant;
 use crate::io::Io;
 use crate::io::buffer::Gather;
 use crate::io::race::{Either, join, race};
-use crate::message::head::Version;
 use crate::observe::counters::Counter;
+use crate::protocol::base64::Decoder;
 use crate::protocol::h2::request;
 use crate::proxy::attempt::LOOK_INTERVAL;
 use crate::proxy::body::{Piece, Received, RequestBody};
 use crate::proxy::context::AnswerText;
 use crate::proxy::event::Event;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::grpc::fault;
 use crate::proxy::grpc::stream::GrpcStream;
 use crate::proxy::grpc::unframed::Unframed;
+use crate::proxy::grpc::web::{Asked, Coding, Shown};
 use crate::proxy::reason::Reason;
 use crate::proxy::record::Record;
 use crate::proxy::tables::UpstreamTable;
@@ -28,7 +30,7 @@ use crate::upstream::group::{Outcome, Tried};
 
 use super::attempt::Failure;
 use super::forward::{Destination, Visit, authority, key, outcome};
-use super::heads;
+use super::heads::{self, Shape};
 use super::patience::Patience;
 use super::response::Delivered;
 use super::trailers;
@@ -44,7 +46,8 @@ pub(super) async fn run<I: Io>(
     body: &mut RequestBody<'_, I>,
     record: &mut Record,
 ) -> Result<Delivered, Reason> {
-    if exchange.down.stream().is_none() {
+    let asked = Asked::by(exchange.head, exchange.text);
+    if exchange.down.stream().is_none() && asked.is_none() {
         return Err(Reason::VersionUnsupported);
     }
     let cx = exchange.cx;
@@ -65,7 +68,9 @@ pub(super) async fn run<I: Io>(
         match open(exchange, destination, (spec, table), number, patience).await {
             Ok(stream) => {
                 record.upstream_sent = Some(stream.begun());
-                let pass = Pass::new(exchange, stream, patience, destination.route.timeouts.idle);
+                let mut pass = Pass::new(exchange, stream, patience);
+                pass.idle = destination.route.timeouts.idle;
+                pass.asked = asked;
                 let answered = pass.run(body, record).await;
                 visit.outcome.set(outcome(&answered));
                 return answered.map_err(|failure| failure.reason);
@@ -93,8 +98,15 @@ async fn open<I: Io>(
     };
     let named = authority(spec, endpoint);
     let (mut text, mut block) = (Vec::new(), Vec::new());
-    heads::request(exchange, destination.path, named.as_deref(), None, &mut text)
-        .map_err(|_| Reason::RequestMalformed)?;
+    let (path, host) = (destination.path, named.as_deref());
+    let written = match Asked::by(exchange.head, exchange.text) {
+        None => heads::request(exchange, path, host, None, &mut text),
+        Some(asked) => {
+            let head = asked.head(exchange.head, exchange.text);
+            heads::request(&exchange.with_head(&head), path, host, None, &mut text)
+        }
+    };
+    written.map_err(|_| Reason::RequestMalformed)?;
     request::block(&text, &mut block);
     let now = exchange.cx.io.now();
     let deadline = patience.connect(now);
@@ -109,6 +121,8 @@ struct Pass<'a, I: Io> {
     stream: GrpcStream<I>,
     patience: Patience,
     idle: Duration,
+    /// What its client asked for, if it is a browser.
+    asked: Option<Asked<'a>>,
     /// Raised when nothing more of the request is wanted.
     stop: Event,
     /// When some of the request left last.
@@ -120,15 +134,11 @@ struct Pass<'a, I: Io> {
 }
 
 impl<'a, I: Io> Pass<'a, I> {
-    fn new(
-        exchange: &'a Exchange<'a, I>,
-        stream: GrpcStream<I>,
-        patience: Patience,
-        idle: Duration,
-    ) -> Self {
+    fn new(exchange: &'a Exchange<'a, I>, stream: GrpcStream<I>, patience: Patience) -> Self {
         let (moved, sent) = (Cell::new(exchange.cx.io.now()), Cell::new(None));
         let (stop, failed) = (Event::default(), Cell::new(None));
-        Pass { exchange, stream, patience, idle, stop, moved, sent, failed }
+        let (idle, asked) = (Duration::ZERO, None);
+        Pass { exchange, stream, patience, idle, asked, stop, moved, sent, failed }
     }
 
     async fn run(
@@ -172,6 +182,8 @@ impl<'a, I: Io> Pass<'a, I> {
     async fn up(&self, body: &mut RequestBody<'_, I>) -> Result<(), Reason> {
         let client = self.exchange.down;
         let mut unframed = Unframed::default();
+        let is_text = self.asked.is_some_and(|asked| asked.coding() == Coding::Text);
+        let mut text = is_text.then(Decoder::default);
         while !body.is_done() {
             let Some(received) = body.take_unless(self.stop.wait(), false).await? else {
                 return Ok(());
@@ -180,12 +192,18 @@ impl<'a, I: Io> Pass<'a, I> {
             let mut whole = false;
             while !whole {
                 while !whole && unframed.parts() < PARTS_MAX {
-                    match body.next(&mut buffer)? {
-                        Piece::Data(range) => unframed.push_payload(range),
-                        Piece::Empty | Piece::End => whole = true,
+                    match (body.next(&mut buffer)?, &mut text) {
+                        (Piece::Data(range), None) => unframed.push_payload(range),
+                        (Piece::Data(range), Some(text)) => unframed
+                            .push_with(|own| text.decode(buffer.range(range), own))
+                            .map_err(|_| Reason::BodyMalformed)?,
+                        (Piece::Empty | Piece::End, _) => whole = true,
                     }
                 }
                 let end = whole && body.is_done();
+                if end && text.as_ref().is_some_and(|text| !text.is_whole()) {
+                    return Err(Reason::BodyMalformed);
+                }
                 let (result, back) = self
                     .stream
                     .send_unframed(client, &mut unframed, Some(buffer), end, self.idle)
@@ -208,7 +226,7 @@ impl<'a, I: Io> Pass<'a, I> {
     /// Delivers the answer as it comes.
     async fn down(&self, record: &mut Record) -> Result<Delivered, Reason> {
         let exchange = self.exchange;
-        let says = loop {
+        let mut says = loop {
             if let Some(says) = self.stream.take_head() {
                 break says;
             }
@@ -219,51 +237,61 @@ impl<'a, I: Io> Pass<'a, I> {
             .await?;
         };
         record.upstream_answered = Some(exchange.cx.io.now());
+        let said = says.head.by_name(&says.text, "grpc-status");
+        record.grpc_status = said.and_then(number);
+        let mut shown = Shown::new(self.asked.as_ref(), &mut says);
         let AnswerText { head, text, .. } = &*says;
-        record.grpc_status = head.by_name(text, "grpc-status").and_then(number);
-        let shape = heads::shape(head.framing, Version::Http2);
-        let down = heads::Downstream { exchange, shape, keep: true, upgrade: None };
+        let status = head.status;
+        let shape = heads::shape(head.framing, exchange.head.version);
+        if shape == Shape::Chunked {
+            shown.in_chunks();
+        }
+        let is_stream = exchange.down.stream().is_some();
+        let keep = is_stream
+            || (exchange.head.keep_alive
+                && self.sent.get().is_some()
+                && !exchange.cx.is_draining());
+        let down = heads::Downstream { exchange, shape, keep, upgrade: None };
         let mut out = exchange.cx.take_gather();
         exchange.down.head(&mut out, |own| heads::response(head, text, &down, own));
         let mut sent = 0;
-        let cut = self.content(&says, out, &mut sent, record).await.err();
-        let status = head.status;
+        let cut = self.content(&says, out, &mut shown, &mut sent, record).await.err();
         exchange.cx.put_answer(says);
-        Ok(Delivered { status, sent, keep: false, reusable: false, cut })
+        if let Some(reason) = cut {
+            if !shown.begun {
+                return Err(reason);
+            }
+            self.excuse(shown, reason, record).await;
+        }
+        let keep = keep && !is_stream && cut.is_none();
+        Ok(Delivered { status, sent, keep, reusable: false, cut })
     }
 
     async fn content(
         &self,
         says: &AnswerText,
         mut out: Gather,
+        shown: &mut Shown,
         sent: &mut u64,
         record: &mut Record,
     ) -> Result<(), Reason> {
-        let mut begun = false;
         loop {
             let content = self.stream.take_content();
             let end = self.stream.take_end();
             let len = content.as_ref().map_or(0, crate::io::buffer::Buffer::len);
-            if content.is_none() && end.is_none() && begun {
+            if content.is_none() && end.is_none() && shown.begun {
                 let now = self.exchange.cx.io.now();
                 self.wait(|| self.patience.progress(now.max(self.moved.get()))).await?;
                 continue;
             }
-            if let Some(buffer) = content {
-                let range = buffer.position()..buffer.position() + len;
-                out.set_payload(buffer);
-                out.push_payload(range);
-            }
-            if let Some(lines) = &end {
-                self.trailers(says, lines, record);
-            }
+            let end = end.map(|lines| self.trailers(says, &lines, shown.is_web(), record));
+            *sent += shown.put(content, end.as_deref(), &mut out)?;
             // The head leaves at once, also if nothing follows it yet.
-            begun = true;
+            shown.begun = true;
             out = self.write(out, end.is_some()).await?;
             drop(out.take_payload());
             out.clear();
             self.stream.release(len);
-            *sent += u64::try_from(len).unwrap_or(u64::MAX);
             if end.is_some() {
                 self.exchange.cx.put_gather(out);
                 return Ok(());
@@ -271,7 +299,30 @@ impl<'a, I: Io> Pass<'a, I> {
         }
     }
 
-    fn trailers(&self, says: &AnswerText, lines: &[u8], record: &mut Record) {
+    /// Tells the client of an answer that was begun that it cannot be finished.
+    async fn excuse(&self, mut shown: Shown, reason: Reason, record: &mut Record) {
+        let is_here = !matches!(reason, Reason::ClientLeft | Reason::ClientStalled);
+        if is_here && shown.can_end() {
+            let (mut lines, mut out) = (Vec::new(), self.exchange.cx.take_gather());
+            fault::lines(reason, &mut lines);
+            record.grpc_status = Some(fault::status(reason).code());
+            if shown.put(None, Some(&lines), &mut out).is_ok()
+                && self.write(out, true).await.is_ok()
+            {
+                return;
+            }
+        }
+        self.exchange.down.spoil();
+    }
+
+    /// The trailers that are passed on.
+    fn trailers(
+        &self,
+        says: &AnswerText,
+        lines: &[u8],
+        is_web: bool,
+        record: &mut Record,
+    ) -> Vec<u8> {
         let status = lines.split(|byte| *byte == b'\n').find_map(|line| {
             line.strip_prefix(b"grpc-status: ").and_then(|value| number(value.trim_ascii_end()))
         });
@@ -279,9 +330,10 @@ impl<'a, I: Io> Pass<'a, I> {
         let AnswerText { head, text, .. } = says;
         let mut passed_on = Vec::new();
         trailers::passed_on(lines, &head.fields, text, &mut passed_on);
-        if let Some(stream) = self.exchange.down.stream() {
+        if let Some(stream) = self.exchange.down.stream().filter(|_| !is_web) {
             stream.trailers(&passed_on);
         }
+        passed_on
     }
 
     async fn write(&self, out: Gather, end: bool) -> Result<Gather, Reason> {

@@ -6,6 +6,7 @@ mod limits;
 mod passed_calls;
 mod streams;
 mod uploads;
+mod web_calls;
 
 use otus::snapshot::server::IoDriver;
 

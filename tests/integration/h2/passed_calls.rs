@@ -19,13 +19,13 @@ fn before(io: IoDriver) -> (Gateway, Service) {
 }
 
 /// A message as gRPC frames it.
-fn framed(message: &Request) -> Vec<u8> {
+pub(super) fn framed(message: &Request) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
     [&[0][..], &len, &bytes].concat()
 }
 
-fn asked(param: &str) -> Request {
+pub(super) fn asked(param: &str) -> Request {
     Request { param: Some(param.to_owned()), ..Request::default() }
 }
 

@@ -1,0 +1,120 @@
+//! The paths that are not of routes: what is asked of them.
+
+use crate::gufo::path::{self, ModulePath, PathError, Reserved};
+use crate::io::Io;
+use crate::message::framing::Framing;
+use crate::message::head::Method;
+use crate::message::known::Known;
+use crate::observe::labels::Label;
+use crate::snapshot::gufo::{ApiBase, UploadRoute};
+
+use super::exchange::{Exchange, Plan, Target};
+use super::reason::Reason;
+use super::reply::{self, Reply, Style};
+
+/// The paths that are not of routes: of the gateway itself, and of the Gufo surface.
+pub(super) fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style, Label) {
+    let gufo = &exchange.tables.snapshot.gufo;
+    let request_path = exchange.head.path.of(exchange.text);
+    match request_path {
+        b"/healthz" | b"/health" => {
+            return (local(exchange, Reply::text(200, "ok\n")), Style::Problem, Label::HEALTH);
+        }
+        b"/readyz" => {
+            let ready = if exchange.cx.is_draining() {
+                Reply::text(503, "draining\n")
+            } else {
+                Reply::text(200, "ready\n")
+            };
+            return (local(exchange, ready), Style::Problem, Label::HEALTH);
+        }
+        _ => {}
+    }
+    match path::parse(gufo.bases.iter().map(|base| base.prefix.as_str()), request_path) {
+        Ok(Some(path)) => {
+            let (plan, label) = plan_module(exchange, path);
+            (plan, Style::Envelope, label)
+        }
+        Ok(None) => match gufo.upload_route(request_path) {
+            Some(route) => plan_route(exchange, route),
+            None => (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER),
+        },
+        Err(PathError::TooShort) => {
+            (Plan::Refuse(Reason::PathTooShort), Style::Envelope, Label::OTHER)
+        }
+        Err(_) => (Plan::Refuse(Reason::PathInvalid), Style::Envelope, Label::OTHER),
+    }
+}
+
+/// An answer of our own to GET and HEAD.
+fn local<'a, I: Io>(exchange: &Exchange<'_, I>, reply: Reply) -> Plan<'a> {
+    match exchange.head.method {
+        Method::Get | Method::Head => Plan::Answer(Box::new(reply)),
+        _ => Plan::Refuse(Reason::RouteNotFound),
+    }
+}
+
+fn plan_module<'a, I: Io>(
+    exchange: &'a Exchange<'a, I>,
+    path: ModulePath<'a>,
+) -> (Plan<'a>, Label) {
+    let snapshot = &exchange.tables.snapshot;
+    let gufo = &snapshot.gufo;
+    let now = exchange.time;
+    let method = exchange.head.method;
+    if matches!(method, Method::Options | Method::Connect | Method::Other) {
+        return (Plan::Answer(Box::new(Reply::empty(204))), Label::OTHER);
+    }
+    match path.reserved {
+        Some(Reserved::Health) if matches!(method, Method::Get | Method::Head) => {
+            return (Plan::Answer(Box::new(reply::health(now))), Label::HEALTH);
+        }
+        Some(Reserved::Info) => {
+            let info = reply::info(&gufo.version_text, gufo.registration, now);
+            return (Plan::Answer(Box::new(info)), Label::INFO);
+        }
+        Some(_) => return (Plan::Refuse(Reason::ModuleReserved), Label::OTHER),
+        None => {}
+    }
+    let sign = exchange.head.value(exchange.text, Known::XSign);
+    let is_signed = sign.is_some_and(|sign| gufo.sign.matches(sign));
+    if sign.is_some() && !is_signed {
+        return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
+    }
+    let Some((index, module)) = gufo.find(path.module.as_bytes()) else {
+        return (Plan::Refuse(Reason::ModuleUnknown), Label::OTHER);
+    };
+    if module.internal && !is_signed {
+        return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
+    }
+    let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
+    let api_version = gufo.bases.get(path.base).map_or("", |base: &ApiBase| &base.version);
+    let target = Target { module, index, path, api_version };
+    if method == Method::Put { (Plan::Upload(target), label) } else { (Plan::Call(target), label) }
+}
+
+/// A path of its own whose requests are uploads to a module, whatever the method.
+fn plan_route<'a, I: Io>(
+    exchange: &'a Exchange<'a, I>,
+    route: &'a UploadRoute,
+) -> (Plan<'a>, Style, Label) {
+    let gufo = &exchange.tables.snapshot.gufo;
+    let Some((index, module)) = gufo.find(route.module.as_bytes()) else {
+        return (Plan::Refuse(Reason::ModuleUnknown), Style::Problem, Label::OTHER);
+    };
+    if exchange.head.framing == Framing::Empty {
+        return (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER);
+    }
+    let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
+    let path = ModulePath {
+        base: 0,
+        module: module.name.as_str().into(),
+        param: route.param.as_str().into(),
+        param_id: None,
+        param_idd: None,
+        rest: &[],
+        reserved: None,
+    };
+    let api_version = gufo.bases.first().map_or("", |base| &base.version);
+    (Plan::Upload(Target { module, index, path, api_version }), Style::Envelope, label)
+}
