@@ -87,8 +87,9 @@ impl Checker<'_> {
         }
         for path in ["server.grpc_tls_enabled", "server.grpc_mtls_enabled"] {
             if self.config.boolean(path) == Some(true) {
-                let message = "TLS towards services comes later; calls would go in clear text";
-                self.find(Code::ComesLater, path, message, "write false for now");
+                let message = "TLS towards services is asked for in the table of each";
+                let way_out = "write false, and tls.on = true in [microservices.<name>]";
+                self.find(Code::ComesLater, path, message, way_out);
             }
         }
         let sign = self.config.secret("server.sign");
@@ -230,6 +231,7 @@ impl Checker<'_> {
                 let message = format!("dialect \"{dialect}\" comes later");
                 self.find(Code::ComesLater, &key("dialect"), &message, "only \"b\" is spoken yet");
             }
+            self.config.check_client_tls(&format!("microservices.{name}"), self.findings);
             let (first, most) = (key("retry.backoff"), key("retry.backoff_max"));
             if self.config.duration(&first) > self.config.duration(&most) {
                 let message = "`backoff` is longer than `backoff_max`";

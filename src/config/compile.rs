@@ -213,6 +213,7 @@ impl Config {
             let endpoints = addresses.into_iter().map(endpoint).collect();
             let id = UpstreamId::at(upstreams.len());
             let mut upstream = self.upstream(&name, &table, endpoints);
+            upstream.tls = self.client_tls(&table, findings);
             if host.parse::<IpAddr>().is_err() {
                 upstream.origins = vec![Origin::Host { name: host, port }];
             }

@@ -132,9 +132,9 @@ impl Config {
         tls
     }
 
-    /// What does not go together in the TLS to an upstream.
-    pub(super) fn check_upstream_tls(&self, name: &str, findings: &mut Vec<Finding>) {
-        let key = |key: &str| format!("upstreams.{name}.{key}");
+    /// What does not go together in the TLS to the endpoints of `table`.
+    pub(super) fn check_client_tls(&self, table: &str, findings: &mut Vec<Finding>) {
+        let key = |key: &str| format!("{table}.{key}");
         let mut find = |code, path: &str, message: &str, way_out: &str| {
             findings.push(self.finding(code, path, message, way_out));
         };
@@ -145,10 +145,6 @@ impl Config {
             let message = format!("`{part}` means nothing: TLS is off");
             find(Code::Contradiction, &key(part), &message, "write tls.on = true beside it");
         }
-        if is_on && self.text(&key("protocol")).as_deref() == Some("grpc") {
-            let message = "TLS to gRPC endpoints comes later; calls would go in clear text";
-            find(Code::ComesLater, &key("tls.on"), message, "leave it out for now");
-        }
         for (one, other) in [("tls.cert", "tls.key"), ("tls.key", "tls.cert")] {
             if self.is_given(&key(one)) && !self.is_given(&key(other)) {
                 let message = format!("`{one}` has no `{other}`");
@@ -157,13 +153,9 @@ impl Config {
         }
     }
 
-    /// How TLS is spoken with the endpoints of an upstream, if it is.
-    pub(super) fn upstream_tls(
-        &self,
-        name: &str,
-        findings: &mut Vec<Finding>,
-    ) -> Option<ClientTls> {
-        let key = |key: &str| format!("upstreams.{name}.tls.{key}");
+    /// How TLS is spoken with the endpoints of `table`, if it is.
+    pub(super) fn client_tls(&self, table: &str, findings: &mut Vec<Finding>) -> Option<ClientTls> {
+        let key = |key: &str| format!("{table}.tls.{key}");
         let path = |name: &str| self.text(&key(name)).map(PathBuf::from);
         if self.boolean(&key("on")) != Some(true) {
             return None;

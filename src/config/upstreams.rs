@@ -50,7 +50,7 @@ impl Config {
             let way_out = "leave it out: connections of gRPC are shared by clients";
             find(Code::Contradiction, &proxy, message, way_out);
         }
-        self.check_upstream_tls(name, findings);
+        self.check_client_tls(&format!("upstreams.{name}"), findings);
         let mut find = |code, path: &str, message: &str, way_out: &str| {
             findings.push(self.finding(code, path, message, way_out));
         };
@@ -103,7 +103,7 @@ impl Config {
             },
             health: self.health(name),
             send_proxy_protocol: text("send_proxy_protocol") == "v2",
-            tls: self.upstream_tls(name, findings),
+            tls: self.client_tls(&format!("upstreams.{name}"), findings),
             transport: self.transport(&key("transport")),
             pool: Pool {
                 connections_max: self.small(&key("pool.connections")),

@@ -76,7 +76,12 @@ impl<'a, I: Io> Attempts<'a, I> {
             };
             let again = matches!(
                 reason,
-                Reason::ConnectRefused | Reason::ConnectTimedOut | Reason::ConnectFailed
+                Reason::ConnectRefused
+                    | Reason::ConnectTimedOut
+                    | Reason::ConnectFailed
+                    | Reason::TlsFailed
+                    | Reason::TlsUntrusted
+                    | Reason::TlsWithoutHttp2
             );
             if !again || !self.again(deadline).await {
                 return Err(reason);

@@ -10,6 +10,7 @@ mod call;
 mod client;
 pub mod connection;
 pub mod context;
+mod dial;
 pub mod downstream;
 pub mod event;
 mod exchange;

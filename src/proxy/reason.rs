@@ -34,6 +34,9 @@ pub enum Reason {
     ConnectRefused,
     ConnectTimedOut,
     ConnectFailed,
+    TlsFailed,
+    TlsUntrusted,
+    TlsWithoutHttp2,
     UpstreamReset,
     UpstreamClosed,
     UpstreamTimedOut,
@@ -129,6 +132,9 @@ impl Reason {
             Reason::ConnectRefused         => row(502, Upstream, Keep, "connect_refused", "the service is not reachable"),
             Reason::ConnectTimedOut        => row(504, Upstream, Keep, "connect_timed_out", "the service did not accept a connection in time"),
             Reason::ConnectFailed          => row(502, Upstream, Keep, "connect_failed", "the service is not reachable"),
+            Reason::TlsFailed              => row(502, Upstream, Keep, "tls_failed", "no secure connection to the service could be made"),
+            Reason::TlsUntrusted           => row(502, Upstream, Keep, "tls_untrusted", "the certificate of the service is not accepted"),
+            Reason::TlsWithoutHttp2        => row(502, Upstream, Keep, "tls_without_http2", "the service does not offer HTTP/2 over TLS"),
             Reason::UpstreamReset          => row(502, Upstream, Keep, "upstream_reset", "the service cancelled the call"),
             Reason::UpstreamClosed         => row(502, Upstream, Keep, "upstream_closed", "the service closed the connection"),
             Reason::UpstreamTimedOut       => row(504, Upstream, Keep, "upstream_timed_out", "the service did not answer in time"),
@@ -156,7 +162,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 40] = [
+pub const ALL: [Reason; 43] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -185,6 +191,9 @@ pub const ALL: [Reason; 40] = [
     Reason::ConnectRefused,
     Reason::ConnectTimedOut,
     Reason::ConnectFailed,
+    Reason::TlsFailed,
+    Reason::TlsUntrusted,
+    Reason::TlsWithoutHttp2,
     Reason::UpstreamReset,
     Reason::UpstreamClosed,
     Reason::UpstreamTimedOut,

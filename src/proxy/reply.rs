@@ -211,9 +211,12 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         Reason::BodyTooLarge | Reason::FilesTooMany => GufoFault::TooLarge,
         Reason::MultipartMalformed => GufoFault::MultipartInvalid,
         Reason::MultipartWithoutFile => GufoFault::FileMissing,
-        Reason::ConnectRefused | Reason::ConnectTimedOut | Reason::ConnectFailed => {
-            GufoFault::Unreachable
-        }
+        Reason::ConnectRefused
+        | Reason::ConnectTimedOut
+        | Reason::ConnectFailed
+        | Reason::TlsFailed
+        | Reason::TlsUntrusted
+        | Reason::TlsWithoutHttp2 => GufoFault::Unreachable,
         Reason::UpstreamTimedOut => GufoFault::TransportTimeout,
         Reason::UpstreamReset
         | Reason::UpstreamClosed
@@ -246,6 +249,8 @@ fn proxy_status(reason: Reason) -> &'static str {
         Reason::ConnectRefused => "otus; error=connection_refused",
         Reason::ConnectTimedOut => "otus; error=connection_timeout",
         Reason::ConnectFailed => "otus; error=destination_unavailable",
+        Reason::TlsFailed | Reason::TlsWithoutHttp2 => "otus; error=tls_protocol_error",
+        Reason::TlsUntrusted => "otus; error=tls_certificate_error",
         Reason::PoolExhausted => "otus; error=connection_limit_reached",
         Reason::UpstreamTimedOut => "otus; error=http_response_timeout",
         Reason::UpstreamReset | Reason::UpstreamClosed | Reason::UpstreamEndedEarly => {

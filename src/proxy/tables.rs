@@ -20,12 +20,12 @@ use crate::snapshot::gufo::Module;
 use crate::snapshot::server::Listener;
 use crate::snapshot::transport::{Congestion, Transport};
 use crate::snapshot::upstream::{Endpoint, Protocol, Upstream};
-use crate::tls::client::ClientTls;
 use crate::upstream::group::Group;
 use crate::upstream::health::Health;
 
+use super::dial::Security;
 use super::grpc::pool::EndpointPool;
-use super::http::connection::{HttpPool, Secure};
+use super::http::connection::HttpPool;
 use super::retry::Budget;
 
 /// One generation, as one shard sees it. An exchange clones the `Rc` at its start.
@@ -136,23 +136,22 @@ impl<I: Io> Tables<I> {
         self.tls.get(usize::from(listener)).cloned().flatten()
     }
 
-    fn pool_of(&self, endpoint: &Endpoint, transport: &Transport) -> Option<Rc<EndpointPool<I>>> {
+    /// Connections are used again only by who would have made them the same.
+    fn alike(&self, wanted: &Upstream) -> impl Iterator<Item = &UpstreamTable<I>> {
+        let is_alike =
+            |spec: &Upstream| spec.transport == wanted.transport && spec.tls == wanted.tls;
         let specs = self.snapshot.upstreams.iter().zip(&self.upstreams);
-        specs
-            .filter(|(spec, _)| spec.transport == *transport)
-            .flat_map(|(_, table)| &table.pools)
-            .find(|pool| pool.address == endpoint.address)
-            .cloned()
+        specs.filter(move |(spec, _)| is_alike(spec)).map(|(_, table)| table)
     }
 
-    /// Connections are used again only by who would have made them the same.
+    fn pool_of(&self, endpoint: &Endpoint, wanted: &Upstream) -> Option<Rc<EndpointPool<I>>> {
+        let mut pools = self.alike(wanted).flat_map(|table| &table.pools);
+        pools.find(|pool| pool.is_to(endpoint)).cloned()
+    }
+
     fn http_pool_of(&self, endpoint: &Endpoint, wanted: &Upstream) -> Option<Rc<HttpPool<I>>> {
-        let specs = self.snapshot.upstreams.iter().zip(&self.upstreams);
-        specs
-            .filter(|(spec, _)| spec.transport == wanted.transport && spec.tls == wanted.tls)
-            .flat_map(|(_, table)| &table.http_pools)
-            .find(|pool| pool.is_to(endpoint))
-            .cloned()
+        let mut pools = self.alike(wanted).flat_map(|table| &table.http_pools);
+        pools.find(|pool| pool.is_to(endpoint)).cloned()
     }
 
     fn upstream_of(&self, name: &str) -> Option<(&Upstream, &UpstreamTable<I>)> {
@@ -204,19 +203,15 @@ fn upstream<I: Io>(
         let is_spoken = spec.protocol == protocol;
         spec.endpoints.iter().filter(move |_| is_spoken)
     };
+    let security = Security::of(spec);
+    let secure = |endpoint: &Endpoint| security.as_ref().map(|tls| tls.with(endpoint));
     let pool = |endpoint: &Endpoint| {
-        old.and_then(|old| old.pool_of(endpoint, &spec.transport))
-            .unwrap_or_else(|| EndpointPool::new(endpoint.address))
+        old.and_then(|old| old.pool_of(endpoint, spec))
+            .unwrap_or_else(|| EndpointPool::new(endpoint.address, secure(endpoint)))
     };
-    let config = spec.tls.as_ref().map(ClientTls::config);
     let http_pool = |endpoint: &Endpoint| {
-        let secure = spec.tls.as_ref().zip(config.as_ref()).map(|(tls, config)| Secure {
-            config: Arc::clone(config),
-            name: tls.name_of(&endpoint.host),
-            host: endpoint.host.clone(),
-        });
         old.and_then(|old| old.http_pool_of(endpoint, spec))
-            .unwrap_or_else(|| HttpPool::new(endpoint.address, secure))
+            .unwrap_or_else(|| HttpPool::new(endpoint.address, secure(endpoint)))
     };
     let identities: Vec<String> = spec.endpoints.iter().map(|e| e.address.to_string()).collect();
     let shares = spec.endpoints.iter().map(|endpoint| endpoint.share);
@@ -242,9 +237,12 @@ fn upstream<I: Io>(
 }
 
 fn module(snapshot: &Snapshot, module: &Module, names: &mut Names) -> ModuleTable {
-    let endpoints = snapshot.upstream(module.upstream).map_or(&[][..], |u| &u.endpoints);
+    let upstream = snapshot.upstream(module.upstream);
+    let endpoints = upstream.map_or(&[][..], |upstream| &upstream.endpoints);
+    let scheme = upstream.map_or("http", Upstream::scheme);
     let heads = |path: &'static str, deadline: bool| {
-        endpoints.iter().map(|endpoint| head(module, endpoint, path, deadline)).collect()
+        let head = |endpoint| head(module, scheme, endpoint, path, deadline);
+        endpoints.iter().map(head).collect()
     };
     let dialect: Dialect = module.dialect;
     ModuleTable {
@@ -255,10 +253,10 @@ fn module(snapshot: &Snapshot, module: &Module, names: &mut Names) -> ModuleTabl
 }
 
 /// The request head of a call, but for the fields of the single request.
-fn head(module: &Module, endpoint: &Endpoint, path: &str, deadline: bool) -> Vec<u8> {
+fn head(module: &Module, scheme: &str, endpoint: &Endpoint, path: &str, deadline: bool) -> Vec<u8> {
     let mut block = Block::new()
         .field(b":method", b"POST")
-        .field(b":scheme", b"http")
+        .field(b":scheme", scheme.as_bytes())
         .compact(b":path", path.as_bytes())
         .compact(b":authority", endpoint.authority().as_bytes())
         .compact(b"content-type", b"application/grpc")

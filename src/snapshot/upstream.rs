@@ -57,7 +57,7 @@ pub struct Upstream {
     /// Whether endpoints are told of the client by the PROXY protocol, version 2. HTTP only; each
     /// connection then carries one exchange.
     pub send_proxy_protocol: bool,
-    /// How TLS is spoken with its endpoints; `None`: it is not. HTTP only.
+    /// How TLS is spoken with its endpoints; `None`: it is not.
     pub tls: Option<ClientTls>,
     /// Socket options of its connections.
     pub transport: Transport,
@@ -85,6 +85,12 @@ impl Upstream {
         // A connection carries one message at a time: nothing waits behind what is not sent yet.
         let transport = Transport { not_sent_lowat: None, ..Transport::upstream() };
         Upstream { transport, pool, ..Upstream::of(name, Protocol::Http1, addresses) }
+    }
+
+    /// `https` if TLS is spoken with its endpoints.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     fn of(name: &str, protocol: Protocol, addresses: &[SocketAddr]) -> Self {

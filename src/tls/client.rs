@@ -102,16 +102,16 @@ impl ClientTls {
                     .map_err(|error| named(error.to_string()))?
             }
         };
-        config.alpn_protocols = vec![Protocol::Http1.name().to_vec()];
         config.enable_early_data = false;
         let fingerprint = digest.finish().as_ref().try_into().unwrap_or_default();
         Ok(ClientTls { spec, config: Arc::new(config), fingerprint })
     }
 
-    /// A copy for one shard, with sessions of its own.
+    /// A copy for one shard, with sessions of its own, that offers this protocol and no other.
     #[must_use]
-    pub fn config(&self) -> Arc<ClientConfig> {
+    pub fn config(&self, protocol: Protocol) -> Arc<ClientConfig> {
         let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![protocol.name().to_vec()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         Arc::new(config)
     }

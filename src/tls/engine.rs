@@ -59,6 +59,8 @@ struct Wire {
     queued: Vec<u8>,
     ended: bool,
     broken: bool,
+    /// What broke it is the peer's certificate.
+    distrusted: bool,
 }
 
 /// Payload that was opened and not fetched, from `fetched` on.
@@ -122,6 +124,7 @@ impl Engine {
             queued: Vec::new(),
             ended: false,
             broken: false,
+            distrusted: false,
         };
         Engine { machine, wire }
     }
@@ -132,6 +135,10 @@ impl Engine {
             Machine::Server(connection) => read(connection),
             Machine::Client(connection) => read(connection),
         }
+    }
+
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.wire.distrusted
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -343,8 +350,9 @@ fn run<C: Common>(connection: &mut C, wire: &mut Wire, mut goal: Goal<'_>) -> Do
         let UnbufferedStatus { mut discard, state, .. } = connection.process(incoming);
         let mut done = None;
         match state {
-            Err(_) => {
+            Err(error) => {
                 wire.discard(discard);
+                wire.distrusted = matches!(error, rustls::Error::InvalidCertificate(_));
                 wire.broken = true; // From here on nothing that came is looked at again.
                 take_alerts(connection, wire);
                 return Done::Yes;

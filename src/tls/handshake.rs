@@ -47,6 +47,8 @@ pub enum HandshakeError {
     Io(IoError),
     /// What the peer sent or offered is not acceptable. It was told why.
     Refused,
+    /// The certificate of the peer is not acceptable. It was told so.
+    Untrusted,
 }
 
 impl From<IoError> for HandshakeError {
@@ -95,6 +97,7 @@ async fn run<S: Socket>(
         // Also after a fault: then it is the alert that says why.
         let sent = session.flush(deadline).await;
         match opened {
+            Err(_) if session.is_distrusted() => return Err(HandshakeError::Untrusted),
             Err(_) => return Err(HandshakeError::Refused),
             Ok(Opened::End) => return Err(HandshakeError::Io(IoError::Closed)),
             Ok(_) => sent?,

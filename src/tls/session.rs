@@ -67,6 +67,11 @@ impl<S: Socket> Session<S> {
         self.engine.borrow_mut().open(None)
     }
 
+    /// Whether the peer's certificate was what ended the handshake.
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.engine.borrow().is_distrusted()
+    }
+
     /// Whether the handshake is over.
     pub(super) fn is_ready(&self) -> bool {
         !self.engine.borrow().is_handshaking()

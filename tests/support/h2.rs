@@ -64,6 +64,18 @@ impl Reply {
     }
 }
 
+/// A message as gRPC frames it.
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0][..], &len, message].concat()
+}
+
+/// The status of a call of gRPC, wherever it stands.
+pub(crate) fn status(reply: &Reply) -> &str {
+    let trailers = reply.trailers.as_ref().unwrap_or(&reply.fields);
+    trailers["grpc-status"].to_str().unwrap()
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }

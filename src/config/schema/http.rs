@@ -91,7 +91,7 @@ pub const UPSTREAMS: &[Key] = &[
         "upstreams.*.protocol",
         Kind::Choice(&["http", "grpc"]),
         "http",
-        "`http`: HTTP/1.1; `grpc`: gRPC over HTTP/2 without TLS, for clients of HTTP/2",
+        "`http`: HTTP/1.1; `grpc`: gRPC over HTTP/2, for clients of HTTP/2",
     ),
     live(
         "upstreams.*.balance",
@@ -173,20 +173,10 @@ pub const UPSTREAMS: &[Key] = &[
         "off",
         "tells endpoints of the client; each connection then carries one request",
     ),
-    live("upstreams.*.tls.on", Kind::Bool, "false", "speak TLS with the endpoints; HTTP only"),
-    open(
-        "upstreams.*.tls.ca",
-        Kind::Text,
-        "PEM file of the authorities that are believed; without it, those of the system",
-    ),
-    open(
-        "upstreams.*.tls.name",
-        Kind::Host,
-        "what certificates must be for; without it, the host of the endpoint",
-    ),
-    open("upstreams.*.tls.cert", Kind::Text, "PEM file of our certificate, if one is asked for"),
-    open("upstreams.*.tls.key", Kind::Text, "PEM file of its key"),
 ];
+
+/// `[upstreams.NAME.tls]`
+pub const UPSTREAM_TLS: &[Key] = &tls_to_endpoints!("upstreams.*.tls");
 
 /// `[upstreams.NAME.transport]`
 pub const UPSTREAM_TRANSPORT: &[Key] = &transport!(live, "upstreams.*.transport", "system");

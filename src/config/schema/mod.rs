@@ -3,29 +3,8 @@
 //! The loader, the file written at the first start, and `docs/config.md` are all made from it.
 //! Start with [`Key`]; the rows are in [`otus`], [`http`] and [`gufo`].
 
-/// The keys of how sockets are set up: as which kind of key, of which table, and how much unsent
-/// data the kernel holds if nothing is said.
-macro_rules! transport {
-    ($key:ident, $table:literal, $not_sent:literal) => {
-        [
-            $key(
-                concat!($table, ".congestion"),
-                Kind::Congestion,
-                "auto",
-                "congestion control; `auto`: cubic on loopback, elsewhere the system's",
-            ),
-            $key(
-                concat!($table, ".not_sent_lowat"),
-                SYSTEM_SIZE,
-                $not_sent,
-                "unsent bytes that the kernel holds",
-            ),
-            $key(concat!($table, ".receive_buffer"), SYSTEM_SIZE, "system", "`SO_RCVBUF`"),
-            $key(concat!($table, ".send_buffer"), SYSTEM_SIZE, "system", "`SO_SNDBUF`"),
-            $key(concat!($table, ".nodelay"), Kind::Bool, "true", "small writes leave at once"),
-        ]
-    };
-}
+#[macro_use]
+mod shared;
 
 pub mod gufo;
 pub mod http;
@@ -45,9 +24,11 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(otus::TIMEOUTS)
         .chain(otus::LIMITS)
         .chain(otus::MICROSERVICES)
+        .chain(otus::SERVICE_TLS)
         .chain(otus::SERVICE_TRANSPORT)
         .chain(http::ROUTE)
         .chain(http::UPSTREAMS)
+        .chain(http::UPSTREAM_TLS)
         .chain(http::UPSTREAM_TRANSPORT)
         .chain(http::HOSTS)
         .chain(http::DNS)

@@ -311,6 +311,9 @@ pub const MICROSERVICES: &[Key] = &[
     not_yet("microservices.*.sign_version", Kind::Integer(1, 2), "form of the signature"),
 ];
 
+/// `[microservices.NAME.tls]`
+pub const SERVICE_TLS: &[Key] = &tls_to_endpoints!("microservices.*.tls");
+
 /// `[microservices.NAME.transport]`
 pub const SERVICE_TRANSPORT: &[Key] = &transport!(live, "microservices.*.transport", "128KiB");
 

@@ -1,4 +1,4 @@
-//! `grpc.health.v1.Health/Check` over HTTP/2 with prior knowledge.
+//! `grpc.health.v1.Health/Check` over HTTP/2.
 
 use prost::Message;
 
@@ -41,11 +41,12 @@ enum ServingStatus {
 
 /// Asks for the state of a service; SERVING is well.
 pub(super) fn check(wire: &mut Wire, service: &str, authority: &str) -> Result<(), String> {
+    let scheme = if wire.is_sealed() { "https" } else { "http" };
     // The clock is for keep-alive and floods, which one call does not live to see.
     let now = Instant::START;
     let config = Config { keep_alive: None, ..Config::client() };
     let mut engine = Connection::new(Role::Client, config, now);
-    let id = open(&mut engine, service, authority).ok_or("the call cannot be opened")?;
+    let id = open(&mut engine, service, scheme, authority).ok_or("the call cannot be opened")?;
     let mut call = Call { id, answer: MessageDecoder::new(ANSWER_BYTES_MAX), message: None };
     let mut input = Vec::new();
     let mut received = 0;
@@ -72,10 +73,10 @@ pub(super) fn check(wire: &mut Wire, service: &str, authority: &str) -> Result<(
     }
 }
 
-fn open(engine: &mut Connection, service: &str, authority: &str) -> Option<StreamId> {
+fn open(engine: &mut Connection, service: &str, scheme: &str, authority: &str) -> Option<StreamId> {
     let block = Block::new()
         .field(b":method", b"POST")
-        .field(b":scheme", b"http")
+        .field(b":scheme", scheme.as_bytes())
         .compact(b":path", b"/grpc.health.v1.Health/Check")
         .compact(b":authority", authority.as_bytes())
         .compact(b"content-type", b"application/grpc")

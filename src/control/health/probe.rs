@@ -12,10 +12,10 @@ use crate::protocol::h1::request::{HeadLimits, Progress};
 use crate::protocol::h1::response::ResponseParser;
 use crate::protocol::proxy_protocol;
 use crate::snapshot::upstream::HealthKind;
-use crate::tls::client::ClientTls;
+use crate::tls::handshake::Protocol;
 
 use super::grpc;
-use super::schedule::Target;
+use super::schedule::{Secure, Target};
 
 /// Who asks, in the log of the endpoint.
 pub(super) const USER_AGENT: &str = concat!("otus/", env!("CARGO_PKG_VERSION"), " (health check)");
@@ -35,8 +35,8 @@ pub(super) fn run(target: &Target, patience: Duration) -> Result<(), String> {
         proxy_protocol::encode_v2_local(&mut header);
         wire.write(&header)?;
     }
-    if let Some((tls, host)) = &target.tls {
-        wire.seal(tls, host)?;
+    if let Some(secure) = &target.tls {
+        wire.seal(secure)?;
     }
     match &target.kind {
         HealthKind::Tcp => Ok(()),
@@ -62,15 +62,24 @@ impl Wire {
     }
 
     /// Speaks TLS from now on.
-    fn seal(&mut self, tls: &ClientTls, host: &str) -> Result<(), String> {
+    fn seal(&mut self, secure: &Secure) -> Result<(), String> {
+        let Secure { tls, host, spoken } = secure;
         let name = tls.name_of(host).ok_or_else(|| format!("\"{host}\" is no name"))?;
-        let connection = ClientConnection::new(tls.config(), name);
+        let connection = ClientConnection::new(tls.config(*spoken), name);
         let mut connection = connection.map_err(|error| error.to_string())?;
         while connection.is_handshaking() {
             connection.complete_io(&mut self.timed).map_err(|error| text(&error))?;
         }
+        if *spoken == Protocol::Http2 && connection.alpn_protocol() != Some(spoken.name()) {
+            return Err("it does not offer HTTP/2 over TLS".to_owned());
+        }
         self.tls = Some(connection);
         Ok(())
+    }
+
+    /// Whether TLS is spoken.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.tls.is_some()
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), String> {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::snapshot::Snapshot;
-use crate::snapshot::upstream::{Endpoint, HealthKind, HostField, Upstream};
+use crate::snapshot::upstream::{Endpoint, HealthKind, HostField, Protocol, Upstream};
 use crate::tls::client::ClientTls;
+use crate::tls::handshake::Protocol as Spoken;
 use crate::upstream::health::{Checks, Health, HealthRule};
 
 /// The name of an upstream and an address of it: what stays the same over a reload.
@@ -24,8 +25,17 @@ pub(super) struct Target {
     pub(super) rule: HealthRule,
     /// Whether it expects a PROXY header before anything else.
     pub(super) proxied: bool,
-    /// How TLS is spoken with it, and its host.
-    pub(super) tls: Option<(ClientTls, String)>,
+    /// How TLS is spoken with it.
+    pub(super) tls: Option<Secure>,
+}
+
+/// How TLS is spoken with an endpoint that is checked.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Secure {
+    pub(super) tls: ClientTls,
+    pub(super) host: String,
+    /// What is offered in the handshake.
+    pub(super) spoken: Spoken,
 }
 
 impl Target {
@@ -40,7 +50,14 @@ impl Target {
             kind: check.kind.clone(),
             rule: check.rule,
             proxied: upstream.send_proxy_protocol,
-            tls: upstream.tls.clone().map(|tls| (tls, endpoint.host.clone())),
+            tls: upstream.tls.clone().map(|tls| Secure {
+                tls,
+                host: endpoint.host.clone(),
+                spoken: match (&check.kind, upstream.protocol) {
+                    (HealthKind::Http(_), _) | (HealthKind::Tcp, Protocol::Http1) => Spoken::Http1,
+                    (HealthKind::Grpc(_), _) | (HealthKind::Tcp, Protocol::Grpc) => Spoken::Http2,
+                },
+            }),
         })
     }
 }

@@ -58,11 +58,11 @@ pub fn request(
 }
 
 /// Appends the block of a request. `text` is a head of ours in HTTP/1: `host` comes first.
-pub fn block(text: &[u8], out: &mut Vec<u8>) {
+pub fn block(scheme: &str, text: &[u8], out: &mut Vec<u8>) {
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
     let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
     encode::field(out, b":method", words.next().unwrap_or_default());
-    encode::field(out, b":scheme", b"http");
+    encode::field(out, b":scheme", scheme.as_bytes());
     encode::field(out, b":path", words.next().unwrap_or_default());
     let host = lines.next().unwrap_or_default();
     encode::field(out, b":authority", host.strip_prefix(b"host: ").unwrap_or_default());

@@ -16,11 +16,11 @@ use crate::protocol::h2::connection::engine::Connection;
 use crate::protocol::h2::connection::event::{Event as H2Event, HeadersKind, OpenError};
 use crate::protocol::h2::frame::{ErrorCode, StreamId, to_usize};
 use crate::proxy::context::{Context, SocketOf};
+use crate::proxy::dial;
 use crate::proxy::event::Event;
 use crate::proxy::reason::Reason;
 use crate::proxy::turn::Turn;
 use crate::snapshot::upstream::{Pool as PoolRule, Upstream};
-use crate::tls::stream::Stream;
 
 use super::pool::EndpointPool;
 use super::stream::{Call, End};
@@ -63,9 +63,11 @@ impl<I: Io> GrpcConnection<I> {
         upstream: &Upstream,
         deadline: Instant,
     ) -> Result<Rc<Self>, Reason> {
-        let options = super::super::tables::socket_options(&upstream.transport, pool.address);
-        let socket = cx.io.connect(pool.address, options, deadline).await;
-        let socket = Stream::Plain(socket.map_err(|error| cx.connect_failed(error))?);
+        let mut socket = dial::connect(cx, pool.address, &upstream.transport, deadline).await?;
+        if let Some(secure) = &pool.secure {
+            // Boxed: its state would make every call larger.
+            socket = Box::pin(dial::seal(cx, &socket, secure, deadline)).await?;
+        }
         let now = cx.io.now();
         let paced = socket.is_paced() || !socket.can_splice();
         let connection = Rc::new(GrpcConnection {

@@ -8,9 +8,10 @@ use crate::base::time::Instant;
 use crate::io::Io;
 use crate::io::race::{Either, race};
 use crate::proxy::context::Context;
+use crate::proxy::dial::Secure;
 use crate::proxy::event::Crowd;
 use crate::proxy::reason::Reason;
-use crate::snapshot::upstream::Upstream;
+use crate::snapshot::upstream::{Endpoint, Upstream};
 
 use super::connection::GrpcConnection;
 use super::stream::GrpcStream;
@@ -19,6 +20,7 @@ use super::stream::GrpcStream;
 pub struct EndpointPool<I: Io> {
     /// Where they lead.
     pub address: SocketAddr,
+    pub(super) secure: Option<Secure>,
     pub(super) crowd: Crowd,
     connections: RefCell<Vec<Rc<GrpcConnection<I>>>>,
     connecting: Cell<u32>,
@@ -26,13 +28,20 @@ pub struct EndpointPool<I: Io> {
 
 impl<I: Io> EndpointPool<I> {
     /// No connections yet.
-    pub fn new(address: SocketAddr) -> Rc<Self> {
+    pub fn new(address: SocketAddr, secure: Option<Secure>) -> Rc<Self> {
         Rc::new(EndpointPool {
             address,
+            secure,
             crowd: Crowd::default(),
             connections: RefCell::new(Vec::new()),
             connecting: Cell::new(0),
         })
+    }
+
+    /// Whether its connections lead to this endpoint, and to no other that only shares its address.
+    pub fn is_to(&self, endpoint: &Endpoint) -> bool {
+        let secure = self.secure.as_ref();
+        self.address == endpoint.address && Secure::is_of(secure, &endpoint.host)
     }
 
     /// Opens a stream on the least busy connection, on a new one where that is better, or waits for

@@ -3,22 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
-
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 
 use crate::base::time::Instant;
 use crate::io::buffer::Gather;
-use crate::io::{Io, IoError, Socket};
+use crate::io::{Io, Socket};
 use crate::observe::counters::Counter;
 use crate::protocol::proxy_protocol;
 use crate::proxy::context::{Context, SocketOf};
+use crate::proxy::dial::{self, Secure};
 use crate::proxy::reason::Reason;
-use crate::proxy::tables::socket_options;
 use crate::snapshot::upstream::{Endpoint, Upstream};
-use crate::tls::handshake::{self, HandshakeError};
-use crate::tls::stream::Stream;
 
 /// A connection that carries one exchange at a time.
 pub(super) struct HttpConnection<I: Io> {
@@ -32,16 +26,6 @@ impl<I: Io> Drop for HttpConnection<I> {
     fn drop(&mut self) {
         self.cx.counters.count(Counter::UpstreamConnectionsClosed);
     }
-}
-
-/// How TLS is spoken with an endpoint.
-pub struct Secure {
-    /// The shard's own.
-    pub config: Arc<ClientConfig>,
-    /// What its certificate must be for; `None`: there is no such name.
-    pub name: Option<ServerName<'static>>,
-    /// The host as it was written.
-    pub host: String,
 }
 
 /// Idle connections of one shard to one address; the one used last goes out first.
@@ -59,25 +43,6 @@ struct Idle<I: Io> {
     until: Instant,
 }
 
-impl Secure {
-    async fn handshake<I: Io>(
-        &self,
-        cx: &Context<I>,
-        socket: &SocketOf<I>,
-        deadline: Instant,
-    ) -> Result<SocketOf<I>, IoError> {
-        let (Stream::Plain(plain), Some(name)) = (socket, &self.name) else {
-            return Err(IoError::Closed);
-        };
-        let config = Arc::clone(&self.config);
-        let made = handshake::connect(plain.clone(), config, name.clone(), &cx.buffers, deadline);
-        made.await.map_err(|error| match error {
-            HandshakeError::Io(error) => error,
-            HandshakeError::Refused => IoError::Closed,
-        })
-    }
-}
-
 impl<I: Io> HttpPool<I> {
     /// No connections yet.
     pub fn new(address: SocketAddr, secure: Option<Secure>) -> Rc<Self> {
@@ -87,8 +52,8 @@ impl<I: Io> HttpPool<I> {
 
     /// Whether its connections lead to this endpoint, and to no other that only shares its address.
     pub fn is_to(&self, endpoint: &Endpoint) -> bool {
-        let same_host = self.secure.as_ref().is_none_or(|secure| secure.host == endpoint.host);
-        self.address == endpoint.address && same_host
+        let secure = self.secure.as_ref();
+        self.address == endpoint.address && Secure::is_of(secure, &endpoint.host)
     }
 
     /// An idle connection on which nothing has happened since it was put back.
@@ -112,21 +77,19 @@ impl<I: Io> HttpPool<I> {
         client: SocketAddr,
         deadline: Instant,
     ) -> Result<HttpConnection<I>, Reason> {
-        let options = socket_options(&upstream.transport, self.address);
-        let failed = |error| cx.connect_failed(error);
-        let socket = cx.io.connect(self.address, options, deadline).await.map_err(failed)?;
-        let socket = Stream::Plain(socket);
+        let socket = dial::connect(cx, self.address, &upstream.transport, deadline).await?;
         cx.counters.count(Counter::UpstreamConnectionsOpened);
         let mut connection = HttpConnection { socket, is_used: false, cx: Rc::clone(cx) };
         if upstream.send_proxy_protocol {
             let mut out = Gather::new();
             out.push_with(|own| proxy_protocol::encode_v2(own, client, self.address));
-            connection.socket.write(out, deadline).await.0.map_err(failed)?;
+            let sent = connection.socket.write(out, deadline).await.0;
+            sent.map_err(|error| cx.connect_failed(error))?;
         }
         if let Some(secure) = &self.secure {
             // Boxed: its state would make every exchange larger.
-            let sealed = Box::pin(secure.handshake(cx, &connection.socket, deadline)).await;
-            connection.socket = sealed.map_err(failed)?;
+            connection.socket =
+                Box::pin(dial::seal(cx, &connection.socket, secure, deadline)).await?;
         }
         Ok(connection)
     }

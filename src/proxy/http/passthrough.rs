@@ -107,7 +107,7 @@ async fn open<I: Io>(
         }
     };
     written.map_err(|_| Reason::RequestMalformed)?;
-    request::block(&text, &mut block);
+    request::block(spec.scheme(), &text, &mut block);
     let now = exchange.cx.io.now();
     let deadline = patience.connect(now);
     let stream = pool.open(exchange.cx, spec, &block, true, now, deadline).await?;

@@ -6,7 +6,7 @@ use prost::Message;
 
 use crate::support::backend::nobody;
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::h2::{Call, Client, Reply};
+use crate::support::h2::{Call, Client, framed, status};
 use crate::support::proxy::{ALL, start, upstream};
 use crate::support::service::Service;
 
@@ -18,13 +18,6 @@ fn before(io: IoDriver) -> (Gateway, Service) {
     (start(io, &format!("{upstream}{ALL}")), service)
 }
 
-/// A message as gRPC frames it.
-pub(super) fn framed(message: &Request) -> Vec<u8> {
-    let bytes = message.encode_to_vec();
-    let len = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-    [&[0][..], &len, &bytes].concat()
-}
-
 pub(super) fn asked(param: &str) -> Request {
     Request { param: Some(param.to_owned()), ..Request::default() }
 }
@@ -32,14 +25,8 @@ pub(super) fn asked(param: &str) -> Request {
 fn begin<'a>(client: &'a Client, message: &Request) -> Call<'a> {
     let mut call = client.begin("POST", "/Reverse/Do", &CALL, false);
     // One that is refused may be answered before all was sent.
-    let _ = call.send(&framed(message), true);
+    let _ = call.send(&framed(&message.encode_to_vec()), true);
     call
-}
-
-/// The status of a call, wherever it stands.
-fn status(reply: &Reply) -> &str {
-    let trailers = reply.trailers.as_ref().unwrap_or(&reply.fields);
-    trailers["grpc-status"].to_str().unwrap()
 }
 
 #[test]
@@ -67,7 +54,7 @@ fn a_client_that_resets_its_call_cancels_it() {
         let client = Client::connect(gateway.address);
         let mark = service.journal.mark();
         let mut call = client.begin("POST", "/Reverse/Stream", &CALL, false);
-        call.send(&framed(&asked("x")), false).unwrap();
+        call.send(&framed(&asked("x").encode_to_vec()), false).unwrap();
         service.journal.begun(mark);
         call.body.send_reset(h2::Reason::CANCEL);
         service.journal.left(mark);

@@ -5,10 +5,10 @@ use otus::protocol::base64::{Decoder, Encoder};
 use otus::snapshot::server::IoDriver;
 use prost::Message;
 
-use super::passed_calls::{asked, framed};
+use super::passed_calls::asked;
 use crate::support::backend::nobody;
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::h2::Client;
+use crate::support::h2::{self, Client};
 use crate::support::proxy::{ALL, start, upstream};
 use crate::support::rude::{Rude, Rudeness};
 use crate::support::service::Service;
@@ -20,6 +20,10 @@ const DO: &str = "/Reverse/Do";
 fn before(io: IoDriver, address: std::net::SocketAddr) -> Gateway {
     let upstream = upstream(&[address], "protocol = \"grpc\"\nretry.attempts = 1");
     start(io, &format!("{upstream}{ALL}"))
+}
+
+fn framed(message: &Request) -> Vec<u8> {
+    h2::framed(&message.encode_to_vec())
 }
 
 fn encoded(bytes: &[u8]) -> Vec<u8> {

@@ -3,6 +3,7 @@
 mod certificates;
 mod hostile;
 mod requests;
+mod services;
 mod upstreams;
 
 use std::net::SocketAddr;

@@ -7,7 +7,8 @@ use crate::support::gateway::on_both_drivers;
 use crate::support::proxy::{self, ALL, upstream};
 use crate::support::tls::{Authority, Files};
 
-fn tls(authority: &Authority, files: Option<&Files>, more: &str) -> String {
+/// Keys for TLS towards endpoints.
+pub(super) fn tls(authority: &Authority, files: Option<&Files>, more: &str) -> String {
     let own = files.map_or_else(String::new, |files| {
         format!("tls.cert = \"{}\"\ntls.key = \"{}\"\n", files.cert.display(), files.key.display())
     });
