@@ -3,6 +3,7 @@
 mod exchanges;
 mod lifecycle;
 mod limits;
+mod link;
 mod passed_calls;
 mod streams;
 mod uploads;
