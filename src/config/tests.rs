@@ -276,7 +276,7 @@ fn an_empty_configuration_lacks_mode_and_sign_alone() {
 fn what_would_weaken_protection_silently_is_refused() {
     for (line, want) in [
         ("security.rest_mode = \"sign\"", "rest mode \"sign\" comes later"),
-        ("server.grpc_tls_enabled = true", "TLS towards services comes later"),
+        ("server.grpc_tls_enabled = true", "TLS towards services is asked for in"),
         ("microservices.a = { host = \"::1\", port = 1, dialect = \"c\" }", "dialect \"c\""),
     ] {
         let needed = format!("server.sign = \"{SIGN}\"\nsecurity.mode = \"sign\"\n");
