@@ -102,6 +102,7 @@ impl Config {
             streams: self.small("listener.http2.streams"),
             stream_window: window("listener.http2.stream_window"),
             connection_window: window("listener.http2.connection_window"),
+            grpc_health: self.boolean("listener.http2.grpc_health").unwrap_or(true),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::protocol::h1::encode::http_date;
 use crate::snapshot::Snapshot;
 use crate::tls::stream::Stream;
 
+use super::event::Event;
 use super::exchange::Scratch;
 use super::gate::Gate;
 use super::h2::connection::Connection;
@@ -60,6 +61,8 @@ pub struct Context<I: Io> {
     pub(super) fronts: Parked<Rc<Connection<I>>>,
     /// The streams of those.
     pub(super) streams: Gate,
+    /// Calls that wait for the state of a service to change.
+    pub(super) watches: Parked<Rc<Event>>,
     /// Connections with an upload in flight.
     pub uploads: Parked<SocketOf<I>>,
     tables: RefCell<Rc<Tables<I>>>,
@@ -126,6 +129,7 @@ impl<I: Io> Context<I> {
             uploads: Parked::default(),
             fronts: Parked::default(),
             streams: Gate::default(),
+            watches: Parked::default(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),
@@ -154,6 +158,14 @@ impl<I: Io> Context<I> {
         let tables = Tables::new(snapshot, Some(&old), labels, prng);
         *self.tables.borrow_mut() = Rc::new(tables);
         self.publish_gauges();
+        self.tell_watches();
+    }
+
+    /// What can be served may have changed.
+    pub fn tell_watches(&self) {
+        for watch in self.watches.all() {
+            watch.raise();
+        }
     }
 
     fn publish_gauges(&self) {
@@ -170,6 +182,7 @@ impl<I: Io> Context<I> {
     pub fn drain(&self) {
         self.draining.set(true);
         self.parked.cancel_all();
+        self.tell_watches();
         for connection in self.fronts.all() {
             connection.begin_drain();
         }

@@ -23,8 +23,8 @@ use super::body::{Pace, RequestBody};
 use super::connection::After;
 use super::context::{Context, HeadText};
 use super::downstream::Downstream;
-use super::grpc::fault;
 use super::grpc::web::Asked;
+use super::grpc::{fault, health};
 use super::http::forward::{self, Destination};
 use super::http::response::Delivered;
 use super::reason::{Fate, Reason};
@@ -53,7 +53,23 @@ pub(super) struct Exchange<'a, I: Io> {
     pub(super) time: UnixTime,
 }
 
-impl<I: Io> Exchange<'_, I> {
+impl<'a, I: Io> Exchange<'a, I> {
+    fn new(
+        cx: &'a Rc<Context<I>>,
+        down: Downstream<'a, I>,
+        peer: SocketAddr,
+        head: &'a HeadText,
+        started: Instant,
+    ) -> Self {
+        let tables = cx.tables(); // Pins one generation.
+        let HeadText { head, text } = head;
+        let time = cx.io.unix_now();
+        let request_id = request_id::of(cx, head, text, time);
+        let trusted = &tables.snapshot.server.trusted_peers;
+        let client = super::client::address(trusted, peer, head, text);
+        Exchange { cx, down, head, text, tables, peer, client, request_id, started, time }
+    }
+
     /// Whether what the peer says about the client is believed.
     pub(super) fn trusts_peer(&self) -> bool {
         let peer = self.peer.ip().to_canonical();
@@ -80,6 +96,8 @@ pub(super) enum Plan<'a> {
     Refuse(Reason),
     Call(Target<'a>),
     Upload(Target<'a>),
+    /// Whether the gateway is well, as gRPC asks.
+    Health(health::Asked),
     /// The path to forward is in the [`Scratch`].
     Forward(&'a Route, UpstreamId),
 }
@@ -111,23 +129,8 @@ pub(super) async fn run<I: Io>(
     rest: Option<Buffer>,
     started: Instant,
 ) -> After {
-    let tables = cx.tables(); // Pins one generation.
+    let exchange = Exchange::new(cx, down, peer, head, started);
     let HeadText { head, text } = head;
-    let time = cx.io.unix_now();
-    let request_id = request_id::of(cx, head, text, time);
-    let client = super::client::address(&tables.snapshot.server.trusted_peers, peer, head, text);
-    let exchange = Exchange {
-        cx,
-        down,
-        head,
-        text,
-        tables: Rc::clone(&tables),
-        peer,
-        client,
-        request_id,
-        started,
-        time,
-    };
     let mut record = Record::begin(cx, started);
     let mut scratch = cx.take_scratch();
     let (plan, style, label) = plan(&exchange, &mut scratch);
@@ -155,6 +158,16 @@ pub(super) async fn run<I: Io>(
             let _place = cx.uploads.enter(down.socket());
             // Boxed: its state is large, and most exchanges are no uploads.
             Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
+        }
+        Plan::Health(asked) => {
+            let _place = cx.exchanges.enter(down.socket());
+            match Box::pin(health::run(&exchange, asked, &mut body, &mut record)).await {
+                Ok(delivered) => {
+                    cx.put_scratch(scratch);
+                    return conclude(&exchange, &delivered, &mut body, &mut record);
+                }
+                Err(reason) => Err(reason),
+            }
         }
         Plan::Forward(route, upstream) => {
             let Scratch { path, .. } = &*scratch;
@@ -225,7 +238,7 @@ fn open_body<'a, I: Io>(
                 (u64::MAX, usual)
             }
         }
-        Plan::Answer(_) | Plan::Refuse(_) | Plan::Call(_) => {
+        Plan::Answer(_) | Plan::Refuse(_) | Plan::Call(_) | Plan::Health(_) => {
             (snapshot.limits.json_body_bytes, usual)
         }
     };

@@ -42,6 +42,17 @@ impl<S: Clone> Parked<S> {
         Place { parked: self, index }
     }
 
+    /// How many are parked now.
+    pub fn len(&self) -> usize {
+        let slots = self.slots.borrow();
+        slots.sockets.len() - slots.free.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All that are parked now.
     pub fn all(&self) -> Vec<S> {
         self.slots.borrow().sockets.iter().flatten().cloned().collect()

@@ -9,6 +9,7 @@ use crate::observe::labels::Label;
 use crate::snapshot::gufo::{ApiBase, UploadRoute};
 
 use super::exchange::{Exchange, Plan, Target};
+use super::grpc::health;
 use super::reason::Reason;
 use super::reply::{self, Reply, Style};
 
@@ -16,6 +17,9 @@ use super::reply::{self, Reply, Style};
 pub(super) fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style, Label) {
     let gufo = &exchange.tables.snapshot.gufo;
     let request_path = exchange.head.path.of(exchange.text);
+    if let Some(asked) = health::Asked::by(exchange) {
+        return (Plan::Health(asked), Style::Problem, Label::HEALTH);
+    }
     match request_path {
         b"/healthz" | b"/health" => {
             return (local(exchange, Reply::text(200, "ok\n")), Style::Problem, Label::HEALTH);

@@ -159,6 +159,17 @@ impl<I: Io> Tables<I> {
         specs.find(|(spec, _)| spec.name == name)
     }
 
+    /// Whether there is an endpoint for what is sent to the upstream of this name, or to the
+    /// module; `None`: there is neither, or only one that is not for everybody.
+    pub fn is_served(&self, name: &str) -> Option<bool> {
+        let module = || {
+            let (_, module) = self.snapshot.gufo.find(name.as_bytes())?;
+            self.upstreams.get(module.upstream.index()).filter(|_| !module.internal)
+        };
+        let table = self.upstream_of(name).map(|found| found.1).or_else(module)?;
+        Some(table.group.borrow().is_usable())
+    }
+
     /// What the active checks say of an endpoint. It may be gone since.
     pub fn set_health(&self, upstream: &str, address: SocketAddr, health: Health) {
         let Some((spec, table)) = self.upstream_of(upstream) else { return };

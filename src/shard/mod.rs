@@ -65,6 +65,7 @@ pub async fn run<I: Io>(
                     for change in changes {
                         cx.tables().set_health(&change.upstream, change.address, change.health);
                     }
+                    cx.tell_watches();
                 }
                 Letter::Drain { grace } if !draining => {
                     draining = true;

@@ -58,6 +58,8 @@ pub struct Http2 {
     pub stream_window: u32,
     /// The same on all streams of a connection together.
     pub connection_window: u32,
+    /// Whether the gateway answers `grpc.health.v1.Health` itself, where no route does.
+    pub grpc_health: bool,
 }
 
 impl Default for Http2 {
@@ -67,6 +69,7 @@ impl Default for Http2 {
             streams: limits::STREAMS_MAX,
             stream_window: limits::STREAM_WINDOW_BYTES,
             connection_window: limits::CONNECTION_WINDOW_BYTES,
+            grpc_health: true,
         }
     }
 }

@@ -180,6 +180,12 @@ impl Group {
         }
     }
 
+    /// Whether the active checks leave an endpoint that requests can be sent to.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.members.iter().any(|member| member.health.is_usable())
+    }
+
     /// Requests of this shard in flight to an endpoint.
     #[must_use]
     pub fn active(&self, number: usize) -> u32 {

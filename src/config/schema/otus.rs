@@ -117,6 +117,13 @@ pub const PROTOCOLS: &[Key] = &[
         "the same on all streams of a connection together: what they hold in memory, four times \
          over at worst",
     ),
+    live(
+        "listener.http2.grpc_health",
+        Kind::Bool,
+        "true",
+        "answer `grpc.health.v1.Health` where no route does: for the gateway, its upstreams and \
+         modules",
+    ),
 ];
 
 /// `[tls]`

@@ -3,7 +3,8 @@
 use prost::Message;
 
 use crate::base::time::Instant;
-use crate::protocol::grpc::frame::{MessageDecoder, prefix};
+use crate::protocol::grpc::frame::MessageDecoder;
+use crate::protocol::grpc::health::{self, Serving};
 use crate::protocol::grpc::status::{self, Opening, Status};
 use crate::protocol::h2::connection::config::{Config, Role};
 use crate::protocol::h2::connection::engine::Connection;
@@ -17,27 +18,6 @@ use super::probe::{USER_AGENT, Wire};
 const ANSWER_BYTES_MAX: usize = 1024;
 /// Bytes of frames before the end of the answer.
 const RECEIVED_BYTES_MAX: usize = 256 * 1024;
-
-#[derive(Clone, PartialEq, Message)]
-struct CheckRequest {
-    #[prost(string, tag = "1")]
-    service: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct CheckResponse {
-    #[prost(enumeration = "ServingStatus", tag = "1")]
-    status: i32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
-#[repr(i32)]
-enum ServingStatus {
-    Unknown = 0,
-    Serving = 1,
-    NotServing = 2,
-    ServiceUnknown = 3,
-}
 
 /// Asks for the state of a service; SERVING is well.
 pub(super) fn check(wire: &mut Wire, service: &str, authority: &str) -> Result<(), String> {
@@ -77,14 +57,12 @@ fn open(engine: &mut Connection, service: &str, scheme: &str, authority: &str) -
     let block = Block::new()
         .field(b":method", b"POST")
         .field(b":scheme", scheme.as_bytes())
-        .compact(b":path", b"/grpc.health.v1.Health/Check")
+        .compact(b":path", health::CHECK.as_bytes())
         .compact(b":authority", authority.as_bytes())
         .compact(b"content-type", b"application/grpc")
         .compact(b"te", b"trailers")
         .compact(b"user-agent", USER_AGENT.as_bytes());
-    let request = CheckRequest { service: service.to_owned() }.encode_to_vec();
-    let mut data = prefix(u32::try_from(request.len()).ok()?).to_vec();
-    data.extend_from_slice(&request);
+    let data = health::framed(&health::Request { service: service.to_owned() });
     let id = engine.open(block.as_slice(), false).ok()?;
     engine.send_data(id, &data, true).ok()?;
     Some(id)
@@ -145,12 +123,13 @@ impl Call {
             return Err(format!("gRPC status {}", status.name()));
         }
         let message = self.message.as_deref().ok_or("it answered nothing")?;
-        let response = CheckResponse::decode(message).map_err(|_| "its answer cannot be read")?;
+        let response =
+            health::Response::decode(message).map_err(|_| "its answer cannot be read")?;
         match response.status() {
-            ServingStatus::Serving => Ok(()),
-            ServingStatus::NotServing => Err("it says NOT_SERVING".to_owned()),
-            ServingStatus::ServiceUnknown => Err("it says SERVICE_UNKNOWN".to_owned()),
-            ServingStatus::Unknown => Err("it says UNKNOWN".to_owned()),
+            Serving::Serving => Ok(()),
+            Serving::NotServing => Err("it says NOT_SERVING".to_owned()),
+            Serving::ServiceUnknown => Err("it says SERVICE_UNKNOWN".to_owned()),
+            Serving::Unknown => Err("it says UNKNOWN".to_owned()),
         }
     }
 }

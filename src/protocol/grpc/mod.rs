@@ -4,6 +4,7 @@
 //! what a response's head means, then [`frame::MessageDecoder`] for its messages.
 
 pub mod frame;
+pub mod health;
 pub mod status;
 pub mod timeout;
 pub mod web;

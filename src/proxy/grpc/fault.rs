@@ -21,7 +21,7 @@ pub(in crate::proxy) fn style(style: Style, head: &RequestHead, text: &[u8]) -> 
 
 /// Whether a request is a call of gRPC.
 #[inline]
-fn is_call(head: &RequestHead, text: &[u8]) -> bool {
+pub(super) fn is_call(head: &RequestHead, text: &[u8]) -> bool {
     if head.version != Version::Http2 {
         return false;
     }

@@ -5,6 +5,7 @@
 
 pub mod connection;
 pub mod fault;
+pub(super) mod health;
 pub mod piped;
 pub mod pool;
 pub mod raw;

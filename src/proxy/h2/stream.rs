@@ -189,6 +189,11 @@ impl<I: Io> Stream<I> {
         }
     }
 
+    /// Waits until nobody waits for the answer any more. May be dropped.
+    pub(in crate::proxy) async fn gone(&self) {
+        let _ = self.until(|| false).await;
+    }
+
     /// Waits until payload may be sent. May be dropped.
     pub(super) async fn writable(&self, deadline: Instant) -> Result<(), IoError> {
         let id = self.shared.id;

@@ -54,6 +54,13 @@ pub(in crate::proxy) struct Delivered {
     pub(in crate::proxy) cut: Option<Reason>,
 }
 
+impl Delivered {
+    /// An answer of our own on a stream, with so many bytes of content.
+    pub(in crate::proxy) fn here(sent: u64, cut: Option<Reason>) -> Self {
+        Delivered { status: 200, sent, keep: false, reusable: false, cut }
+    }
+}
+
 /// Reads the head of the final answer; interim ones are passed on.
 pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failure> {
     let cx = flow.exchange.cx;

@@ -1,6 +1,7 @@
 //! HTTP/2 without TLS, with the `h2` crate as the client: what clients and back ends see of it.
 
 mod exchanges;
+mod health;
 mod lifecycle;
 mod limits;
 mod link;

@@ -10,7 +10,8 @@ use crate::support::h2::{Call, Client, framed, status};
 use crate::support::proxy::{ALL, start, upstream};
 use crate::support::service::Service;
 
-const CALL: [(&str, &str); 2] = [("content-type", "application/grpc"), ("te", "trailers")];
+pub(super) const CALL: [(&str, &str); 2] =
+    [("content-type", "application/grpc"), ("te", "trailers")];
 
 fn before(io: IoDriver) -> (Gateway, Service) {
     let service = Service::start();
