@@ -3,6 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,10 +11,14 @@ use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::journal::PATIENCE;
 
@@ -21,6 +26,7 @@ use super::journal::PATIENCE;
 pub(crate) struct Client {
     send: SendRequest<Bytes>,
     runtime: Runtime,
+    scheme: &'static str,
     /// How the connection ended; dropping the other end ends it.
     ended: Option<oneshot::Receiver<Result<(), h2::Error>>>,
     stop: Option<oneshot::Sender<()>>,
@@ -76,6 +82,21 @@ pub(crate) fn status(reply: &Reply) -> &str {
     trailers["grpc-status"].to_str().unwrap()
 }
 
+/// A connection, sealed or not.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+/// The connection to `localhost`, once HTTP/2 is agreed on.
+async fn sealed(
+    stream: TcpStream,
+    config: Arc<ClientConfig>,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    stream
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -85,8 +106,18 @@ impl Client {
         Client::with(address, &Builder::new())
     }
 
+    /// Connects to `localhost` over TLS, and insists on HTTP/2.
+    pub(crate) fn secure(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
+        Client::over(address, &Builder::new(), Some(Arc::clone(config)))
+    }
+
     /// Connects with windows or limits of its own.
     pub(crate) fn with(address: SocketAddr, builder: &Builder) -> Self {
+        Client::over(address, builder, None)
+    }
+
+    fn over(address: SocketAddr, builder: &Builder, tls: Option<Arc<ClientConfig>>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, ended) = oneshot::channel();
         let (ready, begun) = std::sync::mpsc::channel();
@@ -95,6 +126,10 @@ impl Client {
             runtime().block_on(async {
                 let stream = TcpStream::connect(address).await.unwrap();
                 stream.set_nodelay(true).unwrap();
+                let stream: Box<dyn Wire> = match tls {
+                    Some(config) => Box::new(sealed(stream, config).await),
+                    None => Box::new(stream),
+                };
                 let (send, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
                 ready.send(send).unwrap();
                 tokio::select! {
@@ -104,7 +139,7 @@ impl Client {
             });
         });
         let send = begun.recv_timeout(PATIENCE).unwrap();
-        Client { send, runtime: runtime(), ended: Some(ended), stop: Some(stop) }
+        Client { send, runtime: runtime(), scheme, ended: Some(ended), stop: Some(stop) }
     }
 
     /// More of the first of these bodies that has some; none when all are at their end.
@@ -152,7 +187,7 @@ impl Client {
         fields: &[(&str, &str)],
         end: bool,
     ) -> Result<Call<'_>, h2::Error> {
-        let uri = format!("http://h2.test{path}");
+        let uri = format!("{}://h2.test{path}", self.scheme);
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in fields {
             request = request.header(*name, *value);

@@ -9,6 +9,7 @@ pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod data;
 pub(crate) mod dns;
+pub(crate) mod echo;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod journal;

@@ -35,20 +35,29 @@ pub(crate) fn snapshot(io: IoDriver, text: &str) -> Snapshot {
 #[track_caller]
 pub(crate) fn compiled(io: IoDriver, source: Source, generation: u64) -> Snapshot {
     let text = source.text.clone();
-    let (config, _) = load(source).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+    try_compiled(io, source, generation).unwrap_or_else(|faults| panic!("{faults}\n{text}"))
+}
+
+/// The same, if it can be used.
+pub(crate) fn try_compiled(
+    io: IoDriver,
+    source: Source,
+    generation: u64,
+) -> Result<Snapshot, String> {
+    let (config, _) = load(source).map_err(|faults| faults.to_string())?;
     let none = |_: &str, _: u16| Err(io::ErrorKind::NotFound.into());
     let resolve = |host: &str, port: u16| match host.parse() {
         Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
         Err(_) => none(host, port),
     };
     let compiled = config.compile(generation, &resolve);
-    let (mut snapshot, _) = compiled.unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+    let (mut snapshot, _) = compiled.map_err(|faults| faults.to_string())?;
     snapshot.server.io = io;
     snapshot.server.workers = Workers::Count(1);
     snapshot.server.listeners[0].address = "127.0.0.1:0".parse().unwrap();
     snapshot.server.admin = Some("127.0.0.1:0".parse().unwrap());
     snapshot.observe.access_log = None;
-    snapshot
+    Ok(snapshot)
 }
 
 /// A gateway with this configuration.
@@ -69,6 +78,20 @@ pub(crate) fn start_to_reload(io: IoDriver, text: &str) -> (Gateway, Arc<Mutex<S
         Ok(snapshot)
     }));
     (gateway, next)
+}
+
+/// A gateway that reads its configuration anew at each reload, from what the text says then.
+#[track_caller]
+pub(crate) fn start_from(io: IoDriver, text: &Arc<Mutex<String>>) -> Gateway {
+    let shared = Arc::clone(text);
+    Gateway::load(Box::new(move |generation| {
+        let source = Source {
+            path: "settings.toml".to_owned(),
+            text: format!("{NEEDED}{}", shared.lock().unwrap()),
+            ..Source::default()
+        };
+        try_compiled(io, source, generation)
+    }))
 }
 
 /// `[upstreams.a]` with these endpoints and more keys.

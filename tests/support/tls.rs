@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
@@ -108,6 +109,15 @@ impl Authority {
         };
         config.alpn_protocols = offer.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
+    }
+
+    /// What checks certificates of it.
+    pub(crate) fn verifier(&self) -> Arc<WebPkiServerVerifier> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        builder.build().unwrap()
     }
 
     /// A client of `localhost` that offers what most do.

@@ -1,9 +1,13 @@
 //! TLS towards clients.
 
+mod calls;
 mod certificates;
 mod hostile;
+mod http2;
+mod reload;
 mod requests;
 mod services;
+mod stapled;
 mod upstreams;
 
 use std::net::SocketAddr;
