@@ -44,7 +44,7 @@ fn a_stalled_service_stops_the_client() {
             assert!(*sent >= 64 * 1024, "the window of the service was not used: {sent}");
             assert!(*sent <= UPLOAD_BYTES + KERNEL_BYTES, "{sent} bytes were taken");
         }
-        assert!(gateway.metric("otus_uploads_active") == 16);
+        gateway.wait_metric("otus_uploads_active", 16);
         let reply = gateway.client().put("/api/v3/storage/upload", &[], &body);
         assert_eq!(reply.status, 200, "others are served: {}", reply.text());
         for (client, _) in pushed {

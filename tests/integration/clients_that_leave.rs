@@ -7,11 +7,8 @@ use otus::snapshot::server::IoDriver;
 use crate::support::client::Client;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
-use crate::support::journal::Event;
+use crate::support::journal::{Event, SOON};
 use crate::support::service::Service;
-
-/// From the moment a client leaves until its call is cancelled.
-const CANCEL: Duration = Duration::from_secs(1);
 
 /// How a client leaves.
 const LEAVE: [fn(Client); 2] = [drop::<Client>, Client::reset];
@@ -30,7 +27,7 @@ fn check(gateway: &Gateway, service: &Service, client: Client, leave: fn(Client)
     let began = Instant::now();
     leave(client);
     service.journal.left(mark);
-    assert!(began.elapsed() < CANCEL, "cancelled after {:?}", began.elapsed());
+    assert!(began.elapsed() < SOON, "cancelled after {:?}", began.elapsed());
     gateway.is_clean();
     assert_eq!(gateway.client().put("/api/v3/storage/upload", &[], b"next").status, 200);
 }

@@ -8,6 +8,7 @@ use otus::snapshot::server::IoDriver;
 use crate::support::client::Client;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
+use crate::support::journal::SOON;
 use crate::support::service::Service;
 
 const EXPECT: &str = "Expect: 100-continue";
@@ -102,7 +103,7 @@ fn a_body_is_asked_for_only_when_its_stream_is_open() {
         client.head("PUT", "/api/v3/storage/upload", &[EXPECT, "Content-Length: 100"]);
         assert!(client.is_quiet_for(Duration::from_millis(200)), "asked without a stream");
         assert_eq!(client.reply().status, 504);
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     });
 }
 
@@ -135,7 +136,6 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
             ("/api/v3/down/upload", 502),
         ] {
             let mut client = gateway.client();
-            let began = Instant::now();
             client.head("PUT", path, &[&format!("Content-Length: {length}")]);
             let mut sender = client.stream.try_clone().unwrap();
             let sending = std::thread::spawn(move || {
@@ -148,7 +148,6 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
             assert!(!reply.keeps() && reply.json().is_object(), "{path}");
             sending.join().unwrap();
             client.closed();
-            assert!(began.elapsed() < Duration::from_secs(5), "{path}: {:?}", began.elapsed());
         }
         gateway.is_clean();
     });

@@ -8,6 +8,10 @@ use otus::proto::reverse::Request;
 /// Longer than anything that is waited for takes; a test that waits so long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a test must show to come of itself comes within this: far longer than any time-out that a
+/// test sets, on a machine that has much else to do, and far shorter than those that it leaves.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
+
 /// Something that happened at a service.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {

@@ -47,7 +47,7 @@ fn a_drain_ends_an_idle_connection() {
 #[test]
 fn an_idle_connection_is_told_before_it_is_closed() {
     on_both_drivers(|io| {
-        let (gateway, _backend) = before(io, "timeouts.idle = \"300ms\"");
+        let (gateway, _backend) = before(io, "timeouts.idle = \"1s\"");
         let mut client = Client::connect(gateway.address);
         assert_eq!(client.get("/here").status, 204);
         assert!(client.ended().is_ok());
@@ -58,11 +58,11 @@ fn an_idle_connection_is_told_before_it_is_closed() {
 #[test]
 fn a_stream_outlives_the_idle_time() {
     on_both_drivers(|io| {
-        let (gateway, backend) = before(io, "timeouts.idle = \"100ms\"");
+        let (gateway, backend) = before(io, "timeouts.idle = \"500ms\"");
         let client = Client::connect(gateway.address);
         let mut call = client.begin("GET", "/", &[], true);
         let (mut visit, _) = backend.asked();
-        std::thread::sleep(std::time::Duration::from_millis(400));
+        std::thread::sleep(std::time::Duration::from_millis(1200));
         visit.answer("late");
         assert_eq!(call.reply().text(), "late");
         gateway.is_clean();

@@ -70,7 +70,7 @@ fn floods_end_their_connection() {
 #[test]
 fn a_head_that_never_ends_ends_in_time() {
     on_both_drivers(|io| {
-        let (gateway, _backend) = before(io, "timeouts.head = \"200ms\"");
+        let (gateway, _backend) = before(io, "timeouts.head = \"1s\"");
         // HEADERS of 100 bytes, of which three come.
         assert_eq!(goaway(&mut gateway.client(), b"\0\0\x64\x01\x04\0\0\0\x01\x82\x84\x86"), 0);
         // A block whose CONTINUATION does not come.

@@ -1,6 +1,6 @@
 //! Streams beside each other, and how they end.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use h2::Reason;
 use h2::client::Builder;
@@ -8,11 +8,9 @@ use h2::client::Builder;
 use crate::support::data;
 use crate::support::gateway::on_both_drivers;
 use crate::support::h2::Client;
+use crate::support::journal::SOON;
 
 use super::before;
-
-/// From the moment a client gives up until the endpoint is told.
-const CANCEL: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_slow_stream_holds_up_no_other() {
@@ -91,7 +89,7 @@ fn a_reset_stream_leaves_its_endpoint_and_no_other() {
         let began = Instant::now();
         goes.body.send_reset(Reason::CANCEL);
         left.closed();
-        assert!(began.elapsed() < CANCEL, "after {:?}", began.elapsed());
+        assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
         kept.answer("here");
         assert_eq!(stays.reply().text(), "here");
         gateway.is_clean();
@@ -111,7 +109,7 @@ fn a_connection_that_dies_leaves_all_its_endpoints() {
         for visit in &mut visits {
             visit.closed();
         }
-        assert!(began.elapsed() < CANCEL, "after {:?}", began.elapsed());
+        assert!(began.elapsed() < SOON, "after {:?}", began.elapsed());
         gateway.is_clean();
     });
 }

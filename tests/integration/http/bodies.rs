@@ -220,8 +220,10 @@ fn an_answer_that_is_cut_never_looks_whole() {
                     visit.send(answer);
                     std::thread::sleep(std::time::Duration::from_millis(30));
                     end(visit);
+                    // A reset may be seen before the answer is: then it is 502.
                     let reply = client.try_reply(false);
-                    assert!(reply.is_err(), "{answer:?} to {is_old}: {reply:?}");
+                    let is_told = reply.as_ref().map_or(true, |reply| reply.status == 502);
+                    assert!(is_told, "{answer:?} to {is_old}: {reply:?}");
                 }
             }
         }
@@ -245,7 +247,8 @@ fn a_body_that_ends_with_a_reset_never_looks_whole() {
             std::thread::sleep(std::time::Duration::from_millis(30));
             visit.reset();
             let reply = client.try_reply(false);
-            assert!(reply.is_err(), "{is_old}: {reply:?}");
+            let is_told = reply.as_ref().map_or(true, |reply| reply.status == 502);
+            assert!(is_told, "{is_old}: {reply:?}");
         }
         check_next(&gateway, &backend);
     });

@@ -128,7 +128,7 @@ fn an_answer_that_begins_early_and_the_upload_go_on_together() {
 #[test]
 fn an_upload_keeps_an_answer_alive_that_waits_for_it() {
     on_both_drivers(|io| {
-        let (gateway, backend) = before_one(io, "idle_timeout = \"600ms\"");
+        let (gateway, backend) = before_one(io, "idle_timeout = \"1500ms\"");
         let mut client = gateway.client();
         client.head("POST", "/", &["Content-Length: 30"]);
         let (mut visit, _) = backend.asked();
@@ -137,7 +137,7 @@ fn an_upload_keeps_an_answer_alive_that_waits_for_it() {
         for _ in 0..10 {
             client.send("abc");
             assert_eq!(visit.exactly(3), b"abc");
-            std::thread::sleep(Duration::from_millis(150));
+            std::thread::sleep(Duration::from_millis(200));
         }
         visit.send("2\r\nok\r\n0\r\n\r\n");
         assert_eq!(client.try_chunk().unwrap().unwrap(), b"ok");

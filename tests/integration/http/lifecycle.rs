@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::support::backend::{Backend, ok};
 use crate::support::gateway::{Gateway, on_both_drivers};
+use crate::support::journal::SOON;
 use crate::support::proxy::{
     ALL, answered, asking, before_one, snapshot, start_to_reload, upstream,
 };
@@ -109,7 +110,7 @@ fn idle_connections_to_endpoints_are_closed_in_time() {
     on_both_drivers(|io| {
         let (gateway, backend) = before_one(io, "pool = { idle = \"300ms\" }");
         let (mut client, mut visit) = answered(&gateway, &backend);
-        assert!(visit.closed() < Duration::from_secs(5));
+        assert!(visit.closed() < SOON);
         client.head("GET", "/", &[]);
         let (mut visit, _) = backend.asked();
         visit.answer("2");
@@ -146,7 +147,7 @@ fn a_drain_cuts_an_answer_without_end_after_its_grace() {
     on_both_drivers(|io| {
         let backend = Backend::listen();
         let mut snapshot = snapshot(io, &format!("{}{ALL}", upstream(&[backend.address], "")));
-        snapshot.server.shutdown_grace = Duration::from_millis(500);
+        snapshot.server.shutdown_grace = Duration::from_millis(1500);
         let mut gateway = Gateway::start(io, |own| *own = snapshot);
         let (mut client, mut visit) = asking(&gateway, &backend);
         visit.send("HTTP/1.1 200 OK\r\n\r\n");

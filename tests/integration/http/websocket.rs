@@ -7,6 +7,7 @@ use crate::support::backend::{Backend, Seen, Visit, asked_of};
 use crate::support::client::Client;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
+use crate::support::journal::SOON;
 use crate::support::proxy::{
     ALL, before_one, before_two, refuses_each, snapshot, start_to_reload, upstream,
 };
@@ -23,7 +24,6 @@ const HANDSHAKE: [&str; 6] = [
 const ACCEPT: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
                       Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
                       Sec-WebSocket-Protocol: chat\r\n\r\n";
-const SOON: Duration = Duration::from_secs(5);
 
 /// A handshake that the back end has accepted, with bytes right behind its answer.
 #[track_caller]
@@ -230,13 +230,13 @@ fn no_other_upgrade_is_passed_on() {
 #[test]
 fn a_tunnel_in_which_nothing_moves_is_closed() {
     on_both_drivers(|io| {
-        let (gateway, backend) = before_one(io, "idle_timeout = \"400ms\"");
+        let (gateway, backend) = before_one(io, "idle_timeout = \"1s\"");
         let (mut client, mut visit, _) = open(&gateway, &backend);
-        for _ in 0..8 {
+        for _ in 0..10 {
             // One direction is enough.
             visit.send("x");
             assert_eq!(client.try_exactly(1).unwrap(), b"x");
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(150));
         }
         assert!(client.closed() < SOON);
         assert!(visit.closed() < SOON);
@@ -249,7 +249,7 @@ fn a_drain_closes_a_tunnel_after_its_grace() {
     on_both_drivers(|io| {
         let backend = Backend::listen();
         let mut snapshot = snapshot(io, &format!("{}{ALL}", upstream(&[backend.address], "")));
-        snapshot.server.shutdown_grace = Duration::from_millis(500);
+        snapshot.server.shutdown_grace = Duration::from_millis(1500);
         let mut gateway = Gateway::start(io, |own| *own = snapshot);
         let (mut client, mut visit, _) = open(&gateway, &backend);
         let began = Instant::now();
@@ -258,7 +258,7 @@ fn a_drain_closes_a_tunnel_after_its_grace() {
         assert_eq!(visit.exactly(6), b"during");
         client.closed();
         visit.closed();
-        assert!(began.elapsed() >= Duration::from_millis(400), "{:?}", began.elapsed());
+        assert!(began.elapsed() >= Duration::from_millis(1400), "{:?}", began.elapsed());
         assert_eq!(gateway.ended().0, ExitCode::from(3));
     });
 }

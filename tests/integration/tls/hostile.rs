@@ -40,7 +40,7 @@ fn a_handshake_that_is_not_finished_ends_in_time_and_lets_others_in() {
     let authority = Authority::new();
     let files = authority.leaf("main", &["localhost"]);
     on_both_drivers(|io| {
-        let more = "handshake_timeout = \"300ms\"\nhandshakes = 2\n";
+        let more = "handshake_timeout = \"1s\"\nhandshakes = 2\n";
         let gateway = before(io, &files, more, telling());
         let silent: Vec<_> = (0..8).map(|_| connect(gateway.address)).collect();
         let half: Vec<_> = (0..8)

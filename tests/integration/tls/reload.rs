@@ -17,7 +17,7 @@ use crate::support::tls::{Authority, Offer, Secure};
 fn reload(gateway: &Gateway, generation: u64) {
     gateway.stopper.reload();
     gateway.wait_metric("otus_shard_generation", generation);
-    assert_eq!(gateway.metric("otus_config_last_reload_successful"), 1);
+    gateway.wait_metric("otus_config_last_reload_successful", 1);
 }
 
 #[test]
