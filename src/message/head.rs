@@ -214,6 +214,13 @@ impl RequestHead {
         values(&self.fields, bytes, known)
     }
 
+    /// Whether it asks for a tunnel through a stream (RFC 8441). It reads as the handshake of
+    /// HTTP/1.1 that stands for it; no other request of HTTP/2 can have its fields.
+    #[must_use]
+    pub fn is_extended_connect(&self) -> bool {
+        self.upgrade && self.version == Version::Http2
+    }
+
     /// The value of the first field of that name, in any case.
     #[must_use]
     pub fn by_name<'a>(&self, bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {

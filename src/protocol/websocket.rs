@@ -19,7 +19,7 @@ pub fn is_asked_for(head: &RequestHead, text: &[u8]) -> bool {
     let mut protocols = head.values(text, Known::Upgrade);
     head.upgrade
         && head.method == Method::Get
-        && head.version == Version::Http11
+        && head.version >= Version::Http11
         && protocols.next().is_some_and(is_name)
         && protocols.next().is_none()
         && head.by_name(text, "sec-websocket-version") == Some(b"13")

@@ -11,8 +11,10 @@ use crate::io::Io;
 use crate::io::buffer::Buffer;
 use crate::message::framing::Framing;
 use crate::message::head::{Method, RequestHead, Version};
+use crate::message::known::Known;
 use crate::observe::labels::Label;
 use crate::protocol::h1::body::BodyDecoder;
+use crate::protocol::upgrade::Upgrade;
 use crate::route::rule::{Facts, Headers};
 use crate::route::select::{self, Refusal, Selected};
 use crate::snapshot::gufo::Module;
@@ -135,6 +137,7 @@ pub(super) async fn run<I: Io>(
     let mut scratch = cx.take_scratch();
     let (plan, style, label) = plan(&exchange, &mut scratch);
     record.label = label;
+    let plan = as_tunnel(&exchange, plan);
     let style = fault::style(style, head, text);
     let mut body = open_body(&exchange, &plan, rest);
     // No service is called for it, and a client that waits is not asked for it (RFC 9110 §10.1.1).
@@ -302,6 +305,31 @@ fn plan<'a, I: Io>(
         Action::Reply(status) => Plan::Answer(Box::new(Reply::empty(*status))),
     };
     (plan, Style::Problem, label)
+}
+
+/// What is asked for as a tunnel through a stream is that or nothing: every success would say that
+/// there is one.
+fn as_tunnel<'a, I: Io>(exchange: &Exchange<'_, I>, plan: Plan<'a>) -> Plan<'a> {
+    let (head, text) = (exchange.head, exchange.text);
+    if !head.is_extended_connect() {
+        return plan;
+    }
+    let name = head.value(text, Known::Upgrade).unwrap_or_default();
+    let is_spoken = name.eq_ignore_ascii_case(Upgrade::WebSocket.name());
+    match plan {
+        Plan::Refuse(_) if is_spoken => plan,
+        Plan::Forward(route, id) if is_spoken && route.upgrades.contain(name) => {
+            let spec = exchange.tables.snapshot.upstream(id);
+            if spec.is_none_or(|spec| spec.protocol != Protocol::Http1) {
+                return Plan::Refuse(Reason::ProtocolUnsupported);
+            }
+            match Upgrade::asked_for(head, text) {
+                Some(_) => plan,
+                None => Plan::Refuse(Reason::RequestMalformed),
+            }
+        }
+        _ => Plan::Refuse(Reason::ProtocolUnsupported),
+    }
 }
 
 /// No route matches: the gateway's own paths, or a refusal that says with which methods one would.

@@ -14,6 +14,7 @@ pub enum Reason {
     VersionUnsupported,
     CodingUnsupported,
     ExpectationUnsupported,
+    ProtocolUnsupported,
     RouteNotFound,
     MethodNotAllowed,
     PathInvalid,
@@ -112,6 +113,7 @@ impl Reason {
             Reason::VersionUnsupported     => row(505, Client, Close, "version_unsupported", "the HTTP version is not supported"),
             Reason::CodingUnsupported      => row(501, Client, Close, "coding_unsupported", "the transfer coding is not supported"),
             Reason::ExpectationUnsupported => row(417, Client, Close, "expectation_unsupported", "only 100-continue can be expected"),
+            Reason::ProtocolUnsupported    => row(501, Client, Keep,  "protocol_unsupported", "no tunnel of this protocol is made at this path"),
             Reason::RouteNotFound          => row(404, Client, Keep,  "route_not_found", "nothing is served at this path"),
             Reason::MethodNotAllowed       => row(405, Client, Keep,  "method_not_allowed", "the path is not served with this method"),
             Reason::PathInvalid            => row(400, Client, Keep,  "path_invalid", "the path has an element that cannot be passed on"),
@@ -162,7 +164,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 43] = [
+pub const ALL: [Reason; 44] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -171,6 +173,7 @@ pub const ALL: [Reason; 43] = [
     Reason::VersionUnsupported,
     Reason::CodingUnsupported,
     Reason::ExpectationUnsupported,
+    Reason::ProtocolUnsupported,
     Reason::RouteNotFound,
     Reason::MethodNotAllowed,
     Reason::PathInvalid,

@@ -233,6 +233,7 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::VersionUnsupported
         | Reason::CodingUnsupported
         | Reason::ExpectationUnsupported
+        | Reason::ProtocolUnsupported
         | Reason::BodyTimedOut
         | Reason::BodyTooSlow
         | Reason::PoolExhausted

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::journal::PATIENCE;
+use super::journal::{PATIENCE, eventually};
 
 /// A connection. Dropping it closes it at once.
 pub(crate) struct Client {
@@ -195,6 +195,25 @@ impl Client {
         let mut send = self.wait(self.send.clone().ready())?;
         let (answer, body) = send.send_request(request.body(()).unwrap(), end)?;
         Ok(Call { client: self, answer, body })
+    }
+
+    /// Asks for a tunnel (RFC 8441), when the server has said that it makes some.
+    #[track_caller]
+    pub(crate) fn tunnel(&self, protocol: &str, path: &str, fields: &[(&str, &str)]) -> Call<'_> {
+        let mut send = self.send.clone();
+        eventually("the server makes tunnels", || {
+            // Its SETTINGS are read by another thread.
+            send.is_extended_connect_protocol_enabled().then_some(())
+        });
+        send = self.wait(send.ready()).unwrap();
+        let mut request = Request::builder().method("CONNECT").uri(format!("http://h2.test{path}"));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(()).unwrap();
+        request.extensions_mut().insert(h2::ext::Protocol::from(protocol));
+        let (answer, body) = send.send_request(request, false).unwrap();
+        Call { client: self, answer, body }
     }
 
     /// A whole exchange without a request body.

@@ -12,6 +12,8 @@ use crate::message::framing::{Framing, parse_length};
 use crate::message::head::{Field, Method, RequestHead, Span, Version};
 use crate::message::known::Known;
 use crate::message::target::{self, Form, is_target_byte};
+use crate::message::token::is_token;
+use crate::protocol::base64::Encoder;
 use crate::protocol::h1::request::{FaultKind, HeadLimits, METHOD_BYTES_MAX};
 
 /// Writes the head of a request that was found well-formed, and the text that it points into.
@@ -38,11 +40,22 @@ pub fn request(
     }
     let facts = regular(fields, head, text)?;
     cookies(fields, head, text);
+    if head.upgrade {
+        let protocol = fields.protocol().unwrap_or_default();
+        // A tunnel has no content.
+        if facts.length.is_some() || !is_token(protocol) {
+            return Err(FaultKind::Malformed);
+        }
+        push(&mut head.fields, text, b"connection", Known::Connection, b"upgrade");
+        push(&mut head.fields, text, b"upgrade", Known::Upgrade, protocol);
+    }
     text.extend_from_slice(b"\r\n");
     if text.len() > limits.bytes || head.fields.len() > limits.fields {
         return Err(FaultKind::HeadTooLarge);
     }
     head.framing = match (facts.length, end_stream) {
+        // What follows are the bytes of the tunnel.
+        _ if head.upgrade => Framing::Empty,
         // Whether nothing really follows is not known yet: it is before anybody is asked.
         (Some(length), end) if length > 0 || end => Framing::Length(length),
         (None, true) => Framing::Empty,
@@ -55,6 +68,14 @@ pub fn request(
     }
     head.expect_continue = facts.expect && head.framing.has_body();
     Ok(())
+}
+
+/// Adds the key of the handshake that stands for an extended CONNECT.
+pub fn add_key(head: &mut RequestHead, text: &mut Vec<u8>, key: &[u8; 16]) {
+    let (mut encoder, mut value) = (Encoder::default(), Vec::with_capacity(24));
+    encoder.encode(key, &mut value);
+    encoder.end(&mut value);
+    push(&mut head.fields, text, b"sec-websocket-key", Known::SecWebSocketKey, &value);
 }
 
 /// Appends the block of a request. `text` is a head of ours in HTTP/1: `host` comes first.
@@ -97,7 +118,12 @@ fn line(
     head: &mut RequestHead,
     text: &mut Vec<u8>,
 ) -> Result<(), FaultKind> {
-    let method = fields.method().unwrap_or_default();
+    let mut method = fields.method().unwrap_or_default();
+    if method == b"CONNECT" && fields.protocol().is_some() {
+        // What stands for it in HTTP/1.1 is the request for an upgrade (RFC 8441 §5).
+        method = b"GET";
+        head.upgrade = true;
+    }
     if method.len() > METHOD_BYTES_MAX {
         return Err(FaultKind::Malformed);
     }
@@ -141,6 +167,8 @@ fn regular(
         match known {
             // Cookies are joined behind the others; the host was written in front of them.
             Known::Host | Known::Cookie => continue,
+            // It has none on a stream: the key is ours.
+            Known::SecWebSocketKey if head.upgrade => continue,
             Known::ContentLength => {
                 facts.length = Some(parse_length(value).map_err(|_| FaultKind::Malformed)?);
             }

@@ -90,6 +90,7 @@ impl<I: Io> Connection<I> {
             initial_window: http2.stream_window,
             connection_window: http2.connection_window,
             header_list_max: list,
+            connect_protocol: true,
             ..Config::server()
         };
         Rc::new(Connection {
@@ -336,6 +337,11 @@ impl<I: Io> Connection<I> {
         let engine = self.engine.borrow();
         let read = request::request(engine.fields(), end_stream, limits, made, text);
         drop(engine);
+        if made.is_extended_connect() {
+            let mut key = [0; 16];
+            self.cx.io.secret(&mut key);
+            request::add_key(made, text, &key);
+        }
         let refused = read.err().map(reason_of);
         if refused.is_some() {
             head.head.clear();

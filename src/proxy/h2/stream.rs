@@ -189,6 +189,13 @@ impl<I: Io> Stream<I> {
         }
     }
 
+    /// Ends the stream in both directions; whoever waits for something of it waits no longer.
+    pub(in crate::proxy) fn abort(&self, code: ErrorCode) {
+        self.connection.engine.borrow_mut().reset(self.shared.id, code);
+        self.connection.flush.raise();
+        self.shared.reset();
+    }
+
     /// Waits until nobody waits for the answer any more. May be dropped.
     pub(in crate::proxy) async fn gone(&self) {
         let _ = self.until(|| false).await;

@@ -164,10 +164,11 @@ impl<'a, I: Io> Attempts<'a, I> {
                 return Err(unsent(reason));
             }
         };
-        // Bytes behind a handshake would have to wait for the 101: nobody sends any.
+        // Bytes behind a handshake would have to wait for the 101: nobody sends any. Those of a
+        // stream do wait.
         let upgrade = Upgrade::asked_for(exchange.head, exchange.text)
             .filter(|asked| self.destination.route.upgrades.contain(asked.name()))
-            .filter(|_| !body.has_bytes());
+            .filter(|_| exchange.down.stream().is_some() || !body.has_bytes());
         let host = authority(self.spec, choice.endpoint);
         let host = host.as_deref();
         let mut out = exchange.cx.take_gather();
@@ -296,7 +297,7 @@ pub(super) fn outcome(answered: &Result<Delivered, Failure>) -> Outcome {
             Outcome::Unclear
         }
         // A tunnel ends as its users like.
-        Ok(Delivered { cut: Some(_), status: 101, .. }) => Outcome::Unclear,
+        Ok(Delivered { cut: Some(_), tunnel: true, .. }) => Outcome::Unclear,
         Ok(Delivered { cut: None, status, .. }) if !matches!(status, 502..=504) => Outcome::Well,
         _ => Outcome::Failed,
     }

@@ -229,7 +229,7 @@ pub(super) struct Downstream<'a, I: Io> {
 /// Writes an interim response as the client sees it.
 pub(super) fn interim(head: &ResponseHead, text: &[u8], out: &mut Vec<u8>) {
     encode::status_line(out, head.status);
-    passed_on(head, text, out);
+    passed_on(head, text, false, out);
     encode::end(out);
 }
 
@@ -242,8 +242,10 @@ pub(super) fn response<I: Io>(
 ) {
     let exchange = down.exchange;
     out.reserve(text.len() + 256);
-    encode::status_line(out, head.status);
-    passed_on(head, text, out);
+    // On a stream a success says that there is a tunnel (RFC 8441 §5).
+    let is_told = head.status != 101 || exchange.down.stream().is_none();
+    encode::status_line(out, if is_told { head.status } else { 200 });
+    passed_on(head, text, !is_told, out);
     via(head.values(text, Known::Via), head.version, out);
     line(out, b"x-request-id: ", &[exchange.request_id.as_bytes()]);
     if head.status == 101 {
@@ -276,15 +278,17 @@ pub(super) fn response<I: Io>(
     encode::end(out);
 }
 
-/// The fields that concern the client.
-fn passed_on(head: &ResponseHead, text: &[u8], out: &mut Vec<u8>) {
+/// The fields that concern the client. `is_ours`: the handshake that is answered was ours.
+fn passed_on(head: &ResponseHead, text: &[u8], is_ours: bool, out: &mut Vec<u8>) {
     let ends_here = hop_by_hop(&head.fields, text);
     let mut run = Run::default();
     for (index, field) in head.fields.iter().enumerate() {
-        let ours = matches!(
-            field.known,
-            Known::ContentLength | Known::TransferEncoding | Known::XRequestId | Known::Via
-        );
+        let ours = match field.known {
+            Known::ContentLength | Known::TransferEncoding | Known::XRequestId | Known::Via => true,
+            // The key that it answers was ours (RFC 8441 §5).
+            Known::SecWebSocketAccept => is_ours,
+            _ => false,
+        };
         if !ours && !ends_here.contains(index) {
             run.put(field, text, out);
         }
@@ -305,7 +309,7 @@ mod tests {
         let mut head = ResponseHead::default();
         ResponseParser::new(HeadLimits::default(), Method::Get).parse(text, &mut head).unwrap();
         let mut out = Vec::new();
-        passed_on(&head, text, &mut out);
+        passed_on(&head, text, false, &mut out);
         let want = b"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: \r\nF: 5\r\nH: 7\r\n";
         assert_eq!(out.escape_ascii().to_string(), want.escape_ascii().to_string());
     }

@@ -12,5 +12,6 @@ mod heads;
 mod passthrough;
 mod patience;
 pub(super) mod response;
+mod stream_tunnel;
 mod trailers;
 mod tunnel;

@@ -264,7 +264,7 @@ impl<'a, I: Io> Pass<'a, I> {
             self.excuse(shown, reason, record).await;
         }
         let keep = keep && !is_stream && cut.is_none();
-        Ok(Delivered { status, sent, keep, reusable: false, cut })
+        Ok(Delivered { status, sent, keep, reusable: false, tunnel: false, cut })
     }
 
     async fn content(

@@ -20,7 +20,7 @@ use crate::proxy::reason::Reason;
 
 use super::attempt::{Failure, Flow};
 use super::heads::{self, Downstream, Shape};
-use super::{trailers, tunnel};
+use super::{stream_tunnel, trailers, tunnel};
 
 /// Parts of one write.
 const PARTS_MAX: usize = 512;
@@ -50,6 +50,8 @@ pub(in crate::proxy) struct Delivered {
     pub(in crate::proxy) keep: bool,
     /// Whether the endpoint's connection may.
     pub(super) reusable: bool,
+    /// It was one only in name: bytes went both ways.
+    pub(super) tunnel: bool,
     /// Why it is not whole.
     pub(in crate::proxy) cut: Option<Reason>,
 }
@@ -57,7 +59,7 @@ pub(in crate::proxy) struct Delivered {
 impl Delivered {
     /// An answer of our own on a stream, with so many bytes of content.
     pub(in crate::proxy) fn here(sent: u64, cut: Option<Reason>) -> Self {
-        Delivered { status: 200, sent, keep: false, reusable: false, cut }
+        Delivered { status: 200, sent, keep: false, reusable: false, tunnel: false, cut }
     }
 }
 
@@ -112,12 +114,14 @@ pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failu
     }
 }
 
-/// A 101 has to answer the handshake that was asked for.
+/// A 101 has to answer the handshake that was asked for. On a stream any success would say that
+/// there is a tunnel (RFC 8441 §4).
 fn check_switch<I: Io>(flow: &Flow<'_, I>, head: &ResponseHead, text: &[u8]) -> Result<(), Reason> {
     let request = flow.exchange;
     let is_fine = head.status != 101
         || flow.upgrade.is_some_and(|up| up.is_taken(request.head, request.text, head, text));
-    if is_fine { Ok(()) } else { Err(Reason::UpstreamProtocol) }
+    let is_mistaken = matches!(head.status, 200..=299) && request.head.is_extended_connect();
+    if is_fine && !is_mistaken { Ok(()) } else { Err(Reason::UpstreamProtocol) }
 }
 
 fn count_received<I: Io>(flow: &Flow<'_, I>, len: usize) {
@@ -186,6 +190,9 @@ pub(super) async fn deliver<I: Io>(
     let mut out = exchange.cx.take_gather();
     let down = Downstream { exchange, shape, keep, upgrade: flow.upgrade };
     exchange.down.head(&mut out, |own| heads::response(head, text, &down, own));
+    if let Some(stream) = exchange.down.stream().filter(|_| is_tunnel) {
+        return Ok(Box::pin(stream_tunnel::run(flow, stream, rest)).await);
+    }
     if is_tunnel {
         return Ok(Box::pin(tunnel::run(flow, out, rest)).await);
     }
@@ -212,6 +219,7 @@ pub(super) async fn deliver<I: Io>(
         status: head.status,
         sent: relay.sent,
         keep: keep && cut.is_none(),
+        tunnel: false,
         reusable: result == Ok(true) && head.keep_alive && flow.is_sent(),
         cut,
     };

@@ -27,7 +27,7 @@ pub(super) async fn run<I: Io>(flow: &Flow<'_, I>, out: Gather, rest: Buffer) ->
         (_, sent) = join(up, tunnel.pump(&endpoint, &client)).await;
         cut = tunnel.cut.get();
     }
-    Delivered { status: 101, sent, keep: false, reusable: false, cut }
+    Delivered { status: 101, sent, keep: false, reusable: false, tunnel: true, cut }
 }
 
 struct Tunnel<'a, I: Io> {

@@ -7,6 +7,7 @@ mod limits;
 mod link;
 mod passed_calls;
 mod streams;
+mod tunnels;
 mod uploads;
 mod web_calls;
 

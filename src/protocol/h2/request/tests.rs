@@ -107,3 +107,40 @@ fn connect_names_an_authority() {
     assert_eq!((head.form, head.path), (Form::Authority, Span::EMPTY));
     assert_eq!(head.target.of(&text), b"h:443");
 }
+
+#[test]
+fn an_extended_connect_reads_as_the_handshake_that_stands_for_it() {
+    let list = |more: &[(&'static str, &'static str)]| {
+        let head = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "https"),
+            (":path", "/chat?a"),
+            (":authority", "h"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "theirs"),
+        ];
+        head.into_iter().chain(more.iter().copied()).collect::<Vec<_>>()
+    };
+    for end in [false, true] {
+        let (mut head, mut text) = made(&list(&[]), end).unwrap();
+        assert_eq!(
+            text,
+            b"GET /chat?a HTTP/2\r\nhost: h\r\nsec-websocket-version: 13\r\nconnection: upgrade\r\n\
+              upgrade: websocket\r\n\r\n"
+        );
+        assert_eq!((head.method, head.framing), (Method::Get, Framing::Empty));
+        assert!(head.is_extended_connect());
+        assert!(!crate::protocol::websocket::is_asked_for(&head, &text), "it has no key");
+        add_key(&mut head, &mut text, b"the sample nonce");
+        let key = head.value(&text, Known::SecWebSocketKey);
+        assert_eq!(key, Some(&b"dGhlIHNhbXBsZSBub25jZQ=="[..]));
+        assert!(crate::protocol::websocket::is_asked_for(&head, &text));
+    }
+    let malformed = Err(FaultKind::Malformed);
+    assert_eq!(made(&list(&[("content-length", "0")]), true).map(|_| ()), malformed);
+    let mut other = list(&[]);
+    other[1].1 = "a b";
+    assert_eq!(made(&other, false).map(|_| ()), malformed);
+    assert!(!made(&GET, true).unwrap().0.is_extended_connect());
+}
