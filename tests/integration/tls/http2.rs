@@ -60,7 +60,7 @@ fn bodies_arrive_whole_in_both_directions() {
         let (backend, _) = Backend::listen().serve(echo);
         let gateway = before(io, &files, "", backend);
         let client = secure(&authority, &gateway, &Offer { alpn: &BOTH, ..Offer::default() });
-        for len in [0, 1, 16_375, 16_384, 70_000, 300_000, 8 << 20] {
+        for len in [1, 16_375, 16_384, 70_000, 300_000, 8 << 20] {
             let body = data::bytes(len);
             let length = len.to_string();
             let reply = client.send("POST", "/", &[("content-length", &length)], &body);
