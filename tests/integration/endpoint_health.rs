@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::support::backend::nobody;
 use crate::support::gateway::Gateway;
 use crate::support::journal::eventually;
 use crate::support::plain::{Plain, gateway, who};
@@ -63,10 +64,8 @@ fn a_reload_keeps_what_the_checks_have_found() {
 #[test]
 fn a_tcp_check_finds_a_port_where_nobody_listens() {
     let a = Plain::start("a");
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut gone = a.clone();
-    gone.address = closed.local_addr().unwrap();
-    drop(closed);
+    gone.address = nobody();
     let gateway = checked(&[&a, &gone], "kind = \"tcp\"\ninterval = \"100ms\"\n");
     let series = format!("otus_endpoint_healthy{{endpoint=\"{}\"}}", gone.address);
     eventually("it is down", || (gateway.metric(&series) == 0).then_some(()));

@@ -23,8 +23,8 @@ fn pair() -> (Plain, Plain) {
     loop {
         let a = Plain::start("a");
         let second = std::net::SocketAddr::from(([127, 0, 0, 2], a.address.port()));
-        if std::net::TcpListener::bind(second).is_ok() {
-            return (a, Plain::at(second, "b"));
+        if let Some(b) = Plain::try_at(second, "b") {
+            return (a, b);
         }
     }
 }

@@ -81,8 +81,8 @@ impl Backend {
         self.visitor().is_none()
     }
 
-    /// Serves every connection on threads of its own: `answer` makes the bytes for each request,
-    /// whose body has a length. Returns the address and what counts the requests.
+    /// Serves every connection on threads of its own: `answer` makes the bytes for each request.
+    /// Returns the address and what counts the requests.
     pub(crate) fn serve(
         self,
         answer: impl Fn(&Seen, &[u8]) -> Vec<u8> + Send + Sync + 'static,
@@ -100,7 +100,10 @@ impl Backend {
                     let mut visit = Visit { stream, held: Vec::new() };
                     while let Some(seen) = visit.try_request() {
                         let length = seen.field("content-length").unwrap_or("0").parse().unwrap();
-                        let body = visit.exactly(length);
+                        let body = match seen.field("transfer-encoding") {
+                            Some(_) => visit.chunks(),
+                            None => visit.exactly(length),
+                        };
                         count.fetch_add(1, Ordering::SeqCst);
                         if visit.stream.write_all(&answer(&seen, &body)).is_err() {
                             return;
@@ -266,9 +269,15 @@ pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// An address at which nobody listens.
+/// An address at which nobody listens, nor ever will: a port that was free a moment ago may be that
+/// of another test.
 pub(crate) fn nobody() -> SocketAddr {
-    Backend::listen().address
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// Waits for the next connection to any of them: which one, and the head of its first request.

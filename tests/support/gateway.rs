@@ -43,7 +43,9 @@ pub(crate) fn snapshot(io: IoDriver) -> Snapshot {
 
 /// A gateway that runs. Dropping it stops it at once.
 pub(crate) struct Gateway {
+    /// That of its first listener.
     pub(crate) address: SocketAddr,
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
     pub(crate) stopper: Stopper,
     thread: Option<JoinHandle<ExitCode>>,
@@ -64,11 +66,12 @@ impl Gateway {
     /// Starts one whose configuration `load` makes.
     pub(crate) fn load(load: Load) -> Self {
         let mut gateway = control::start(load).unwrap();
-        let address = gateway.addresses()[0];
+        let addresses = gateway.addresses().to_vec();
+        let address = addresses[0];
         let admin = gateway.admin_address().unwrap();
         let stopper = gateway.stopper();
         let thread = Some(std::thread::spawn(move || gateway.run()));
-        Gateway { address, admin, stopper, thread }
+        Gateway { address, addresses, admin, stopper, thread }
     }
 
     /// A client that is connected to it.

@@ -29,7 +29,12 @@ impl Plain {
 
     /// The same at an address.
     pub(crate) fn at(address: SocketAddr, name: &str) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        Plain::try_at(address, name).unwrap()
+    }
+
+    /// The same, if the address is free.
+    pub(crate) fn try_at(address: SocketAddr, name: &str) -> Option<Self> {
+        let listener = TcpListener::bind(address).ok()?;
         let address = listener.local_addr().unwrap();
         let (up, connections) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicUsize::new(0)));
         let plain = Plain { address, up, connections };
@@ -40,7 +45,7 @@ impl Plain {
                 std::thread::spawn(move || own.serve(stream.unwrap(), &name));
             }
         });
-        plain
+        Some(plain)
     }
 
     /// What it answers to health checks from now on.

@@ -124,20 +124,20 @@ fn an_end_that_was_not_said_is_no_end() {
 fn a_second_port_speaks_tls_beside_the_first() {
     let authority = Authority::new();
     let files = authority.leaf("main", &["localhost"]);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let gateway = {
-        let tls = format!("[tls]\nport = {port}\n{}", files.text());
+        let tls = format!("[tls]\nport = 0\n{}", files.text());
         let rest = crate::support::proxy::upstream(&[telling()], "");
         let server = "server.ip = \"127.0.0.1\"\n";
         let text = format!("{server}{tls}{rest}{}", crate::support::proxy::ALL);
         crate::support::proxy::start(IoDriver::Auto, &text)
     };
     assert_eq!(gateway.client().get("/plain").text(), "/plain http true");
-    let mut client = authority.client(([127, 0, 0, 1], port).into());
+    let second = gateway.addresses[1];
+    let mut client = authority.client(second);
     assert_eq!(client.get("/sealed"), "/sealed https true");
     // The plain port takes no handshake, and the other no plain request.
     assert!(authority.client_of(gateway.address, "localhost", &Offer::default()).is_err());
-    let mut plain = Client::connect(([127, 0, 0, 1], port).into());
+    let mut plain = Client::connect(second);
     plain.send(head("GET", "/", &[]));
     assert!(plain.try_reply(false).is_err());
     client.stream.flush().unwrap();
