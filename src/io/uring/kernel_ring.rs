@@ -44,7 +44,9 @@ impl KernelRing {
 
     /// Ends a watch. The kernel keeps what was watched open until the next turn.
     pub(super) fn forget(&mut self, token: Token) {
-        let remove = opcode::PollRemove::new(token.to_bits()).build().user_data(IGNORED);
+        // Not `PollRemove`: the kernel refuses it (EALREADY) while an event of the poll waits to be
+        // told, and the connection would stay open for as long as nothing else happens to it.
+        let remove = opcode::AsyncCancel::new(token.to_bits()).build().user_data(IGNORED);
         // Where the queue cannot be emptied, the turn says so.
         let _ = self.push(&remove);
     }
