@@ -236,9 +236,9 @@ mod tests {
         let (mut answer, mut out) = (Answer::new(Coding::Text), Vec::new());
         for (bytes, want) in [
             (&b"\0\0\0\0"[..], "AAAA"),
-            (b"\x04ab", "AAAAAARh"),
-            (b"cd", "AAAAAARhYmNk"),
-            (b"\0\0\0\0\0", "AAAAAARhYmNkAAAAAAA="),
+            (b"\x05ab", "AAAAAAVh"),
+            (b"cde", "AAAAAAVhYmNkZQ=="),
+            (b"\0\0\0\0\0", "AAAAAAVhYmNkZQ==AAAAAAA="),
         ] {
             answer.look(bytes).unwrap();
             let len = out.len() + answer.size(bytes.len(), false);
