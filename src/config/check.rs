@@ -209,35 +209,43 @@ impl Checker<'_> {
                     "- and _ are not told apart; rename one",
                 );
             }
-            let (host, port) = (key("host"), key("port"));
-            match (self.lacks(&host), self.lacks(&port)) {
-                (true, true) => {
-                    let message =
-                        format!("microservice \"{name}\" has no host and port; it is not served");
-                    let way_out = "write both; finding services by the masterservice comes later";
-                    self.find(Code::NoEffect, &any, &message, way_out);
-                }
-                (false, true) => {
-                    let message = format!("microservice \"{name}\" has a host and no port");
-                    self.find(Code::Missing, &host, &message, "write its gRPC port");
-                }
-                (true, false) => {
-                    let message = format!("microservice \"{name}\" has a port and no host");
-                    self.find(Code::Missing, &port, &message, "write its host");
-                }
-                (false, false) => {}
-            }
+            self.service_place(&name, &any);
             if let Some(dialect) = self.config.text(&key("dialect")).filter(|d| d != "b") {
                 let message = format!("dialect \"{dialect}\" comes later");
                 self.find(Code::ComesLater, &key("dialect"), &message, "only \"b\" is spoken yet");
             }
-            self.config.check_client_tls(&format!("microservices.{name}"), self.findings);
-            let (first, most) = (key("retry.backoff"), key("retry.backoff_max"));
-            if self.config.duration(&first) > self.config.duration(&most) {
-                let message = "`backoff` is longer than `backoff_max`";
-                let path = self.given(&first, &most);
-                self.find(Code::Contradiction, path, message, "write a shorter backoff");
+            self.config.check_group(&format!("microservices.{name}"), self.findings);
+        }
+    }
+
+    /// Where a microservice is.
+    fn service_place(&mut self, name: &str, any: &str) {
+        let key = |key: &str| format!("microservices.{name}.{key}");
+        let (host, port) = (key("host"), key("port"));
+        let endpoints = key("endpoints");
+        if !self.lacks(&endpoints) && self.whole {
+            if let Some(other) = [&host, &port].into_iter().find(|key| self.config.is_given(key)) {
+                let message = "a microservice has `endpoints`, and `host` or `port` as well";
+                self.find(Code::Contradiction, other, message, "write either of them");
             }
+            return;
+        }
+        match (self.lacks(&host), self.lacks(&port)) {
+            (true, true) => {
+                let message =
+                    format!("microservice \"{name}\" has no host and port; it is not served");
+                let way_out = "write both; finding services by the masterservice comes later";
+                self.find(Code::NoEffect, any, &message, way_out);
+            }
+            (false, true) => {
+                let message = format!("microservice \"{name}\" has a host and no port");
+                self.find(Code::Missing, &host, &message, "write its gRPC port");
+            }
+            (true, false) => {
+                let message = format!("microservice \"{name}\" has a port and no host");
+                self.find(Code::Missing, &port, &message, "write its host");
+            }
+            (false, false) => {}
         }
     }
 
@@ -274,8 +282,9 @@ impl Checker<'_> {
                 );
             }
             if let Some(name) = self.config.text(&module) {
-                let port = format!("microservices.{name}.port");
-                if !modules.contains(&name) || self.lacks(&port) && self.whole {
+                let lacks = |key: &str| self.lacks(&format!("microservices.{name}.{key}"));
+                let is_nowhere = lacks("port") && lacks("endpoints") && self.whole;
+                if !modules.contains(&name) || is_nowhere {
                     let message = format!("there is no microservice \"{name}\" with host and port");
                     self.find(
                         Code::Dangling,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::fault::{Code, Faults, Finding};
+use super::fault::{Faults, Finding};
 use super::routes::{self, is_upload};
 use super::values::Config;
 use crate::route::pattern::PathPattern;
@@ -39,7 +39,7 @@ impl Config {
         resolve: &Resolve<'_>,
     ) -> Result<(Snapshot, Vec<Finding>), Faults> {
         let mut findings = Vec::new();
-        let mut resolver = Resolver { resolve, known: BTreeMap::new() };
+        let mut resolver = Resolver { resolve, known: BTreeMap::new(), told: BTreeSet::new() };
         let (modules, mut upstreams) = self.modules(&mut resolver, &mut findings);
         for name in self.names("upstreams") {
             upstreams.push(self.http_upstream(&name, &mut resolver, &mut findings));
@@ -196,41 +196,55 @@ impl Config {
         findings: &mut Vec<Finding>,
     ) -> (Vec<Module>, Vec<Upstream>) {
         let (mut modules, mut upstreams) = (Vec::new(), Vec::new());
-        let mut told = BTreeSet::new();
         for name in self.names("microservices") {
             let table = format!("microservices.{name}");
-            let host_key = format!("{table}.host");
-            let port = self.integer(&format!("{table}.port")).and_then(|n| u16::try_from(n).ok());
-            let (Some(host), Some(port)) = (self.text(&host_key), port) else { continue };
-            let addresses = resolver.addresses(&host, port).unwrap_or_else(|error| {
-                if told.insert((host.clone(), port)) {
-                    let message = format!("the host \"{host}\" does not resolve now: {error}");
-                    let way_out = "calls are answered as unavailable until it does";
-                    findings.push(self.finding(Code::Unresolved, &host_key, &message, way_out));
-                }
-                Vec::new()
-            });
-            let endpoint = |address: SocketAddr| Endpoint::new(host.clone(), address);
-            let endpoints = addresses.into_iter().map(endpoint).collect();
+            let Some(found) = self.service(&table, resolver, findings) else { continue };
             let id = UpstreamId::at(upstreams.len());
-            let mut upstream = self.upstream(&name, &table, endpoints);
-            upstream.tls = self.client_tls(&table, findings);
-            if host.parse::<IpAddr>().is_err() {
-                upstream.origins = vec![Origin::Host { name: host, port }];
-            }
-            upstreams.push(upstream);
+            upstreams.push(self.upstream(&name, &table, found, findings));
             modules.push(self.module(&name, &table, id));
         }
         (modules, upstreams)
     }
 
-    fn upstream(&self, name: &str, table: &str, endpoints: Vec<Endpoint>) -> Upstream {
+    /// The endpoints of a microservice, and what they are resolved from; `None`: it has none.
+    fn service(
+        &self,
+        table: &str,
+        resolver: &mut Resolver<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<(Vec<Endpoint>, Vec<Origin>)> {
+        let (endpoints, host) = (format!("{table}.endpoints"), format!("{table}.host"));
+        if self.is_given(&endpoints) {
+            return Some(self.endpoints(&endpoints, resolver, findings));
+        }
+        let name = self.text(&host)?;
+        let port = self.integer(&format!("{table}.port")).and_then(|n| u16::try_from(n).ok())?;
+        let origin = match name.parse::<IpAddr>() {
+            Ok(ip) => Origin::Address(SocketAddr::new(ip, port)),
+            Err(_) => Origin::Host { name, port },
+        };
+        Some(self.resolved(&host, vec![origin], resolver, findings))
+    }
+
+    fn upstream(
+        &self,
+        name: &str,
+        table: &str,
+        (endpoints, origins): (Vec<Endpoint>, Vec<Origin>),
+        findings: &mut Vec<Finding>,
+    ) -> Upstream {
         let key = |key: &str| format!("{table}.{key}");
         // The address does not matter: it is replaced.
         let general = Upstream::grpc(name, SocketAddr::from(([127, 0, 0, 1], 0)));
         Upstream {
             endpoints,
+            origins,
             connect_timeout: self.duration(&key("connect_timeout")),
+            balance: self.balance(table),
+            hash_key: self.hash_key(table).unwrap_or_default(),
+            outlier: self.outlier(table),
+            health: self.health(table),
+            tls: self.client_tls(table, findings),
             transport: self.transport(&key("transport")),
             pool: Pool {
                 connections_max: self.small(&key("pool.connections")),
@@ -294,6 +308,8 @@ impl Config {
 pub(super) struct Resolver<'a> {
     resolve: &'a Resolve<'a>,
     known: BTreeMap<(String, u16), Result<Vec<SocketAddr>, String>>,
+    /// Hosts that do not resolve, and that was said.
+    told: BTreeSet<(String, u16)>,
 }
 
 impl Resolver<'_> {
@@ -304,6 +320,11 @@ impl Resolver<'_> {
         }
         let entry = self.known.entry((host.to_owned(), port));
         entry.or_insert_with(|| ask(self.resolve, host, port)).clone()
+    }
+
+    /// Whether it is told for the first time that this host does not resolve.
+    pub(super) fn is_first_told(&mut self, host: &str, port: u16) -> bool {
+        self.told.insert((host.to_owned(), port))
     }
 }
 

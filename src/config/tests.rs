@@ -17,6 +17,8 @@ use crate::snapshot::observe::LogTarget;
 use crate::snapshot::secret::Secret;
 use crate::snapshot::server::{IoDriver, Workers};
 use crate::snapshot::transport::Congestion;
+use crate::snapshot::upstream::Protocol;
+use crate::upstream::balance::Balance;
 
 const SIGN: &str = "0123456789abcdef";
 /// What every configuration needs, on one line.
@@ -300,6 +302,15 @@ fn values_that_do_not_go_together_are_refused() {
         ("server.admin = \"0.0.0.0:8090\"\nserver.metrics_token = \"a\"", "`server.admin` has the"),
         ("microservices.a.host = \"::1\"", "microservice \"a\" has a host and no port"),
         ("microservices.a.port = 1", "microservice \"a\" has a port and no host"),
+        (
+            "microservices.a = { endpoints = [\"::1\"] }",
+            "`endpoints`: \"::1\" is no host with a port",
+        ),
+        (
+            "microservices.a = { endpoints = [\"a:1\"], port = 1 }",
+            "a microservice has `endpoints`, and",
+        ),
+        ("microservices.a = { host = \"a\", port = 1, hash_by = \"x\" }", "`hash_by` names no key"),
         ("microservices.info = { host = \"a\", port = 1 }", "the gateway answers paths named"),
         (
             "[microservices.a]\nretry.backoff = \"3s\"\nhost = \"::1\"\nport = 1",
@@ -386,6 +397,25 @@ fn a_host_that_does_not_resolve_is_warned_of_and_has_no_endpoints() {
     assert!(snapshot.upstreams[0].endpoints.is_empty());
     let want = "OT0305: the host \"nowhere\" does not resolve now: nobody has this name";
     assert_eq!(brief(&notes), [want]);
+}
+
+#[test]
+fn a_microservice_may_have_several_endpoints() {
+    let text = format!(
+        "{NEEDED}[microservices.a]\nendpoints = [\"10.0.0.1:1\", \"10.0.0.2:2\", \"_x._tcp.y\"]\n\
+         balance = \"round_robin\"\noutlier.failures = 7\nhealth.kind = \"grpc\"\n\
+         [[route]]\nid = \"up\"\nmodule = \"a\"\n"
+    );
+    let (config, notes) = loaded(source(&text, "", &[]));
+    assert!(notes.is_empty(), "{notes:?}");
+    let (snapshot, _) = config.compile(1, &resolve).unwrap();
+    let upstream = &snapshot.upstreams[0];
+    assert_eq!(upstream.protocol, Protocol::Grpc);
+    let addresses: Vec<_> = upstream.endpoints.iter().map(|e| e.address.to_string()).collect();
+    assert_eq!(addresses, ["10.0.0.1:1", "10.0.0.2:2"]);
+    assert_eq!(upstream.origins.len(), 3);
+    assert_eq!((upstream.balance, upstream.outlier.failures), (Balance::RoundRobin, 7));
+    assert!(upstream.health.is_some() && upstream.tls.is_none());
 }
 
 #[test]

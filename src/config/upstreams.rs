@@ -22,23 +22,6 @@ impl Config {
         let mut find = |code, path: &str, message: &str, way_out: &str| {
             findings.push(self.finding(code, path, message, way_out));
         };
-        let way_out = "write endpoints = [\"127.0.0.1:8080\"]";
-        let endpoints = self.texts(&key("endpoints"));
-        for text in &endpoints {
-            if origin(text).is_none() {
-                let message = format!("`endpoints`: \"{text}\" is no host with a port");
-                let way_out = "write \"10.0.0.1:8080\", \"name:8080\", or the name of SRV \
-                               records: \"_http._tcp.name\"";
-                find(Code::Malformed, &key("endpoints"), &message, way_out);
-            }
-        }
-        if self.is_given(&key("endpoints")) && endpoints.is_empty() {
-            find(Code::Missing, &key("endpoints"), "`endpoints` is empty", way_out);
-        }
-        if self.hash_key(name).is_none() {
-            let way_out = "write \"client\", \"path\" or \"header:<name>\"";
-            find(Code::Malformed, &key("hash_by"), "`hash_by` names no key", way_out);
-        }
         let host = self.text(&key("host")).unwrap_or_default();
         if !matches!(host.as_str(), "client" | "endpoint") && !is_authority(&host) {
             let way_out = "write \"client\", \"endpoint\", or a host such as \"example.com\"";
@@ -50,10 +33,33 @@ impl Config {
             let way_out = "leave it out: connections of gRPC are shared by clients";
             find(Code::Contradiction, &proxy, message, way_out);
         }
-        self.check_client_tls(&format!("upstreams.{name}"), findings);
+        self.check_group(&format!("upstreams.{name}"), findings);
+    }
+
+    /// What is wrong about how requests are spread over the endpoints of `table`.
+    pub(super) fn check_group(&self, table: &str, findings: &mut Vec<Finding>) {
+        let key = |key: &str| format!("{table}.{key}");
+        self.check_client_tls(table, findings);
         let mut find = |code, path: &str, message: &str, way_out: &str| {
             findings.push(self.finding(code, path, message, way_out));
         };
+        let endpoints = self.texts(&key("endpoints"));
+        for text in &endpoints {
+            if origin(text).is_none() {
+                let message = format!("`endpoints`: \"{text}\" is no host with a port");
+                let way_out = "write \"10.0.0.1:8080\", \"name:8080\", or the name of SRV \
+                               records: \"_http._tcp.name\"";
+                find(Code::Malformed, &key("endpoints"), &message, way_out);
+            }
+        }
+        if self.is_given(&key("endpoints")) && endpoints.is_empty() {
+            let way_out = "write endpoints = [\"127.0.0.1:8080\"]";
+            find(Code::Missing, &key("endpoints"), "`endpoints` is empty", way_out);
+        }
+        if self.hash_key(table).is_none() {
+            let way_out = "write \"client\", \"path\" or \"header:<name>\"";
+            find(Code::Malformed, &key("hash_by"), "`hash_by` names no key", way_out);
+        }
         let (first, most) = (key("retry.backoff"), key("retry.backoff_max"));
         if self.duration(&first) > self.duration(&most) {
             let path = if self.is_given(&first) { &first } else { &most };
@@ -75,7 +81,8 @@ impl Config {
         resolver: &mut Resolver<'_>,
         findings: &mut Vec<Finding>,
     ) -> Upstream {
-        let key = |key: &str| format!("upstreams.{name}.{key}");
+        let table = format!("upstreams.{name}");
+        let key = |key: &str| format!("{table}.{key}");
         let text = |name: &str| self.text(&key(name)).unwrap_or_default();
         let (endpoints, origins) = self.endpoints(&key("endpoints"), resolver, findings);
         Upstream {
@@ -89,21 +96,17 @@ impl Config {
                 idle: self.duration(&key("idle_timeout")),
                 total: self.optional_duration(&key("total_timeout")),
             },
-            balance: Balance::from_name(&text("balance")).unwrap_or_default(),
-            hash_key: self.hash_key(name).unwrap_or_default(),
+            balance: self.balance(&table),
+            hash_key: self.hash_key(&table).unwrap_or_default(),
             host: match text("host").as_str() {
                 "client" => HostField::Client,
                 "endpoint" => HostField::Endpoint,
                 fixed => HostField::Fixed(fixed.to_owned()),
             },
-            outlier: OutlierRule {
-                failures: self.small(&key("outlier.failures")),
-                ejection: self.duration(&key("outlier.ejection")),
-                ejection_max: self.duration(&key("outlier.ejection_max")),
-            },
-            health: self.health(name),
+            outlier: self.outlier(&table),
+            health: self.health(&table),
             send_proxy_protocol: text("send_proxy_protocol") == "v2",
-            tls: self.client_tls(&format!("upstreams.{name}"), findings),
+            tls: self.client_tls(&table, findings),
             transport: self.transport(&key("transport")),
             pool: Pool {
                 connections_max: self.small(&key("pool.connections")),
@@ -120,13 +123,24 @@ impl Config {
     }
 
     /// The endpoints that are known now, and what they are resolved from if that can change.
-    fn endpoints(
+    pub(super) fn endpoints(
         &self,
         key: &str,
         resolver: &mut Resolver<'_>,
         findings: &mut Vec<Finding>,
     ) -> (Vec<Endpoint>, Vec<Origin>) {
-        let origins: Vec<_> = self.texts(key).iter().filter_map(|text| origin(text)).collect();
+        let origins = self.texts(key).iter().filter_map(|text| origin(text)).collect();
+        self.resolved(key, origins, resolver, findings)
+    }
+
+    /// The same of these origins, which are told of at `key`.
+    pub(super) fn resolved(
+        &self,
+        key: &str,
+        origins: Vec<Origin>,
+        resolver: &mut Resolver<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> (Vec<Endpoint>, Vec<Origin>) {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         let mut add = |endpoint| {
             if !endpoints.contains(&endpoint) {
@@ -142,11 +156,12 @@ impl Config {
                     Ok(addresses) => addresses
                         .into_iter()
                         .for_each(|address| add(Endpoint::new(name.clone(), address))),
-                    Err(error) => {
+                    Err(error) if resolver.is_first_told(name, *port) => {
                         let message = format!("the host \"{name}\" does not resolve now: {error}");
                         let way_out = "requests to it are answered as unavailable until it does";
                         findings.push(self.finding(Code::Unresolved, key, &message, way_out));
                     }
+                    Err(_) => {}
                 },
                 // Found by the resolver of the running gateway.
                 Origin::Service(_) => {}
@@ -160,8 +175,22 @@ impl Config {
         (endpoints, if are_fixed { Vec::new() } else { origins })
     }
 
-    fn hash_key(&self, name: &str) -> Option<HashKey> {
-        match self.text(&format!("upstreams.{name}.hash_by"))?.as_str() {
+    pub(super) fn balance(&self, table: &str) -> Balance {
+        let text = self.text(&format!("{table}.balance"));
+        text.and_then(|text| Balance::from_name(&text)).unwrap_or_default()
+    }
+
+    pub(super) fn outlier(&self, table: &str) -> OutlierRule {
+        let key = |key: &str| format!("{table}.outlier.{key}");
+        OutlierRule {
+            failures: self.small(&key("failures")),
+            ejection: self.duration(&key("ejection")),
+            ejection_max: self.duration(&key("ejection_max")),
+        }
+    }
+
+    pub(super) fn hash_key(&self, table: &str) -> Option<HashKey> {
+        match self.text(&format!("{table}.hash_by"))?.as_str() {
             "client" => Some(HashKey::Client),
             "path" => Some(HashKey::Path),
             other => {
@@ -173,8 +202,8 @@ impl Config {
         }
     }
 
-    fn health(&self, name: &str) -> Option<HealthCheck> {
-        let key = |key: &str| format!("upstreams.{name}.health.{key}");
+    pub(super) fn health(&self, table: &str) -> Option<HealthCheck> {
+        let key = |key: &str| format!("{table}.health.{key}");
         let text = |name: &str| self.text(&key(name)).unwrap_or_default();
         let kind = match text("kind").as_str() {
             "tcp" => HealthKind::Tcp,

@@ -7,14 +7,12 @@ use crate::io::Io;
 use crate::io::race::{Either, race};
 use crate::observe::counters::Counter;
 use crate::protocol::h2::hpack::encode;
-use crate::snapshot::upstream::Upstream;
 
+use super::choice::{Chooser, Visit};
 use super::exchange::{Exchange, Target};
 use super::grpc::stream::GrpcStream;
 use super::reason::Reason;
 use super::record::Record;
-use super::retry;
-use super::tables::UpstreamTable;
 
 /// How often an exchange that waits for an endpoint looks whether its client is still there.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -30,10 +28,10 @@ pub(super) enum Method {
 pub(super) struct Attempts<'a, I: Io> {
     exchange: &'a Exchange<'a, I>,
     target: &'a Target<'a>,
-    spec: &'a Upstream,
-    table: &'a UpstreamTable<I>,
+    chooser: Chooser<'a, I>,
     method: Method,
-    made: u32,
+    /// The endpoint of the next attempt, or of the last one.
+    number: usize,
 }
 
 impl<'a, I: Io> Attempts<'a, I> {
@@ -43,15 +41,9 @@ impl<'a, I: Io> Attempts<'a, I> {
         method: Method,
         record: &mut Record,
     ) -> Result<Self, Reason> {
-        let id = target.module.upstream;
-        let (Some(spec), Some(table)) =
-            (exchange.tables.snapshot.upstream(id), exchange.tables.upstreams.get(id.index()))
-        else {
-            return Err(Reason::Bug);
-        };
-        record.upstream = Some(id);
-        table.budget.earn(&spec.retry);
-        Ok(Attempts { exchange, target, spec, table, method, made: 0 })
+        let chooser = Chooser::new(exchange, target.module.upstream, record)?;
+        let number = chooser.pick()?;
+        Ok(Attempts { exchange, target, chooser, method, number })
     }
 
     /// Opens a stream; tries again, at the next endpoint, for as long as nothing has been sent.
@@ -61,47 +53,35 @@ impl<'a, I: Io> Attempts<'a, I> {
         mut since: Instant,
         deadline: Instant,
         record: &mut Record,
-    ) -> Result<GrpcStream<I>, Reason> {
-        let cx = self.exchange.cx;
+    ) -> Result<(GrpcStream<I>, Visit<'a, I>), Reason> {
         loop {
-            self.made += 1;
-            record.attempts = self.made;
+            let visit = self.chooser.begin(self.number, record);
             let reason = match self.open_once(since, deadline).await {
                 Ok(stream) => {
                     record.connect = Some(stream.begun() - since);
                     record.upstream_sent = Some(stream.begun());
-                    return Ok(stream);
+                    return Ok((stream, visit));
                 }
                 Err(reason) => reason,
             };
-            let again = matches!(
-                reason,
-                Reason::ConnectRefused
-                    | Reason::ConnectTimedOut
-                    | Reason::ConnectFailed
-                    | Reason::TlsFailed
-                    | Reason::TlsUntrusted
-                    | Reason::TlsWithoutHttp2
-            );
-            if !again || !self.again(deadline).await {
+            visit.failed(reason);
+            drop(visit);
+            if !reason.is_unreached() || !self.again(deadline).await {
                 return Err(reason);
             }
-            since = cx.io.now();
+            since = self.exchange.cx.io.now();
         }
     }
 
     async fn open_once(&self, now: Instant, deadline: Instant) -> Result<GrpcStream<I>, Reason> {
-        let count = self.table.pools.len();
-        let next = self.table.next.get();
-        self.table.next.set(next.wrapping_add(1));
-        let index = next.checked_rem(count).ok_or(Reason::ConnectFailed)?;
         let module = self.exchange.tables.modules.get(self.target.index);
         let heads = module.map(|module| match self.method {
             Method::Do => &module.heads_do,
             Method::Stream => &module.heads_stream,
         });
+        let Chooser { spec, table, .. } = self.chooser;
         let (Some(pool), Some(head)) =
-            (self.table.pools.get(index), heads.and_then(|heads| heads.get(index)))
+            (table.pools.get(self.number), heads.and_then(|heads| heads.get(self.number)))
         else {
             return Err(Reason::Bug);
         };
@@ -110,32 +90,18 @@ impl<'a, I: Io> Attempts<'a, I> {
         block.extend_from_slice(head);
         encode::field(&mut block, b"x-request-id", self.exchange.request_id.as_bytes());
         let upload = self.method == Method::Stream;
-        pool.open(self.exchange.cx, self.spec, &block, upload, now, deadline).await
+        pool.open(self.exchange.cx, spec, &block, upload, now, deadline).await
     }
 
     /// Whether another attempt is allowed; if so, its backoff has passed.
     pub(super) async fn again(&mut self, deadline: Instant) -> bool {
-        let cx = self.exchange.cx;
-        if self.made >= self.spec.retry.attempts_max {
-            return false;
-        }
-        if !self.table.budget.spend() {
-            cx.counters.count(Counter::RetriesDenied);
-            return false;
-        }
-        let wait = cx.with_prng(|prng| retry::backoff(&self.spec.retry, self.made + 1, prng));
-        let until = cx.io.now() + wait;
-        if until >= deadline {
-            return false;
-        }
-        while cx.io.now() < until {
-            cx.io.sleep_until(until.min(cx.io.now() + LOOK_INTERVAL)).await;
-            if self.exchange.down.is_gone() {
-                return false;
+        match self.chooser.again(self.number, deadline).await {
+            Some(next) => {
+                self.number = next;
+                true
             }
+            None => false,
         }
-        cx.counters.count(Counter::Retries);
-        true
     }
 }
 

@@ -12,6 +12,7 @@ use crate::message::head::Method;
 use crate::message::known::Known;
 use crate::observe::counters::Counter;
 use crate::protocol::grpc::status::Status;
+use crate::upstream::group::Outcome;
 
 use super::attempt::{Attempts, Method as GrpcMethod, wait};
 use super::body::{Piece, RequestBody};
@@ -50,30 +51,23 @@ pub(super) async fn run<I: Io>(
 ) -> Result<Reply, Reason> {
     let Memory { body: json, message, answer } = memory;
     read_body(body, json).await?;
+    encode(exchange, target, json, message)?;
     let method = exchange.head.method;
-    let args = match method {
-        // A body that is no JSON object carries no arguments: that is the contract (SPEC 4.5).
-        Method::Post | Method::Patch | Method::Delete => {
-            arguments::from_json(json).unwrap_or_default()
-        }
-        _ => query_arguments(exchange),
-    };
-    with_call(exchange, target, &args, |call| call.encode(target.module.dialect, message))
-        .map_err(|_| Reason::BodyTooLarge)?;
-    drop(args);
-
     let mut now = exchange.cx.io.now();
     let deadline = now + target.module.timeout;
     let mut attempts = Attempts::new(exchange, target, GrpcMethod::Do, record)?;
     loop {
-        let stream = attempts.open(now, deadline, record).await?;
+        let (stream, visit) = attempts.open(now, deadline, record).await?;
         let sent = stream.send(exchange.down, message, true, deadline).await;
         if !stream.is_over() {
             let waited = match sent {
                 Ok(()) => wait(exchange, deadline, || stream.ended()).await,
                 Err(reason) => Err(reason),
             };
-            waited.inspect_err(|reason| stream.give_up(*reason))?;
+            waited.inspect_err(|reason| {
+                stream.give_up(*reason);
+                visit.failed(*reason);
+            })?;
         }
         now = exchange.cx.io.now();
         record.upstream_answered = Some(now);
@@ -83,6 +77,7 @@ pub(super) async fn run<I: Io>(
                 record.grpc_status = Some(status.code());
                 match status {
                     Status::Ok => {
+                        visit.went(Outcome::Well);
                         for message in stream.take_messages() {
                             answer
                                 .merge(target.module.dialect, &message)
@@ -101,11 +96,30 @@ pub(super) async fn run<I: Io>(
             }
             Err(reason) => (reason, ended.refused || (ended.lost && method.is_idempotent())),
         };
-        drop(stream);
+        visit.failed(reason);
+        drop((stream, visit));
         if !again || !attempts.again(deadline).await {
             return Err(reason);
         }
     }
+}
+
+/// Makes the message of a body, or of the query.
+fn encode<I: Io>(
+    exchange: &Exchange<'_, I>,
+    target: &Target<'_>,
+    json: &[u8],
+    message: &mut Vec<u8>,
+) -> Result<(), Reason> {
+    let args = match exchange.head.method {
+        // A body that is no JSON object carries no arguments: that is the contract (SPEC 4.5).
+        Method::Post | Method::Patch | Method::Delete => {
+            arguments::from_json(json).unwrap_or_default()
+        }
+        _ => query_arguments(exchange),
+    };
+    with_call(exchange, target, &args, |call| call.encode(target.module.dialect, message))
+        .map_err(|_| Reason::BodyTooLarge)
 }
 
 /// Collects a body that is small enough to be a message.

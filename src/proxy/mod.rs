@@ -7,6 +7,7 @@
 mod attempt;
 mod body;
 mod call;
+mod choice;
 mod client;
 pub mod connection;
 pub mod context;

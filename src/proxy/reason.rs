@@ -152,6 +152,20 @@ impl Reason {
         }
     }
 
+    /// Whether no connection could be made: nothing of the request can have reached anybody.
+    #[must_use]
+    pub const fn is_unreached(self) -> bool {
+        matches!(
+            self,
+            Reason::ConnectRefused
+                | Reason::ConnectTimedOut
+                | Reason::ConnectFailed
+                | Reason::TlsFailed
+                | Reason::TlsUntrusted
+                | Reason::TlsWithoutHttp2
+        )
+    }
+
     /// The place in the list of labels.
     #[must_use]
     pub fn place(self) -> usize {

@@ -216,7 +216,8 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::ConnectFailed
         | Reason::TlsFailed
         | Reason::TlsUntrusted
-        | Reason::TlsWithoutHttp2 => GufoFault::Unreachable,
+        | Reason::TlsWithoutHttp2
+        | Reason::EndpointsDown => GufoFault::Unreachable,
         Reason::UpstreamTimedOut => GufoFault::TransportTimeout,
         Reason::UpstreamReset
         | Reason::UpstreamClosed
@@ -237,7 +238,6 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::BodyTimedOut
         | Reason::BodyTooSlow
         | Reason::PoolExhausted
-        | Reason::EndpointsDown
         | Reason::MethodNotAllowed
         | Reason::ClientLeft
         | Reason::ClientStalled => return None,

@@ -1,6 +1,6 @@
 //! A shard's own copy of a snapshot: what exchanges read, and what of it can be computed once.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -104,8 +104,6 @@ pub struct UpstreamTable<I: Io> {
     pub group: RefCell<Group>,
     /// How many retries are left.
     pub budget: Rc<Budget>,
-    /// The endpoint whose turn is next.
-    pub next: Cell<usize>,
 }
 
 impl<I: Io> Tables<I> {
@@ -243,7 +241,6 @@ fn upstream<I: Io>(
         http_pools: endpoints(Protocol::Http1).map(http_pool).collect(),
         group: RefCell::new(group),
         budget: old_table.map(|(_, old)| Rc::clone(&old.budget)).unwrap_or_default(),
-        next: Cell::new(0),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::observe::counters::Counter;
 use crate::protocol::grpc::status::Status;
 use crate::protocol::multipart::boundary::{boundary, is_multipart};
 use crate::protocol::multipart::parser::{Event, Limits, Multipart, MultipartError};
+use crate::upstream::group::Outcome;
 
 use super::attempt::{Attempts, Method, wait};
 use super::body::{Piece, Received, RequestBody};
@@ -47,7 +48,7 @@ pub(super) async fn run<I: Io>(
     let now = cx.io.now();
     let deadline = now + target.module.stream_timeout;
     let mut attempts = Attempts::new(exchange, target, Method::Stream, record)?;
-    let stream = attempts.open(now, deadline, record).await?;
+    let (stream, visit) = attempts.open(now, deadline, record).await?;
     cx.counters.count(Counter::UploadsStarted);
     let mut upload = Upload { exchange, target, stream, answer: Answer::default() };
     let result = upload.run(body, &mut files, record).await;
@@ -55,9 +56,13 @@ pub(super) async fn run<I: Io>(
     cx.counters.add(Counter::UploadBytes, files.bytes);
     cx.counters.add(Counter::UploadFiles, u64::from(files.count));
     record.upload = Some(access_log::Upload { files: files.count, bytes: files.bytes });
-    if let Err(reason) = &result {
-        upload.stream.give_up(*reason);
-        cx.counters.count(Counter::UploadsFailed);
+    match &result {
+        Ok(_) => visit.went(Outcome::Well),
+        Err(reason) => {
+            visit.failed(*reason);
+            upload.stream.give_up(*reason);
+            cx.counters.count(Counter::UploadsFailed);
+        }
     }
     result
 }

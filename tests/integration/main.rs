@@ -29,6 +29,7 @@ mod lifecycle;
 mod panics;
 mod peers_that_fail;
 mod proxy_protocol;
+mod service_groups;
 mod shards;
 mod tls;
 mod uploads;

@@ -14,6 +14,7 @@ pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod journal;
 pub(crate) mod link;
+pub(crate) mod peer;
 pub(crate) mod plain;
 pub(crate) mod proxy;
 pub(crate) mod rude;

@@ -94,18 +94,6 @@ pub const UPSTREAMS: &[Key] = &[
         "`http`: HTTP/1.1; `grpc`: gRPC over HTTP/2, for clients of HTTP/2",
     ),
     live(
-        "upstreams.*.balance",
-        Kind::Choice(&["round_robin", "least_request", "hash"]),
-        "least_request",
-        "how requests are spread: in turn, to the less busy of two, or by a key",
-    ),
-    live(
-        "upstreams.*.hash_by",
-        Kind::Text,
-        "client",
-        "the key of `hash`: `client`, `path`, or `header:<name>`",
-    ),
-    live(
         "upstreams.*.host",
         Kind::Text,
         "client",
@@ -121,6 +109,16 @@ pub const UPSTREAMS: &[Key] = &[
     live("upstreams.*.idle_timeout", between(1, DAY), "1m", "without progress of a body"),
     live("upstreams.*.total_timeout", between_or_off(1, DAY), "off", "a whole exchange"),
     live(
+        "upstreams.*.send_proxy_protocol",
+        Kind::Choice(&["off", "v2"]),
+        "off",
+        "tells endpoints of the client; each connection then carries one request",
+    ),
+];
+
+/// `[upstreams.<name>]`: its connections
+pub const UPSTREAM_POOL: &[Key] = &[
+    live(
         "upstreams.*.pool.connections",
         Kind::Integer(1, 10_000),
         "256",
@@ -131,49 +129,26 @@ pub const UPSTREAMS: &[Key] = &[
     live("upstreams.*.retry.budget", Kind::Float(0.0, 1.0), "0.2", "retries for each request"),
     live("upstreams.*.retry.backoff", between(1, 60), "200ms", "before the second attempt"),
     live("upstreams.*.retry.backoff_max", between(1, 600), "2s", "before any attempt, at most"),
-    live(
-        "upstreams.*.outlier.failures",
-        Kind::Integer(0, 1_000_000),
-        "5",
-        "failures in a row after which a shard sets an endpoint aside; 0: never",
-    ),
-    live(
-        "upstreams.*.outlier.ejection",
-        between(100, DAY),
-        "10s",
-        "for so long; each further time for twice as long",
-    ),
-    live("upstreams.*.outlier.ejection_max", between(100, DAY), "5m", "for so long at most"),
-    live(
-        "upstreams.*.health.kind",
-        Kind::Choice(&["off", "tcp", "http", "grpc"]),
-        "off",
-        "active checks, once for the whole process: `tcp` connects, `http` asks for `path`, `grpc` \
-         calls `grpc.health.v1.Health/Check`",
-    ),
-    live("upstreams.*.health.path", Kind::Path, "/", "what `http` asks for with GET; 2xx is well"),
-    live(
-        "upstreams.*.health.service",
-        Kind::Text,
-        "",
-        "the service that `grpc` asks about; none: the server as a whole",
-    ),
-    live(
-        "upstreams.*.health.interval",
-        between(100, DAY),
-        "5s",
-        "from check to check; a tenth is left to chance",
-    ),
-    live("upstreams.*.health.timeout", between(1, 300), "2s", "a check that takes longer failed"),
-    live("upstreams.*.health.rise", Kind::Integer(1, 100), "2", "checks until it is used again"),
-    live("upstreams.*.health.fall", Kind::Integer(1, 100), "3", "checks until it is not used"),
-    live(
-        "upstreams.*.send_proxy_protocol",
-        Kind::Choice(&["off", "v2"]),
-        "off",
-        "tells endpoints of the client; each connection then carries one request",
-    ),
 ];
+
+/// `[upstreams.NAME]`: balancing and ejection
+pub const UPSTREAM_SPREADING: &[Key] = &spreading!("upstreams.*");
+
+/// `[upstreams.NAME.health]`
+pub const UPSTREAM_HEALTH: &[Key] = &checking!(
+    "upstreams.*.health",
+    &["off", "tcp", "http", "grpc"],
+    "active checks, once for the whole process: `tcp` connects, `http` asks for `path`, `grpc` \
+     calls `grpc.health.v1.Health/Check`"
+);
+
+/// What one kind of check needs.
+pub const UPSTREAM_HEALTH_PATH: &[Key] = &[live(
+    "upstreams.*.health.path",
+    Kind::Path,
+    "/",
+    "what `http` asks for with GET; 2xx is well",
+)];
 
 /// `[upstreams.NAME.tls]`
 pub const UPSTREAM_TLS: &[Key] = &tls_to_endpoints!("upstreams.*.tls");

@@ -236,6 +236,11 @@ pub const LIMITS: &[Key] = &[
 pub const MICROSERVICES: &[Key] = &[
     open("microservices.*.host", Kind::Host, "name or address of the service"),
     open("microservices.*.port", Kind::Port { zero: false }, "gRPC port of the service"),
+    open(
+        "microservices.*.endpoints",
+        Kind::Texts("endpoints: `\"10.0.0.1:4802\"`, `\"name:4802\"`, `\"_grpc._tcp.name\"`"),
+        "in the place of `host` and `port`: several that serve the same, or names of SRV records",
+    ),
     live(
         "microservices.*.type",
         Kind::Choice(&["server", "external", "internal"]),
@@ -284,6 +289,10 @@ pub const MICROSERVICES: &[Key] = &[
         "5s",
         "until a connection carries calls",
     ),
+];
+
+/// `[microservices.<name>]`: its connections, and what has no effect yet
+pub const SERVICE_POOL: &[Key] = &[
     live(
         "microservices.*.pool.connections",
         Kind::Integer(1, 1024),
@@ -317,6 +326,17 @@ pub const MICROSERVICES: &[Key] = &[
     not_yet("microservices.*.cron", Kind::Bool, "whether the service runs scheduled work"),
     not_yet("microservices.*.sign_version", Kind::Integer(1, 2), "form of the signature"),
 ];
+
+/// `[microservices.NAME]`: balancing and ejection
+pub const SERVICE_SPREADING: &[Key] = &spreading!("microservices.*");
+
+/// `[microservices.NAME.health]`
+pub const SERVICE_HEALTH: &[Key] = &checking!(
+    "microservices.*.health",
+    &["off", "tcp", "grpc"],
+    "active checks, once for the whole process: `tcp` connects, `grpc` calls \
+     `grpc.health.v1.Health/Check`"
+);
 
 /// `[microservices.NAME.tls]`
 pub const SERVICE_TLS: &[Key] = &tls_to_endpoints!("microservices.*.tls");

@@ -48,3 +48,80 @@ macro_rules! tls_to_endpoints {
         ]
     };
 }
+
+/// The keys of how requests are spread over endpoints.
+macro_rules! spreading {
+    ($table:literal) => {
+        [
+            live(
+                concat!($table, ".balance"),
+                Kind::Choice(&["round_robin", "least_request", "hash"]),
+                "least_request",
+                "how requests are spread: in turn, to the less busy of two, or by a key",
+            ),
+            live(
+                concat!($table, ".hash_by"),
+                Kind::Text,
+                "client",
+                "the key of `hash`: `client`, `path`, or `header:<name>`",
+            ),
+            live(
+                concat!($table, ".outlier.failures"),
+                Kind::Integer(0, 1_000_000),
+                "5",
+                "failures in a row after which a shard sets an endpoint aside; 0: never",
+            ),
+            live(
+                concat!($table, ".outlier.ejection"),
+                between(100, DAY),
+                "10s",
+                "for so long; each further time for twice as long",
+            ),
+            live(
+                concat!($table, ".outlier.ejection_max"),
+                between(100, DAY),
+                "5m",
+                "for so long at most",
+            ),
+        ]
+    };
+}
+
+/// The keys of active checks of endpoints, of these kinds.
+macro_rules! checking {
+    ($table:literal, $kinds:expr, $help:literal) => {
+        [
+            live(concat!($table, ".kind"), Kind::Choice($kinds), "off", $help),
+            live(
+                concat!($table, ".service"),
+                Kind::Text,
+                "",
+                "the service that `grpc` asks about; none: the server as a whole",
+            ),
+            live(
+                concat!($table, ".interval"),
+                between(100, DAY),
+                "5s",
+                "from check to check; a tenth is left to chance",
+            ),
+            live(
+                concat!($table, ".timeout"),
+                between(1, 300),
+                "2s",
+                "a check that takes longer failed",
+            ),
+            live(
+                concat!($table, ".rise"),
+                Kind::Integer(1, 100),
+                "2",
+                "checks until it is used again",
+            ),
+            live(
+                concat!($table, ".fall"),
+                Kind::Integer(1, 100),
+                "3",
+                "checks until it is not used",
+            ),
+        ]
+    };
+}

@@ -1,24 +1,20 @@
 //! Forwarding a request: which endpoint gets it, and which one next if that fails.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::base::time::Instant;
 use crate::io::Io;
-use crate::observe::counters::Counter;
 use crate::protocol::upgrade::Upgrade;
 use crate::proxy::body::RequestBody;
+use crate::proxy::choice::{Chooser, verdict};
 use crate::proxy::exchange::Exchange;
-use crate::proxy::reason::{Blame, Reason};
+use crate::proxy::reason::Reason;
 use crate::proxy::record::Record;
-use crate::proxy::retry;
-use crate::proxy::tables::UpstreamTable;
 use crate::snapshot::route::Route;
-use crate::snapshot::upstream::{Endpoint, HashKey, HostField, Protocol, Upstream, UpstreamId};
-use crate::upstream::balance::{self, Balance};
-use crate::upstream::group::{Outcome, Tried};
+use crate::snapshot::upstream::{Endpoint, HostField, Protocol, Upstream, UpstreamId};
+use crate::upstream::group::Outcome;
 
 use super::attempt::{Failure, Flow};
 use super::connection::{HttpConnection, HttpPool};
@@ -45,33 +41,16 @@ pub(in crate::proxy) async fn run<I: Io>(
     body: &mut RequestBody<'_, I>,
     record: &mut Record,
 ) -> Result<Delivered, Reason> {
-    let id = destination.upstream;
-    let (Some(spec), Some(table)) =
-        (exchange.tables.snapshot.upstream(id), exchange.tables.upstreams.get(id.index()))
-    else {
-        return Err(Reason::Bug);
-    };
-    record.upstream = Some(id);
-    table.budget.earn(&spec.retry);
-    if spec.protocol == Protocol::Grpc {
+    let chooser = Chooser::new(exchange, destination.upstream, record)?;
+    let patience = Patience::new(&destination.route.timeouts, destination.begun);
+    if chooser.spec.protocol == Protocol::Grpc {
         // Boxed: its state would make that of every other exchange larger.
-        let passed = passthrough::run(exchange, destination, (spec, table), body, record);
+        let passed = passthrough::run(exchange, destination, chooser, patience, body, record);
         return Box::pin(passed).await;
     }
-    let mut attempts = Attempts {
-        exchange,
-        destination,
-        spec,
-        table,
-        patience: Patience::new(&destination.route.timeouts, destination.begun),
-        key: key(exchange, spec),
-        tried: Tried::default(),
-        made: 0,
-    };
-    let mut choice = attempts.choose().ok_or(Reason::EndpointsDown)?;
+    let mut attempts = Attempts { exchange, destination, chooser, patience };
+    let mut choice = attempts.choice(attempts.chooser.pick()?)?;
     loop {
-        attempts.made += 1;
-        record.attempts = attempts.made;
         match attempts.once(&choice, body, record).await {
             Ok(delivered) => return Ok(delivered),
             Err(failed) => match attempts.again(&choice, &failed, body).await {
@@ -79,23 +58,6 @@ pub(in crate::proxy) async fn run<I: Io>(
                 None => return Err(failed.reason),
             },
         }
-    }
-}
-
-/// What chooses the endpoint of requests that belong together.
-pub(super) fn key<I: Io>(exchange: &Exchange<'_, I>, spec: &Upstream) -> u64 {
-    if spec.balance != Balance::Hash {
-        return 0;
-    }
-    let (head, text) = (exchange.head, exchange.text);
-    let client = || match exchange.client {
-        IpAddr::V4(address) => balance::hash(&address.octets()),
-        IpAddr::V6(address) => balance::hash(&address.octets()),
-    };
-    match &spec.hash_key {
-        HashKey::Client => client(),
-        HashKey::Path => balance::hash(head.host_name.of(text)) ^ balance::hash(head.path.of(text)),
-        HashKey::Field(name) => head.by_name(text, name).map_or_else(client, balance::hash),
     }
 }
 
@@ -129,38 +91,33 @@ struct Choice<'a, I: Io> {
 struct Attempts<'a, I: Io> {
     exchange: &'a Exchange<'a, I>,
     destination: &'a Destination<'a>,
-    spec: &'a Upstream,
-    table: &'a UpstreamTable<I>,
+    chooser: Chooser<'a, I>,
     patience: Patience,
-    key: u64,
-    tried: Tried,
-    made: u32,
 }
 
 impl<'a, I: Io> Attempts<'a, I> {
-    fn choose(&self) -> Option<Choice<'a, I>> {
-        let cx = self.exchange.cx;
-        let mut group = self.table.group.borrow_mut();
-        let number =
-            cx.with_prng(|prng| group.pick(&self.tried, self.key, self.exchange.started, prng))?;
-        let endpoint = self.spec.endpoints.get(number)?;
-        let pool = self.table.http_pools.get(number)?;
-        Some(Choice { number, endpoint, pool, fresh: false })
+    /// The endpoint with this number.
+    fn choice(&self, number: usize) -> Result<Choice<'a, I>, Reason> {
+        let Chooser { spec, table, .. } = self.chooser;
+        match (spec.endpoints.get(number), table.http_pools.get(number)) {
+            (Some(endpoint), Some(pool)) => Ok(Choice { number, endpoint, pool, fresh: false }),
+            _ => Err(Reason::Bug),
+        }
     }
 
     async fn once(
-        &self,
+        &mut self,
         choice: &Choice<'_, I>,
         body: &mut RequestBody<'_, I>,
         record: &mut Record,
     ) -> Result<Delivered, Failed> {
         let exchange = self.exchange;
-        let visit = Visit::begin(exchange, self.table, choice.number);
+        let visit = self.chooser.begin(choice.number, record);
         let unsent = |reason| Failed { reason, unsent: true, stale: false };
         let connection = match self.connection(choice, record).await {
             Ok(connection) => connection,
             Err(reason) => {
-                visit.outcome.set(Outcome::Failed);
+                visit.failed(reason);
                 return Err(unsent(reason));
             }
         };
@@ -169,7 +126,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         let upgrade = Upgrade::asked_for(exchange.head, exchange.text)
             .filter(|asked| self.destination.route.upgrades.contain(asked.name()))
             .filter(|_| exchange.down.stream().is_some() || !body.has_bytes());
-        let host = authority(self.spec, choice.endpoint);
+        let host = authority(self.chooser.spec, choice.endpoint);
         let host = host.as_deref();
         let mut out = exchange.cx.take_gather();
         let path = self.destination.path;
@@ -178,13 +135,13 @@ impl<'a, I: Io> Attempts<'a, I> {
         record.upstream_sent = Some(exchange.cx.io.now());
         let flow = Flow::new(exchange, &connection.socket, self.patience, upgrade);
         let answered = flow.run(body, out, record).await;
-        visit.outcome.set(self.outcome(&flow, &answered));
+        visit.went(self.outcome(&flow, &answered));
         drop(flow);
         match answered {
             Ok(delivered) => {
                 // What was said of this client must not count for another.
-                if delivered.reusable && !self.spec.send_proxy_protocol {
-                    choice.pool.put(connection, self.spec, exchange.cx.io.lately());
+                if delivered.reusable && !self.chooser.spec.send_proxy_protocol {
+                    choice.pool.put(connection, self.chooser.spec, exchange.cx.io.lately());
                 }
                 Ok(delivered)
             }
@@ -192,7 +149,7 @@ impl<'a, I: Io> Attempts<'a, I> {
                 let stale = connection.is_used && silent && is_lost(reason);
                 if stale {
                     // Closing an idle connection is no fault.
-                    visit.outcome.set(Outcome::Unclear);
+                    visit.went(Outcome::Unclear);
                 }
                 Err(Failed { reason, unsent: false, stale })
             }
@@ -222,7 +179,7 @@ impl<'a, I: Io> Attempts<'a, I> {
     ) -> Result<HttpConnection<I>, Reason> {
         let cx = self.exchange.cx;
         if !choice.fresh
-            && !self.spec.send_proxy_protocol
+            && !self.chooser.spec.send_proxy_protocol
             && let Some(connection) = choice.pool.take(cx.io.lately())
         {
             return Ok(connection);
@@ -233,7 +190,7 @@ impl<'a, I: Io> Attempts<'a, I> {
         let is_peer = peer.ip().to_canonical() == client;
         let client = SocketAddr::new(client, if is_peer { peer.port() } else { 0 });
         let deadline = self.patience.connect(now);
-        let connection = choice.pool.connect(cx, self.spec, client, deadline).await?;
+        let connection = choice.pool.connect(cx, self.chooser.spec, client, deadline).await?;
         record.connect = Some(cx.io.now() - now);
         Ok(connection)
     }
@@ -246,7 +203,6 @@ impl<'a, I: Io> Attempts<'a, I> {
         failed: &Failed,
         body: &RequestBody<'_, I>,
     ) -> Option<Choice<'a, I>> {
-        let cx = self.exchange.cx;
         let whole = !self.exchange.head.framing.has_body() || body.is_untouched();
         let safe = self.exchange.head.method.is_idempotent();
         if !whole || !(failed.unsent || (safe && is_lost(failed.reason))) {
@@ -254,32 +210,11 @@ impl<'a, I: Io> Attempts<'a, I> {
         }
         if failed.stale && !choice.fresh {
             // The endpoint closed an idle connection as we took it. That costs nobody an attempt.
-            self.made -= 1;
+            self.chooser.forgive();
             return Some(Choice { fresh: true, ..*choice });
         }
-        if self.made >= self.spec.retry.attempts_max {
-            return None;
-        }
-        if !self.table.budget.spend() {
-            cx.counters.count(Counter::RetriesDenied);
-            return None;
-        }
-        self.tried.add(choice.number);
-        let next = self.choose();
-        if next.is_none() {
-            // No other is left: the same one has a moment to come back.
-            let wait = cx.with_prng(|prng| retry::backoff(&self.spec.retry, self.made + 1, prng));
-            let until = cx.io.now() + wait;
-            if until >= self.patience.end() {
-                return None;
-            }
-            cx.io.sleep_until(until).await;
-            if self.exchange.down.is_gone() {
-                return None;
-            }
-        }
-        cx.counters.count(Counter::Retries);
-        Some(next.unwrap_or(Choice { fresh: false, ..*choice }))
+        let next = self.chooser.again(choice.number, self.patience.end()).await?;
+        self.choice(next).ok()
     }
 }
 
@@ -292,7 +227,7 @@ fn is_lost(reason: Reason) -> bool {
 pub(super) fn outcome(answered: &Result<Delivered, Failure>) -> Outcome {
     match answered {
         Ok(Delivered { cut: Some(reason), .. }) | Err(Failure { reason, .. })
-            if reason.row().blame != Blame::Upstream =>
+            if verdict(*reason) != Outcome::Failed =>
         {
             Outcome::Unclear
         }
@@ -300,34 +235,5 @@ pub(super) fn outcome(answered: &Result<Delivered, Failure>) -> Outcome {
         Ok(Delivered { cut: Some(_), tunnel: true, .. }) => Outcome::Unclear,
         Ok(Delivered { cut: None, status, .. }) if !matches!(status, 502..=504) => Outcome::Well,
         _ => Outcome::Failed,
-    }
-}
-
-/// A request in flight to an endpoint; dropping it tells the group how it went.
-pub(super) struct Visit<'a, I: Io> {
-    exchange: &'a Exchange<'a, I>,
-    table: &'a UpstreamTable<I>,
-    number: usize,
-    pub(super) outcome: Cell<Outcome>,
-}
-
-impl<'a, I: Io> Visit<'a, I> {
-    pub(super) fn begin(
-        exchange: &'a Exchange<'a, I>,
-        table: &'a UpstreamTable<I>,
-        number: usize,
-    ) -> Self {
-        table.group.borrow_mut().begin(number);
-        Visit { exchange, table, number, outcome: Cell::new(Outcome::Unclear) }
-    }
-}
-
-impl<I: Io> Drop for Visit<'_, I> {
-    fn drop(&mut self) {
-        let now = self.exchange.cx.io.lately();
-        let mut group = self.table.group.borrow_mut();
-        if group.end(self.number, self.outcome.get(), now) {
-            self.exchange.cx.counters.count(Counter::EndpointsEjected);
-        }
     }
 }

@@ -12,9 +12,11 @@ use crate::io::buffer::Gather;
 use crate::io::race::{Either, join, race};
 use crate::observe::counters::Counter;
 use crate::protocol::base64::Decoder;
+use crate::protocol::grpc::status::Status;
 use crate::protocol::h2::request;
 use crate::proxy::attempt::LOOK_INTERVAL;
 use crate::proxy::body::{Piece, Received, RequestBody};
+use crate::proxy::choice::Chooser;
 use crate::proxy::context::AnswerText;
 use crate::proxy::event::Event;
 use crate::proxy::exchange::Exchange;
@@ -24,12 +26,10 @@ use crate::proxy::grpc::unframed::Unframed;
 use crate::proxy::grpc::web::{Asked, Coding, Shown};
 use crate::proxy::reason::Reason;
 use crate::proxy::record::Record;
-use crate::proxy::tables::UpstreamTable;
-use crate::snapshot::upstream::Upstream;
-use crate::upstream::group::{Outcome, Tried};
+use crate::upstream::group::Outcome;
 
 use super::attempt::Failure;
-use super::forward::{Destination, Visit, authority, key, outcome};
+use super::forward::{Destination, authority, outcome};
 use super::heads::{self, Shape};
 use super::patience::Patience;
 use super::response::Delivered;
@@ -42,7 +42,8 @@ const PARTS_MAX: usize = 512;
 pub(super) async fn run<I: Io>(
     exchange: &Exchange<'_, I>,
     destination: &Destination<'_>,
-    (spec, table): (&Upstream, &UpstreamTable<I>),
+    mut chooser: Chooser<'_, I>,
+    patience: Patience,
     body: &mut RequestBody<'_, I>,
     record: &mut Record,
 ) -> Result<Delivered, Reason> {
@@ -50,49 +51,42 @@ pub(super) async fn run<I: Io>(
     if exchange.down.stream().is_none() && asked.is_none() {
         return Err(Reason::VersionUnsupported);
     }
-    let cx = exchange.cx;
-    let patience = Patience::new(&destination.route.timeouts, destination.begun);
-    let key = key(exchange, spec);
-    let mut tried = Tried::default();
-    let mut last = Reason::EndpointsDown;
-    for made in 1..=spec.retry.attempts_max {
-        let picked =
-            cx.with_prng(|prng| table.group.borrow_mut().pick(&tried, key, exchange.started, prng));
-        let Some(number) = picked else { break };
-        if made > 1 && !table.budget.spend() {
-            cx.counters.count(Counter::RetriesDenied);
-            break;
-        }
-        record.attempts = made;
-        let visit = Visit::begin(exchange, table, number);
-        match open(exchange, destination, (spec, table), number, patience).await {
+    let mut number = chooser.pick()?;
+    loop {
+        let visit = chooser.begin(number, record);
+        let reason = match open(exchange, destination, &chooser, number, patience).await {
             Ok(stream) => {
                 record.upstream_sent = Some(stream.begun());
                 let mut pass = Pass::new(exchange, stream, patience);
                 pass.idle = destination.route.timeouts.idle;
                 pass.asked = asked;
                 let answered = pass.run(body, record).await;
-                visit.outcome.set(outcome(&answered));
+                let is_unable = record.grpc_status == Some(Status::Unavailable.code());
+                visit.went(match outcome(&answered) {
+                    Outcome::Well if is_unable => Outcome::Failed,
+                    outcome => outcome,
+                });
                 return answered.map_err(|failure| failure.reason);
             }
-            Err(reason) => {
-                // Nothing of it has left: it may go elsewhere.
-                visit.outcome.set(Outcome::Failed);
-                tried.add(number);
-                last = reason;
-            }
-        }
+            Err(reason) => reason,
+        };
+        visit.failed(reason);
+        drop(visit);
+        // Nothing of it has left: it may go elsewhere.
+        let again = reason.is_unreached();
+        let next = if again { chooser.again(number, patience.end()).await } else { None };
+        number = next.ok_or(reason)?;
     }
-    Err(last)
 }
 
 async fn open<I: Io>(
     exchange: &Exchange<'_, I>,
     destination: &Destination<'_>,
-    (spec, table): (&Upstream, &UpstreamTable<I>),
+    chooser: &Chooser<'_, I>,
     number: usize,
     patience: Patience,
 ) -> Result<GrpcStream<I>, Reason> {
+    let Chooser { spec, table, .. } = chooser;
     let (Some(pool), Some(endpoint)) = (table.pools.get(number), spec.endpoints.get(number)) else {
         return Err(Reason::Bug);
     };
