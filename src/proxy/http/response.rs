@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::io::buffer::{Buffer, Gather};
-use crate::io::{Io, IoError, Socket};
+use crate::io::{Io, IoError, Pipe, Socket};
 use crate::message::framing::Framing;
 use crate::message::head::{ResponseHead, Version};
 use crate::observe::counters::Counter;
@@ -26,6 +26,15 @@ use super::{stream_tunnel, trailers, tunnel};
 const PARTS_MAX: usize = 512;
 /// So little payload is copied behind the head: one slice costs the kernel less than two.
 const COPY_BYTES: usize = 4096;
+
+/// What is taken at once through a pipe, or was the last time, at least. Less is cheaper to copy.
+const SPLICED_MIN: usize = 16 * 1024;
+/// What is sent at once from a pipe.
+const PIPED_WRITE_BYTES: usize = 256 * 1024;
+/// Of a body of which less is left, the rest is copied: that costs no more.
+const SPLICED_REST_MIN: u64 = 128 * 1024;
+/// The same where the kernel paces what is sent: each write makes it set a timer.
+const SPLICED_PACED_REST_MIN: u64 = 512 * 1024;
 
 /// The head of an answer, its text, and what followed it.
 pub(super) struct Answer {
@@ -203,6 +212,8 @@ pub(super) async fn deliver<I: Io>(
         chunked: shape == Shape::Chunked,
         framed: exchange.down.stream().is_some(),
         begun: false,
+        last: usize::MAX,
+        piped_from: piped_from(flow, head.framing),
         ranges,
         sent: 0,
     };
@@ -228,6 +239,17 @@ pub(super) async fn deliver<I: Io>(
     Ok(delivered)
 }
 
+/// How much has to be left of a body for it to pass through a pipe; `None`: it never does.
+fn piped_from<I: Io>(flow: &Flow<'_, I>, framing: Framing) -> Option<u64> {
+    let Framing::Length(SPLICED_REST_MIN..) = framing else { return None };
+    let down = flow.exchange.down;
+    let is_plain = down.stream().is_none() && down.socket().can_splice();
+    if !is_plain || !flow.endpoint.can_splice() {
+        return None;
+    }
+    Some(if down.socket().is_paced() { SPLICED_PACED_REST_MIN } else { SPLICED_REST_MIN })
+}
+
 struct Relay<'a, I: Io> {
     flow: &'a Flow<'a, I>,
     says: &'a AnswerText,
@@ -237,9 +259,23 @@ struct Relay<'a, I: Io> {
     framed: bool,
     /// Whether anything may have reached the client.
     begun: bool,
+    /// What came at once the last time.
+    last: usize,
+    /// How much has to be left of the body for it to pass through a pipe; `None`: it never does.
+    piped_from: Option<u64>,
     /// What of the buffer leaves next.
     ranges: Vec<Range<usize>>,
     sent: u64,
+}
+
+/// What came of the endpoint, and where it is.
+enum Read<P> {
+    /// In a buffer; to be decoded.
+    Copied(Buffer),
+    /// In a pipe; all of it is payload.
+    Piped(P),
+    /// Nothing more comes.
+    End,
 }
 
 impl<I: Io> Relay<'_, I> {
@@ -261,19 +297,60 @@ impl<I: Io> Relay<'_, I> {
             }
             if whole {
                 drop(buffer);
-                let Some(next) = self.read().await? else {
-                    // The end of a body that only the close can tell.
-                    self.decoder.finish().map_err(|_| Reason::UpstreamClosed)?;
-                    if self.chunked {
-                        out.push(encode::LAST_CHUNK);
+                buffer = loop {
+                    match self.read().await? {
+                        Read::Copied(next) => break next,
+                        Read::Piped(pipe) => {
+                            self.pass(pipe).await?;
+                            if self.decoder.is_done() {
+                                self.flow.exchange.cx.put_gather(out);
+                                return Ok(true);
+                            }
+                        }
+                        Read::End => return self.finish(out).await,
                     }
-                    if self.chunked || self.framed {
-                        self.write(out, true).await?;
-                    }
-                    return Ok(false);
                 };
-                buffer = next;
             }
+        }
+    }
+
+    /// The end of a body that only the close can tell. It leaves no connection.
+    async fn finish(&mut self, mut out: Gather) -> Result<bool, Reason> {
+        self.decoder.finish().map_err(|_| Reason::UpstreamClosed)?;
+        if self.chunked {
+            out.push(encode::LAST_CHUNK);
+        }
+        if self.chunked || self.framed {
+            self.write(out, true).await?;
+        }
+        Ok(false)
+    }
+
+    /// Sends all that is in a pipe. The client has the time of a write for each part of it, as if
+    /// it lay in a buffer.
+    async fn pass(&mut self, mut pipe: I::Pipe) -> Result<(), Reason> {
+        let exchange = self.flow.exchange;
+        while !pipe.is_empty() {
+            let len = pipe.len().min(PIPED_WRITE_BYTES);
+            let more = len < pipe.len();
+            let deadline = exchange.cx.io.now() + exchange.tables.snapshot.timeouts.write;
+            let socket = exchange.down.socket();
+            let (result, _, back) =
+                socket.splice_out(Gather::new(), pipe, len, more, deadline).await;
+            pipe = back;
+            self.written(result, len)?;
+            self.sent += u64::try_from(len).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
+
+    /// How much may be taken into a pipe; zero: it is not worth it, or is no payload only.
+    fn spliceable(&self) -> usize {
+        match (self.decoder.length_left(), self.piped_from) {
+            (Some(left), Some(least)) if left >= least && self.last >= SPLICED_MIN => {
+                usize::try_from(left).unwrap_or(usize::MAX).min(limits::PIPE_BYTES)
+            }
+            _ => 0,
         }
     }
 
@@ -341,8 +418,8 @@ impl<I: Io> Relay<'_, I> {
         }
     }
 
-    /// The next bytes of the endpoint; none at its end.
-    async fn read(&self) -> Result<Option<Buffer>, Reason> {
+    /// The next bytes of the endpoint.
+    async fn read(&mut self) -> Result<Read<I::Pipe>, Reason> {
         let cx = self.flow.exchange.cx;
         let (now, patience) = (cx.io.now(), &self.flow.patience);
         if now >= patience.end() {
@@ -351,15 +428,32 @@ impl<I: Io> Relay<'_, I> {
         // The endpoint may have nothing to say while the rest of the request reaches it.
         let deadline = || patience.progress(now.max(self.flow.moved.get()));
         wait(self.flow, deadline).await?;
+        let max = self.spliceable();
+        if max > 0
+            && let Some(pipe) = cx.io.pipe()
+        {
+            let (result, pipe) = self.flow.endpoint.splice_in(pipe, max, deadline()).await;
+            let len = self.received(result)?;
+            let passed = self.decoder.skip(u64::try_from(len).unwrap_or(u64::MAX));
+            return match len {
+                0 => Ok(Read::End),
+                _ if passed => Ok(Read::Piped(pipe)),
+                _ => Err(Reason::Bug),
+            };
+        }
         let stream = self.flow.exchange.down.stream();
         let large = stream.is_none_or(Stream::is_wide);
         let buffer = if large { cx.buffers.large() } else { cx.buffers.small() };
         let (result, buffer) = self.flow.endpoint.read(buffer, deadline()).await;
+        Ok(if self.received(result)? == 0 { Read::End } else { Read::Copied(buffer) })
+    }
+
+    fn received(&mut self, result: Result<usize, IoError>) -> Result<usize, Reason> {
         match result {
-            Ok(0) => Ok(None),
             Ok(len) => {
+                self.last = len;
                 count_received(self.flow, len);
-                Ok(Some(buffer))
+                Ok(len)
             }
             Err(IoError::TimedOut) => Err(Reason::UpstreamTimedOut),
             Err(_) => Err(Reason::UpstreamReset),
@@ -374,11 +468,16 @@ impl<I: Io> Relay<'_, I> {
         let deadline = cx.io.lately() + exchange.tables.snapshot.timeouts.write;
         let (result, mut out) = exchange.down.write(out, end, deadline).await;
         out.clear();
+        self.written(result, len).map(|()| out)
+    }
+
+    fn written(&self, result: Result<(), IoError>, len: usize) -> Result<(), Reason> {
+        let cx = self.flow.exchange.cx;
         match result {
             Ok(()) => {
                 let len = u64::try_from(len).unwrap_or(u64::MAX);
                 cx.counters.add(Counter::DownstreamSentBytes, len);
-                Ok(out)
+                Ok(())
             }
             Err(IoError::TimedOut) => {
                 cx.counters.count(Counter::DownstreamTimeouts);

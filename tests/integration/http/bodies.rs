@@ -71,6 +71,65 @@ fn answers_arrive_as_they_were_sent() {
     });
 }
 
+/// Around what passes through a pipe and what is copied, and over what a pipe takes.
+#[test]
+fn large_answers_arrive_as_they_were_sent_and_leave_both_connections_in_use() {
+    on_both_drivers(|io| {
+        let (gateway, backend) = before_one(io, "");
+        let mut client = gateway.client();
+        let mut visit: Option<Visit> = None;
+        for len in [131_071, 131_072, 200_000, (1 << 20) + 1, (5 << 20) + 7] {
+            let body = data::bytes(len);
+            for piece in [len, 20_000] {
+                client.head("GET", "/", &[]);
+                let visit = visit.get_or_insert_with(|| backend.accept());
+                visit.request();
+                visit.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n"));
+                let rest = std::thread::scope(|scope| {
+                    scope.spawn(|| body.chunks(piece).for_each(|piece| visit.send(piece)));
+                    client.reply().body
+                });
+                assert!(rest == body, "{len} in pieces of {piece}");
+            }
+        }
+        assert_eq!(gateway.metric("otus_upstream_connections_opened_total"), 1);
+        gateway.is_clean();
+    });
+}
+
+/// What was in a pipe when an answer was cut reaches nobody else.
+#[test]
+fn a_large_answer_that_is_cut_never_looks_whole() {
+    on_both_drivers(|io| {
+        let (gateway, backend) = before_one(io, "");
+        let body = data::bytes(1 << 20);
+        for end in [drop::<Visit>, Visit::reset] {
+            for is_read in [true, false] {
+                let mut client = gateway.client();
+                client.head("GET", "/", &[]);
+                let (mut visit, _) = backend.asked();
+                visit.send("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n");
+                visit.push(&body, std::time::Duration::from_millis(50));
+                end(visit);
+                if is_read {
+                    let reply = client.try_reply(false);
+                    assert!(reply.is_err(), "{reply:?}");
+                } else {
+                    client.reset();
+                }
+                let mut next = gateway.client();
+                next.head("GET", "/", &[]);
+                let (mut visit, _) = backend.asked();
+                let whole = vec![b'x'; 300_000];
+                visit.send("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n");
+                visit.send(&whole);
+                assert!(next.reply().body == whole);
+            }
+        }
+        gateway.is_clean();
+    });
+}
+
 #[test]
 fn answers_without_a_body_say_what_they_said() {
     on_both_drivers(|io| {
