@@ -195,5 +195,11 @@ pub const STREAMS_MAX: u32 = 100;
 pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// The same on all streams of a connection together.
 pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What the window of a stream may grow to where the client is far away: 50 ms at 670 Mbit/s.
+pub const STREAM_WINDOW_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// The same of a connection.
+pub const CONNECTION_WINDOW_BYTES_MAX: u32 = 16 * 1024 * 1024;
+/// What the windows of all clients' connections of a shard may be larger than at first, together.
+pub const WINDOW_BUDGET_BYTES: u64 = 64 * MIB;
 /// One direction of a call that is passed through, without a byte.
 pub const CALL_SILENCE_MAX: Duration = Duration::from_hours(24);

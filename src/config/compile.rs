@@ -103,6 +103,9 @@ impl Config {
             stream_window: window("listener.http2.stream_window"),
             connection_window: window("listener.http2.connection_window"),
             grpc_health: self.boolean("listener.http2.grpc_health").unwrap_or(true),
+            stream_window_max: window("listener.http2.stream_window_max"),
+            connection_window_max: window("listener.http2.connection_window_max"),
+            window_budget: self.bytes("listener.http2.window_budget"),
         }
     }
 

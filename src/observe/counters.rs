@@ -95,10 +95,12 @@ impl Counter {
 pub enum Gauge {
     /// The generation that the shard runs.
     Generation,
+    /// Bytes that clients of HTTP/2 may have under way beyond their first windows.
+    WindowsLent,
 }
 
 impl Gauge {
-    const COUNT: usize = Gauge::Generation.place() + 1;
+    const COUNT: usize = Gauge::WindowsLent.place() + 1;
 
     #[expect(clippy::as_conversions, reason = "a fieldless enum to its place in the block")]
     const fn place(self) -> usize {

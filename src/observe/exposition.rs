@@ -397,6 +397,12 @@ fn per_shard(page: &mut Page<'_>, shards: &[CountersReader]) {
         ("gauge", "The generation that the shard runs."),
         |shard| shard.gauge(Gauge::Generation),
     );
+    page.each_shard(
+        shards,
+        "otus_http2_window_lent_bytes",
+        ("gauge", "What clients may have under way beyond their first windows."),
+        |shard| shard.gauge(Gauge::WindowsLent),
+    );
 }
 
 fn faults(page: &mut Page<'_>, view: &View<'_>) {

@@ -21,6 +21,7 @@ use super::event::Event;
 use super::exchange::Scratch;
 use super::gate::Gate;
 use super::h2::connection::Connection;
+use super::h2::windows::Allowance;
 use super::parked::Parked;
 use super::reason::Reason;
 use super::secure::Slots;
@@ -63,6 +64,8 @@ pub struct Context<I: Io> {
     pub(super) streams: Gate,
     /// Calls that wait for the state of a service to change.
     pub(super) watches: Parked<Rc<Event>>,
+    /// What clients of HTTP/2 may have under way beyond their first windows.
+    pub(super) allowance: Allowance,
     /// Connections with an upload in flight.
     pub uploads: Parked<SocketOf<I>>,
     tables: RefCell<Rc<Tables<I>>>,
@@ -130,6 +133,7 @@ impl<I: Io> Context<I> {
             fronts: Parked::default(),
             streams: Gate::default(),
             watches: Parked::default(),
+            allowance: Allowance::default(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),

@@ -60,6 +60,12 @@ pub struct Http2 {
     pub connection_window: u32,
     /// Whether the gateway answers `grpc.health.v1.Health` itself, where no route does.
     pub grpc_health: bool,
+    /// What the window of a stream may grow to where the client is far away.
+    pub stream_window_max: u32,
+    /// The same of a connection.
+    pub connection_window_max: u32,
+    /// What all connections of a shard may have beyond `connection_window`, together.
+    pub window_budget: u64,
 }
 
 impl Default for Http2 {
@@ -70,6 +76,9 @@ impl Default for Http2 {
             stream_window: limits::STREAM_WINDOW_BYTES,
             connection_window: limits::CONNECTION_WINDOW_BYTES,
             grpc_health: true,
+            stream_window_max: limits::STREAM_WINDOW_BYTES_MAX,
+            connection_window_max: limits::CONNECTION_WINDOW_BYTES_MAX,
+            window_budget: limits::WINDOW_BUDGET_BYTES,
         }
     }
 }

@@ -124,6 +124,25 @@ pub const PROTOCOLS: &[Key] = &[
         "answer `grpc.health.v1.Health` where no route does: for the gateway, its upstreams and \
          modules",
     ),
+    live(
+        "listener.http2.stream_window_max",
+        Kind::Size { min: 64 * KIB, max: 64 * MIB, none: None },
+        "8MiB",
+        "what `stream_window` may grow to for a client that is far away",
+    ),
+    live(
+        "listener.http2.connection_window_max",
+        Kind::Size { min: 64 * KIB, max: 64 * MIB, none: None },
+        "16MiB",
+        "the same of `connection_window`",
+    ),
+    live(
+        "listener.http2.window_budget",
+        Kind::Size { min: 0, max: 64 * GIB, none: None },
+        "64MiB",
+        "what all connections of a shard may have beyond `connection_window`, together; `0B`: \
+         windows do not grow",
+    ),
 ];
 
 /// `[tls]`

@@ -5,6 +5,10 @@ pub const WINDOW_MAX: u32 = 0x7fff_ffff;
 /// What each window is before anybody says otherwise (RFC 9113 §6.9.2).
 pub const WINDOW_DEFAULT: u32 = 65_535;
 
+/// So much is always announced: what a large window owes to a peer that is far away would be
+/// missing there for a round trip.
+const ANNOUNCED_BYTES: i64 = 128 * 1024;
+
 /// A window went beyond 2³¹ - 1, or more was sent than it allows: `FLOW_CONTROL_ERROR`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FlowError;
@@ -100,6 +104,12 @@ impl RecvWindow {
         u32::try_from(self.size).unwrap_or(WINDOW_MAX)
     }
 
+    /// Bytes that were promised to the peer: it may send them, or has and they were not released.
+    #[must_use]
+    pub fn promised(&self) -> u32 {
+        u32::try_from((self.left + self.owed + self.held).max(0)).unwrap_or(WINDOW_MAX)
+    }
+
     /// The peer sent `len` bytes.
     pub fn receive(&mut self, len: u32) -> Result<(), FlowError> {
         let len = i64::from(len);
@@ -113,7 +123,7 @@ impl RecvWindow {
     }
 
     /// `len` bytes are no longer needed. Gives the increment to announce once half the window is
-    /// due.
+    /// due, or [`ANNOUNCED_BYTES`].
     pub fn release(&mut self, len: u32) -> Option<u32> {
         debug_assert!(i64::from(len) <= self.held, "released more than was received");
         let len = i64::from(len).min(self.held);
@@ -126,8 +136,8 @@ impl RecvWindow {
 
     /// Makes the window larger or smaller. Gives the increment to announce, if it is due.
     ///
-    /// For the connection's window, which only `WINDOW_UPDATE` can change. A smaller one comes into
-    /// force as bytes are released.
+    /// By `WINDOW_UPDATE`, which can only add to what was promised: a smaller one comes into force
+    /// as bytes are released.
     pub fn resize(&mut self, size: u32) -> Option<u32> {
         self.size = i64::from(size);
         let room = self.size - self.left - self.owed - self.held;
@@ -149,7 +159,7 @@ impl RecvWindow {
     }
 
     fn due(&mut self) -> Option<u32> {
-        if self.owed == 0 || self.owed * 2 < self.size {
+        if self.owed == 0 || (self.owed * 2 < self.size && self.owed < ANNOUNCED_BYTES) {
             return None;
         }
         self.announce()

@@ -24,6 +24,7 @@ use crate::proxy::turn::Turn;
 
 use super::inbox::{Arrival, leader};
 use super::stream::{Shared, Stream};
+use super::windows::{MEASURE, Windows};
 
 /// The PING whose echo says that the client knows of the drain.
 const DRAIN: [u8; 8] = *b"otus\0dr\0";
@@ -58,6 +59,8 @@ pub struct Connection<I: Io> {
     pub(super) served: Cell<u32>,
     /// Answers that read into large buffers.
     pub(super) wide: Cell<u32>,
+    /// How far the client's windows reach.
+    pub(super) windows: Windows,
     streams_max: u32,
 }
 
@@ -109,6 +112,7 @@ impl<I: Io> Connection<I> {
             senders: Cell::new(0),
             served: Cell::new(0),
             wide: Cell::new(0),
+            windows: Windows::new(http2),
             streams_max: http2.streams,
         })
     }
@@ -232,8 +236,10 @@ impl<I: Io> Connection<I> {
         if streams.is_empty() {
             self.idle_since.set(self.cx.io.lately());
         }
+        drop(streams);
+        self.narrow();
         // It waits for the last one only where it could not go on without.
-        if crowded || (streams.is_empty() && (self.over.get() || self.cx.is_draining())) {
+        if crowded || (self.live() == 0 && (self.over.get() || self.cx.is_draining())) {
             self.look.raise();
         }
     }
@@ -256,10 +262,13 @@ impl<I: Io> Connection<I> {
         fresh: &mut Vec<Fresh<I>>,
     ) -> Result<(), ConnectionError> {
         let mut arrivals = Vec::new();
+        let held = self.engine.borrow().unreleased();
         loop {
             let received = self.engine.borrow_mut().receive(buffer.filled(), now)?;
-            if let Some(event) = received.event {
-                self.take(event, buffer.position(), &mut arrivals, fresh);
+            match received.event {
+                Some(H2Event::Pong { payload: MEASURE }) => self.windows.answered(now),
+                Some(event) => self.take(event, buffer.position(), &mut arrivals, fresh),
+                None => {}
             }
             buffer.consume(received.consumed);
             if received.event.is_none() {
@@ -272,6 +281,8 @@ impl<I: Io> Connection<I> {
         });
         self.amid.set(amid);
         if !arrivals.is_empty() {
+            let len: usize = arrivals.iter().map(|arrival| arrival.range.len()).sum();
+            self.measure(len, held, now);
             self.distribute(buffer, &arrivals);
         }
         Ok(())
@@ -358,7 +369,10 @@ impl<I: Io> Connection<I> {
 
     /// Gives DATA to its streams. Who has most of the buffer is given the buffer itself.
     fn distribute(&self, buffer: Buffer, arrivals: &[Arrival]) {
-        let leader = leader(arrivals, buffer.size());
+        let leader = leader(arrivals, buffer.size())
+            .and_then(|(id, most)| Some((self.stream(StreamId(id))?, most)))
+            .filter(|(stream, most)| stream.inbox.borrow().takes_whole(*most, buffer.size()))
+            .map(|(stream, _)| stream);
         let mut ranges = VecDeque::new();
         let mut last: Option<Rc<Shared>> = None;
         for arrival in arrivals {
@@ -375,7 +389,7 @@ impl<I: Io> Connection<I> {
             let mut inbox = stream.inbox.borrow_mut();
             inbox.unreleased += len;
             inbox.ended |= arrival.end;
-            if leader != Some(arrival.id) {
+            if leader.as_ref().is_none_or(|leader| leader.id != id) {
                 inbox.copy(buffer.range(arrival.range.clone()), &self.cx.buffers);
             } else if !arrival.range.is_empty() {
                 ranges.push_back(arrival.range.clone());
@@ -383,8 +397,7 @@ impl<I: Io> Connection<I> {
             drop(inbox);
             stream.wake();
         }
-        let leading = leader.and_then(|id| self.stream(StreamId(id)));
-        if let Some(stream) = leading.filter(|_| !ranges.is_empty()) {
+        if let Some(stream) = leader.filter(|_| !ranges.is_empty()) {
             stream.inbox.borrow_mut().give(buffer, ranges);
         }
         if self.queued() > 0 {

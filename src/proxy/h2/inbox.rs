@@ -9,6 +9,9 @@ use crate::io::buffer::{Buffer, BufferPool};
 /// The part of a buffer that a stream must have of it to be given the whole: less is copied, so
 /// that what waits holds at most so many times its size in memory.
 const SHARE: usize = 4;
+/// Where so much waits already, its taker is behind: buffers that are not almost full are copied,
+/// so that windows as wide as a client is far away hold little more than their size in memory.
+const MUCH: usize = limits::LARGE_BUFFER_BYTES;
 
 /// DATA of one stream, in order. What the windows allow bounds it.
 #[derive(Debug, Default)]
@@ -74,6 +77,12 @@ impl Inbox {
         std::mem::take(&mut self.unreleased)
     }
 
+    /// Whether a buffer of `size` bytes, `most` of which are this stream's, is given rather than
+    /// copied from.
+    pub(in crate::proxy) fn takes_whole(&self, most: usize, size: usize) -> bool {
+        self.len < MUCH || most >= size / 4 * 3
+    }
+
     /// Adds a whole buffer of which these ranges are payload of this stream.
     pub(in crate::proxy) fn give(&mut self, buffer: Buffer, ranges: VecDeque<Range<usize>>) {
         self.len += ranges.iter().map(ExactSizeIterator::len).sum::<usize>();
@@ -87,7 +96,8 @@ impl Inbox {
             let chunk = match self.chunks.back_mut() {
                 Some(chunk) if chunk.own && chunk.buffer.room() > 0 => chunk,
                 _ => {
-                    let large = bytes.len() > limits::SMALL_BUFFER_BYTES * SHARE;
+                    let many = bytes.len() > limits::SMALL_BUFFER_BYTES * SHARE;
+                    let large = many || self.len >= MUCH;
                     let buffer = if large { buffers.large() } else { buffers.small() };
                     self.chunks.push_back(Chunk { buffer, ranges: VecDeque::new(), own: true });
                     continue;
@@ -106,7 +116,7 @@ impl Inbox {
 
 /// Which stream is given the whole buffer of `size` bytes: the one that has most of it, if that is
 /// enough.
-pub(in crate::proxy) fn leader(arrivals: &[Arrival], size: usize) -> Option<u32> {
+pub(in crate::proxy) fn leader(arrivals: &[Arrival], size: usize) -> Option<(u32, usize)> {
     let mut totals: Vec<(u32, usize)> = Vec::new();
     for Arrival { id, range, .. } in arrivals {
         // Frames of one stream mostly follow each other.
@@ -116,7 +126,7 @@ pub(in crate::proxy) fn leader(arrivals: &[Arrival], size: usize) -> Option<u32>
         }
     }
     let (id, most) = totals.into_iter().max_by_key(|total| total.1)?;
-    (most >= size / SHARE).then_some(id)
+    (most >= size / SHARE).then_some((id, most))
 }
 
 #[cfg(test)]
@@ -166,10 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_long_is_packed() {
+        let pool = BufferPool::default();
+        let mut inbox = Inbox::default();
+        assert!(inbox.takes_whole(64 * 1024, limits::LARGE_BUFFER_BYTES));
+        (0..64).for_each(|_| inbox.copy(&vec![7; 100_000], &pool));
+        assert!(!inbox.takes_whole(64 * 1024, limits::LARGE_BUFFER_BYTES));
+        assert!(inbox.takes_whole(200 * 1024, limits::LARGE_BUFFER_BYTES));
+        let held: usize = inbox.chunks.iter().map(|chunk| chunk.buffer.size()).sum();
+        assert!(held < inbox.len / 3 * 4, "{held} for {}", inbox.len);
+        assert_eq!(all(&mut inbox).len(), 6_400_000);
+    }
+
+    #[test]
     fn a_buffer_goes_to_who_has_most_of_it_if_that_is_much() {
         let arrival = |id, range| Arrival { id, range, end: false };
         let arrivals = [arrival(1, 0..10), arrival(3, 10..40), arrival(1, 40..50)];
-        assert_eq!(leader(&arrivals, 120), Some(3));
+        assert_eq!(leader(&arrivals, 120), Some((3, 30)));
         assert_eq!(leader(&arrivals, 124), None);
         assert_eq!(leader(&[], 100), None);
     }

@@ -102,6 +102,10 @@ impl World {
             12 => {
                 let _ = side.connection.tick(*now);
             }
+            13 if prng.one_in(4) => {
+                let window = |prng: &mut Prng| u32::try_from(prng.below(300_000)).unwrap();
+                side.connection.widen(window(prng), window(prng));
+            }
             _ => side.receive(prng, other, *now),
         }
         side.flush();

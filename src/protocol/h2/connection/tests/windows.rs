@@ -1,7 +1,8 @@
 //! Flow control in both directions (RFC 9113 §5.2, §6.9).
 
 use super::{
-    ALL, END, Talk, data, headers, opening, raw, request, server, setting, window, written,
+    ALL, END, Talk, data, headers, opening, raw, request, request_with, server, setting, window,
+    written,
 };
 use crate::base::time::Instant;
 use crate::protocol::h2::connection::config::{Config, Role};
@@ -164,6 +165,61 @@ fn windows_grow_at_once_and_shrink_when_acknowledged() {
     talk.0.release(StreamId(1), 10_000);
     talk.0.check();
     assert_eq!(written(talk.0.outgoing()), "> SETTINGS; ", "less is left to send than before");
+}
+
+#[test]
+fn what_is_granted_beyond_the_base_is_shared_among_bodies_and_comes_back() {
+    let config = Config { initial_window: 100_000, connection_window: 200_000, ..Config::server() };
+    let mut talk = Silent::new(config);
+    talk.feed(&headers(1, END_HEADERS, &request())).unwrap();
+    assert_eq!((talk.0.bodies(), talk.0.promised_extra()), (1, 0));
+    talk.0.widen(400_000, 300_000);
+    talk.0.check();
+    assert_eq!(written(talk.0.outgoing()), "> WINDOW_UPDATE 0 400000; > WINDOW_UPDATE 1 300000; ");
+    assert_eq!(talk.0.promised_extra(), 400_000);
+    // The first one has what the second would get.
+    talk.0.outgoing().clear();
+    talk.feed(&headers(3, END_HEADERS, &request())).unwrap();
+    talk.0.widen(400_000, 300_000);
+    talk.0.check();
+    assert_eq!(written(talk.0.outgoing()), "> WINDOW_UPDATE 3 100000; ");
+    for _ in 0..30 {
+        talk.feed(&data(1, 0, &[0; 10_000])).unwrap();
+    }
+    talk.0.release(StreamId(1), 300_000);
+    talk.0.check();
+    talk.0.outgoing().clear();
+    talk.0.widen(400_000, 300_000);
+    assert_eq!(written(talk.0.outgoing()), "> WINDOW_UPDATE 3 100000; ", "a half for each");
+    // Nothing beyond the base any more: what is promised is used up first.
+    talk.0.outgoing().clear();
+    talk.0.widen(0, 0);
+    assert_eq!(talk.0.promised_extra(), 400_000);
+    for _ in 0..20 {
+        talk.feed(&data(3, 0, &[0; 10_000])).unwrap();
+    }
+    talk.0.release(StreamId(3), 200_000);
+    talk.0.check();
+    assert_eq!(talk.0.promised_extra(), 200_000);
+    assert_eq!(written(talk.0.outgoing()), "");
+}
+
+#[test]
+fn a_body_of_known_length_is_granted_no_more_than_is_left_of_it() {
+    let config = Config { initial_window: 100_000, connection_window: 200_000, ..Config::server() };
+    let mut talk = Silent::new(config);
+    let head = request_with(&[("content-length", "250000")]);
+    talk.feed(&headers(1, END_HEADERS, &head)).unwrap();
+    talk.0.widen(1_000_000, 1_000_000);
+    assert_eq!(talk.0.promised_extra(), 250_000);
+    for left in (0..25).rev() {
+        talk.feed(&data(1, if left == 0 { END } else { 0 }, &[0; 10_000])).unwrap();
+        talk.0.release(StreamId(1), 10_000);
+        talk.0.widen(1_000_000, 1_000_000);
+        talk.0.check();
+        assert_eq!(talk.0.promised_extra(), 10_000 * left);
+    }
+    assert_eq!(talk.0.bodies(), 0);
 }
 
 #[test]
