@@ -9,7 +9,7 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Response};
 use tokio::net::{TcpListener, TcpStream};
 
-/// SERVING and NOT_SERVING of `grpc.health.v1`.
+/// SERVING and `NOT_SERVING` of `grpc.health.v1`.
 const HEALTHY: u8 = 1;
 const ILL: u8 = 2;
 
