@@ -109,7 +109,7 @@ fn a_large_answer_that_is_cut_never_looks_whole() {
                 client.head("GET", "/", &[]);
                 let (mut visit, _) = backend.asked();
                 visit.send("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n");
-                visit.push(&body, std::time::Duration::from_millis(50));
+                visit.send(&body);
                 end(visit);
                 if is_read {
                     let reply = client.try_reply(false);
