@@ -62,3 +62,19 @@ async fn read_all(
 fn soon(ring: &Ring) -> Instant {
     ring.now() + Duration::from_millis(50)
 }
+
+#[test]
+fn a_connection_that_is_closed_ends_even_if_an_event_of_it_was_not_told_yet() {
+    on_both(|ring| async move {
+        for _ in 0..10 {
+            let (client, server) = pair(&ring, SocketOptions::default()).await;
+            ring.sleep_until(ring.now() + Duration::from_millis(2)).await;
+            // The kernel notes it now, and tells of it in the next turn: behind the end.
+            assert_eq!(client.try_write(b"nobody reads it"), Ok(15));
+            drop(server);
+            let (got, ended) = read_all(&ring, &client, Duration::ZERO).await;
+            assert_ne!(ended, Err(IoError::TimedOut));
+            assert_eq!(got, b"");
+        }
+    });
+}

@@ -137,7 +137,7 @@ fn the_total_time_ends_an_answer_that_never_does() {
                 assert!(chunk.is_some(), "it looks whole");
             }
         });
-        sending.join().unwrap();
+        soon(|| sending.join().unwrap());
         check_next(&gateway, &backend);
     });
 }
