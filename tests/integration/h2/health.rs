@@ -136,6 +136,8 @@ fn during_a_drain_nothing_is_serving() {
         let mut held = client.begin("GET", "/else", &[], true);
         let (mut visit, _) = backend.asked();
         let mut call = client.begin("POST", CHECK, &CALL, false);
+        // Both have come by then.
+        assert_eq!(client.get("/healthz").status, 200);
         gateway.stopper.stop();
         eventually("the gateway drains", || {
             std::net::TcpStream::connect(gateway.address).is_err().then_some(())
@@ -187,6 +189,35 @@ fn a_watch_of_what_is_not_known_is_told_when_it_is() {
         *next_one.lock().unwrap() = snapshot(io, &format!("{more}{text}"));
         gateway.stopper.reload();
         assert_eq!(next(&call, &mut head.body), 1);
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn only_so_many_watch_at_once() {
+    on_both_drivers(|io| {
+        let gateway =
+            start(io, &format!("listener.http2.streams = 600\n{}", some_route("", nobody())));
+        let clients = [Client::connect(gateway.address), Client::connect(gateway.address)];
+        let mut watches = Vec::new();
+        for client in &clients {
+            for _ in 0..512 {
+                let mut call = begin(client, WATCH, "");
+                let mut head = call.head().unwrap();
+                assert_eq!(next(&call, &mut head.body), 1);
+                watches.push((call, head));
+            }
+        }
+        let more = || begin(&clients[0], WATCH, "");
+        assert_eq!(status(&more().reply()), "8");
+        assert_eq!(check(&clients[1], "").1, "0", "a check is not one of them");
+        watches.pop();
+        eventually("there is room again", || {
+            let mut call = more();
+            let head = call.head().unwrap();
+            let is_refused = head.fields.contains_key("grpc-status") || head.body.is_end_stream();
+            (!is_refused).then_some(())
+        });
         gateway.is_clean();
     });
 }

@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::passed_calls::asked;
 use crate::support::backend::nobody;
+use crate::support::client::head;
 use crate::support::gateway::{Gateway, on_both_drivers};
 use crate::support::h2::{self, Client};
 use crate::support::proxy::{ALL, start, upstream};
@@ -344,6 +345,51 @@ fn a_browser_that_leaves_cancels_its_call() {
         service.journal.called(mark);
         drop(client);
         service.journal.left(mark);
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn calls_may_stand_behind_each_other_on_a_connection_of_http1() {
+    on_both_drivers(|io| {
+        let service = Service::start();
+        let gateway = before(io, service.address);
+        let mark = service.journal.mark();
+        let mut client = gateway.client();
+        let mut all = Vec::new();
+        for name in ["a", "b", "c"] {
+            let body = encoded(&framed(&asked(name)));
+            let length = format!("content-length: {}", body.len());
+            let fields = ["content-type: application/grpc-web-text", &length];
+            all.extend_from_slice(head("POST", DO, &fields).as_bytes());
+            all.extend_from_slice(&body);
+        }
+        client.send(&all);
+        for _ in 0..3 {
+            let reply = client.reply();
+            let told = Told::of(reply.field("content-type").unwrap(), &reply.body);
+            assert_eq!((told.status(), told.messages.len()), ("0", 1));
+        }
+        assert_eq!(service.journal.since(mark).len(), 3);
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn an_answer_may_come_before_the_call_is_whole() {
+    on_both_drivers(|io| {
+        let service = Service::start();
+        let gateway = before(io, service.address);
+        let refused = Request { param_id: Some("9".to_owned()), ..asked("status") };
+        let mut client = gateway.client();
+        let fields = ["content-type: application/grpc-web", "content-length: 1000000"];
+        client.head("POST", "/Reverse/Stream", &fields);
+        client.send(framed(&refused));
+        let reply = client.reply();
+        assert!(!reply.keeps(), "where the next request begins is not known");
+        let told = Told::of(reply.field("content-type").unwrap(), &reply.body);
+        assert_eq!((told.status(), told.messages.len()), ("9", 0));
+        client.closed();
         gateway.is_clean();
     });
 }
