@@ -74,11 +74,12 @@ impl KernelRing {
     }
 
     /// Adds what has happened to `events`; waits for it for up to `wait`, or as long as it takes.
+    /// Says whether that is all that had happened by then.
     pub(super) fn turn(
         &mut self,
         wait: Option<Duration>,
         events: &mut Vec<Event>,
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<bool> {
         if wait == Some(Duration::ZERO) || !self.ring.completion().is_empty() {
             let queue = self.ring.submission();
             if !queue.is_empty() || queue.taskrun() || queue.cq_overflow() {
@@ -101,7 +102,8 @@ impl KernelRing {
             let is_last = !cqueue::more(entry.flags());
             events.push(Event { token: Token::from_bits(entry.user_data()), happened, is_last });
         }
-        Ok(())
+        let queue = self.ring.submission();
+        Ok(!queue.taskrun() && !queue.cq_overflow())
     }
 }
 

@@ -171,6 +171,7 @@ impl RingPipe {
         match moved {
             Ok(0) if socket.was_reset() => Some(Err(IoError::Reset)),
             Ok(len) => {
+                socket.was_read();
                 self.len += len;
                 Some(Ok(len))
             }

@@ -2,7 +2,9 @@
 //! at each change and once for all directions, so that a wait costs no call.
 //!
 //! What is known may be late, never wrong for good: a change that the kernel has noted is told in
-//! the next turn. So a call that finds nothing marks its side as not ready and then waits.
+//! the next turn. So a call that finds nothing marks its side as not ready and then waits. What is
+//! told of may also have been read already, before it was told; where that is possible the kernel
+//! is asked again before a wait for the read side ends.
 
 #![expect(
     clippy::indexing_slicing,
@@ -10,7 +12,7 @@
     reason = "places are indices that only this file makes; u32 fits into usize"
 )]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::Waker;
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use super::epoll::Epoll;
 use super::kernel_ring::KernelRing;
-use super::{Driver, Shared};
+use super::{Driver, Shared, options};
 
 /// All that a descriptor is watched for. Not urgent bytes: with one that has only become readable
 /// the ring says that it has them, too.
@@ -69,13 +71,24 @@ enum Poller {
     Epoll(Epoll),
 }
 
+/// Whether a read would find something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Nothing,
+    /// What was told of may have been read since.
+    Perhaps,
+    Something,
+}
+
 struct Slot {
     generation: u32,
     fd: RawFd,
-    read: bool,
+    read: Reads,
     write: bool,
     /// An end or an error: the read side stays ready until a read finds nothing.
     stays: bool,
+    /// The turn after which bytes were read last.
+    last_read: u64,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -90,6 +103,10 @@ struct Table {
 pub(super) struct Reactor {
     poller: RefCell<Poller>,
     table: RefCell<Table>,
+    /// How many turns there were.
+    turns: Cell<u64>,
+    /// The last one by whose end the kernel had told all that it knew.
+    settled: Cell<u64>,
     /// Kept between turns for its memory.
     events: RefCell<Vec<Event>>,
 }
@@ -101,7 +118,8 @@ impl Reactor {
             Driver::Epoll => Poller::Epoll(Epoll::new()?),
         };
         let (table, events) = (RefCell::default(), RefCell::default());
-        Ok(Reactor { poller: RefCell::new(poller), table, events })
+        let (turns, settled) = (Cell::new(1), Cell::new(1));
+        Ok(Reactor { poller: RefCell::new(poller), table, turns, settled, events })
     }
 
     fn register(&self, fd: BorrowedFd<'_>) -> std::io::Result<Token> {
@@ -127,12 +145,20 @@ impl Reactor {
     /// Hears what has happened; waits for it for up to `wait`, or as long as it takes.
     pub(super) fn turn(&self, wait: Option<Duration>) -> std::io::Result<()> {
         let mut events = self.events.borrow_mut();
-        match &mut *self.poller.borrow_mut() {
-            Poller::Ring(ring) => ring.turn(wait, &mut events)?,
-            Poller::Epoll(epoll) => epoll.turn(wait, &mut events)?,
+        let (settled, since) = match &mut *self.poller.borrow_mut() {
+            Poller::Ring(ring) => (ring.turn(wait, &mut events)?, self.settled.get()),
+            Poller::Epoll(epoll) => {
+                epoll.turn(wait, &mut events)?;
+                // It looks again when it tells.
+                (true, u64::MAX)
+            }
+        };
+        self.turns.set(self.turns.get() + 1);
+        if settled {
+            self.settled.set(self.turns.get());
         }
         for event in events.drain(..) {
-            let Some((wakers, fd)) = self.table.borrow_mut().note(&event) else { continue };
+            let Some((wakers, fd)) = self.table.borrow_mut().note(&event, since) else { continue };
             for waker in wakers.into_iter().flatten() {
                 waker.wake();
             }
@@ -152,9 +178,10 @@ impl Table {
             self.slots.push(Slot {
                 generation: 0,
                 fd,
-                read: false,
+                read: Reads::Nothing,
                 write: true,
                 stays: false,
+                last_read: 0,
                 reader: None,
                 writer: None,
             });
@@ -163,7 +190,8 @@ impl Table {
         // The last one is kept free for what is not a descriptor.
         assert!(place != u32::MAX, "more descriptors than can be numbered");
         let slot = &mut self.slots[place as usize];
-        (slot.fd, slot.read, slot.write, slot.stays) = (fd, false, true, false);
+        (slot.fd, slot.read, slot.write) = (fd, Reads::Nothing, true);
+        (slot.stays, slot.last_read) = (false, 0);
         Token { place, generation: slot.generation }
     }
 
@@ -175,15 +203,19 @@ impl Table {
     }
 
     /// Takes note of an event and says whom to wake, and the descriptor; `None`: it is about one
-    /// that is gone.
-    fn note(&mut self, event: &Event) -> Option<([Option<Waker>; 2], RawFd)> {
+    /// that is gone. What was read after the turn `since` may be what the event is about.
+    fn note(&mut self, event: &Event, since: u64) -> Option<([Option<Waker>; 2], RawFd)> {
         let slot = self.slots.get_mut(event.token.place as usize)?;
         if slot.generation != event.token.generation {
             return None;
         }
         let mut wakers = [None, None];
         if event.happened & READS != 0 {
-            slot.read = true;
+            if slot.last_read < since {
+                slot.read = Reads::Something;
+            } else if slot.read == Reads::Nothing {
+                slot.read = Reads::Perhaps;
+            }
             wakers[0] = slot.reader.take();
         }
         if event.happened & WRITES != 0 {
@@ -231,7 +263,7 @@ impl Source {
     /// Whether a call would not wait, as far as is known.
     pub(super) fn is_ready(&self, side: Side) -> bool {
         self.with(|slot| match side {
-            Side::Read => slot.read,
+            Side::Read => slot.read != Reads::Nothing,
             Side::Write => slot.write,
         })
     }
@@ -239,8 +271,12 @@ impl Source {
     /// Like [`is_ready`](Source::is_ready); if not, `waker` is woken when it is. One waker a side.
     pub(super) fn poll_ready(&self, side: Side, waker: &Waker) -> bool {
         self.with(|slot| {
+            if side == Side::Read && slot.read == Reads::Perhaps {
+                let nothing = options::is_quiet(self.fd.as_fd());
+                slot.read = if nothing { Reads::Nothing } else { Reads::Something };
+            }
             let (ready, place) = match side {
-                Side::Read => (slot.read, &mut slot.reader),
+                Side::Read => (slot.read != Reads::Nothing, &mut slot.reader),
                 Side::Write => (slot.write, &mut slot.writer),
             };
             if !ready && !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
@@ -253,16 +289,21 @@ impl Source {
     /// A call found nothing, or no room.
     pub(super) fn is_drained(&self, side: Side) {
         self.with(|slot| match side {
-            Side::Read => slot.read = false,
+            Side::Read => slot.read = Reads::Nothing,
             Side::Write => slot.write = false,
         });
     }
 
-    /// A read took less than it had room for: nothing is left but an end or an error, if there is
-    /// one. (Nor is what lies behind a byte that the peer marked as urgent, where reads stop: it is
-    /// read when more has come. Nothing that speaks a protocol of ours marks bytes.)
-    pub(super) fn was_short(&self) {
-        self.with(|slot| slot.read = slot.stays);
+    /// Bytes were read. `short`: less than there was room for, so that nothing is left but an end or
+    /// an error, if there is one. (Nor is what lies behind a byte that the peer marked as urgent,
+    /// where reads stop: it is read when more has come. Nothing that speaks a protocol of ours marks
+    /// bytes.)
+    pub(super) fn was_read(&self, short: bool) {
+        let turn = self.shared.reactor.turns.get();
+        self.with(|slot| {
+            slot.last_read = turn;
+            slot.read = if short && !slot.stays { Reads::Nothing } else { Reads::Perhaps };
+        });
     }
 
     /// Wakes who waits, whatever for.

@@ -103,6 +103,11 @@ impl RingSocket {
         self.inner.source.is_ready(Side::Read)
     }
 
+    /// Bytes were taken.
+    pub(super) fn was_read(&self) {
+        self.inner.source.was_read(false);
+    }
+
     /// A call without waiting found that the side is not ready.
     pub(super) fn is_drained(&self, side: Side) {
         self.inner.source.is_drained(side);
@@ -177,9 +182,7 @@ impl RingSocket {
             return Some(Err(IoError::Reset));
         }
         if let Ok(len) = usize::try_from(got) {
-            if len < room.len() {
-                self.inner.source.was_short();
-            }
+            self.inner.source.was_read(len < room.len());
             buffer.fill(len);
             return Some(Ok(len));
         }

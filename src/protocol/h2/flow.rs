@@ -123,7 +123,7 @@ impl RecvWindow {
     }
 
     /// `len` bytes are no longer needed. Gives the increment to announce once half the window is
-    /// due, or [`ANNOUNCED_BYTES`].
+    /// due, or `ANNOUNCED_BYTES`.
     pub fn release(&mut self, len: u32) -> Option<u32> {
         debug_assert!(i64::from(len) <= self.held, "released more than was received");
         let len = i64::from(len).min(self.held);
