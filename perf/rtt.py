@@ -2,14 +2,13 @@
 """Uploads by HTTP/1.1 and HTTP/2 over a link with a round trip.
 
     rtt.py [--rtt MS,MS,...] [--rate MBIT] [--queue KIB] [--loss SHARE] [--mib M] [--runs N]
-           [--streams N] [--io DRIVER] [--mtu BYTES]
+           [--io DRIVER] [--mtu BYTES]
 
 For each round trip, Otus (release build, or $OTUS) stands before an HTTP/1.1 sink in a namespace
 of its own, and curl sends files of M MiB to it over the link that scripts/link emulates: by
-HTTP/1.1, by HTTP/2, and by HTTP/2 with windows that do not grow (`window_budget = "0B"`), in turn.
---streams sends so many files at once, over one connection where it is HTTP/2. The table gives the
-median rates in Mbit/s, and HTTP/2 ÷ HTTP/1.1. Exits with 1 when that is below 0.90 at a round trip
-of 50 ms or less, with 77 where no link can be made.
+HTTP/1.1, by HTTP/2, and once by HTTP/2 with windows that do not grow (`window_budget = "0B"`).
+The table gives the median rates in Mbit/s, and HTTP/2 ÷ HTTP/1.1. Exits with 1 when that is below
+0.90 at a round trip of 50 ms or less, with 77 where no link can be made.
 """
 import argparse
 import json
@@ -28,6 +27,9 @@ import gateway  # noqa: E402
 
 LINK = ROOT / "scripts/link"
 FAR = "10.77.1.2"
+# How curl ends where it sends more than it said, as 7.88 does now and then over HTTP/2: a piece of
+# the file goes twice, and Otus refuses that.
+STREAM_BROKEN, TRIES = 92, 5
 RATIO_MIN, RATIO_RTT_MAX = 0.90, 50
 KINDS = {"HTTP/1.1": ("--http1.1", "64MiB"), "HTTP/2": ("--http2-prior-knowledge", "64MiB"),
          "HTTP/2, fixed": ("--http2-prior-knowledge", "0B")}
@@ -80,20 +82,18 @@ def sink():
 
 
 def upload(kind, port, file, options):
-    """Mbit/s of the slowest of the uploads, times their number."""
-    many = []
-    for number in range(options.streams):
-        many += ["-T", file, f"http://{FAR}:{port}/{number}", "-o", "/dev/null"]
-    several = ["--parallel"] if options.streams > 1 else []
-    ended = subprocess.run(
-        ["curl", "-sS", "--no-progress-meter", *several, KINDS[kind][0], "-H", "Expect:",
-         "-w", "%{http_code} %{time_total}\\n", *many],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=240, check=False)
-    rows = [line.split() for line in ended.stdout.splitlines()]
-    if len(rows) != options.streams or any(row[0] != "204" for row in rows):
+    """Mbit/s of one upload."""
+    for _ in range(TRIES):
+        ended = subprocess.run(
+            ["curl", "-sS", KINDS[kind][0], "-H", "Expect:", "-w", "%{http_code} %{time_total}",
+             "-T", file, f"http://{FAR}:{port}/", "-o", "/dev/null"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=240, check=False)
+        if ended.returncode != STREAM_BROKEN:
+            break
+    status, _, took = ended.stdout.partition(" ")
+    if status != "204":
         raise RuntimeError(f"{kind}: {ended.stdout} {ended.stderr[-500:]}")
-    slowest = max(float(row[1]) for row in rows)
-    return options.streams * options.mib * 8.388608 / slowest
+    return options.mib * 8.388608 / float(took)
 
 
 def inside(options):
@@ -135,7 +135,6 @@ def main():
     parser.add_argument("--mtu", type=int, default=1500)
     parser.add_argument("--mib", type=int, default=64)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--streams", type=int, default=1)
     parser.add_argument("--io", default="auto")
     parser.add_argument("--otus", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -148,7 +147,7 @@ def main():
         link = [LINK, "--quiet", "--limit", "580", "--rtt", rtt]
         for name in ("rate", "queue", "loss", "mtu"):
             link += [f"--{name}", str(getattr(options, name))]
-        same = [word for name in ("mib", "runs", "streams", "io")
+        same = [word for name in ("mib", "runs", "io")
                 for word in (f"--{name}", str(getattr(options, name)))]
         ended = subprocess.run([*link, "--", sys.executable, __file__, "--otus", program, *same],
                                stdout=subprocess.PIPE, text=True, check=False)

@@ -24,6 +24,9 @@ const LATER_INTERVAL: Duration = Duration::from_secs(1);
 const ROUND_MIN: Duration = Duration::from_millis(10);
 /// The part of the best rate that is forgotten in each round that does not reach it.
 const FORGOTTEN: u64 = 16;
+/// The window, in products: one is under way, one waits in the kernel behind a packet that was lost
+/// until it has come again, and the credit for one is on its way back.
+const PRODUCTS: u64 = 3;
 /// Windows grow and shrink by no less.
 const STEP_BYTES: u32 = 64 * 1024;
 
@@ -139,13 +142,13 @@ impl Width {
     /// What it is to have after a round, given the product, what was held all through the round,
     /// and whether memory is scarce.
     ///
-    /// A window of twice the product lets the client send while its credit is under way. It grows
-    /// by doubling: the rate that makes it grow further shows only then. Bytes that are held show
-    /// that it is not the window which the client waits for.
+    /// A window of [`PRODUCTS`] lets the client send all the time. It grows by doubling: the rate
+    /// that makes it grow further shows only then. Bytes that are held show that it is not the
+    /// window which the client waits for.
     #[must_use]
     pub fn next(self, product: u64, held: u32, scarce: bool) -> u32 {
         let now = self.base.saturating_add(self.extra);
-        let want = u32::try_from(product.saturating_mul(2)).unwrap_or(u32::MAX);
+        let want = u32::try_from(product.saturating_mul(PRODUCTS)).unwrap_or(u32::MAX);
         let patience = if scarce { 2 } else { 4 };
         let halved = (now / 2).saturating_sub(self.base);
         let next = if held / 3 >= now / 4 || want < now / patience {
