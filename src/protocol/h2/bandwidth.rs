@@ -142,7 +142,7 @@ impl Width {
     /// What it is to have after a round, given the product, what was held all through the round,
     /// and whether memory is scarce.
     ///
-    /// A window of [`PRODUCTS`] lets the client send all the time. It grows by doubling: the rate
+    /// A window of `PRODUCTS` lets the client send all the time. It grows by doubling: the rate
     /// that makes it grow further shows only then. Bytes that are held show that it is not the
     /// window which the client waits for.
     #[must_use]
