@@ -294,10 +294,10 @@ impl Source {
         });
     }
 
-    /// Bytes were read. `short`: less than there was room for, so that nothing is left but an end or
-    /// an error, if there is one. (Nor is what lies behind a byte that the peer marked as urgent,
-    /// where reads stop: it is read when more has come. Nothing that speaks a protocol of ours marks
-    /// bytes.)
+    /// Bytes were read. `short`: less than there was room for, so that nothing is left but an end
+    /// or an error, if there is one. (Nor is what lies behind a byte that the peer marked as
+    /// urgent, where reads stop: it is read when more has come. Nothing that speaks a protocol of
+    /// ours marks bytes.)
     pub(super) fn was_read(&self, short: bool) {
         let turn = self.shared.reactor.turns.get();
         self.with(|slot| {
