@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::ops::Range;
-use std::pin::pin;
 use std::time::Duration;
 
 use crate::base::limits;
@@ -254,27 +253,19 @@ impl<'a, I: Io> RequestBody<'a, I> {
         over: impl Future<Output = ()>,
         piped: bool,
     ) -> Result<Option<Received<I::Pipe>>, Reason> {
-        let mut start = self.cx.io.now();
+        let start = self.cx.io.now();
+        let left = self.pace.window.saturating_sub(self.waited).max(Duration::from_millis(1));
         let idle = start + self.timeouts.body_idle;
-        let mut over = pin!(over);
-        let (counted, result, received) = loop {
-            let left = self.pace.window.saturating_sub(self.waited).max(Duration::from_millis(1));
-            // Only the wait can be given up: a read moves bytes.
-            let counted = match race(self.wait(start, start + left, idle), over.as_mut()).await {
-                Either::First(ready) => ready?,
-                Either::Second(()) => return Ok(None),
-            };
-            if let Downstream::Http2(stream) = self.down {
-                self.add_wait(self.cx.io.now() - counted);
-                return self.collect(stream).map(Some);
-            }
-            if let Some((result, received)) = self.read(piped, idle).await {
-                break (counted, result, received);
-            }
-            // What was told of had come with the bytes before.
-            start = self.cx.io.now();
-            self.add_wait(start - counted);
+        // Only the wait can be given up: a read moves bytes.
+        let counted = match race(self.wait(start, start + left, idle), over).await {
+            Either::First(ready) => ready?,
+            Either::Second(()) => return Ok(None),
         };
+        if let Downstream::Http2(stream) = self.down {
+            self.add_wait(self.cx.io.now() - counted);
+            return self.collect(stream).map(Some);
+        }
+        let (result, received) = self.read(piped, idle).await;
         match result {
             Ok(0) => Err(Reason::BodyTruncated),
             Ok(len) => {
@@ -303,23 +294,21 @@ impl<'a, I: Io> RequestBody<'a, I> {
         Ok(Received::Copied(buffer))
     }
 
-    /// Reads what is there; `None`: nothing is.
     async fn read(
         &self,
         piped: bool,
         deadline: Instant,
-    ) -> Option<(Result<usize, IoError>, Received<I::Pipe>)> {
+    ) -> (Result<usize, IoError>, Received<I::Pipe>) {
         let piped = piped && self.down.socket().can_splice();
         let max = if piped { self.spliceable() } else { 0 };
         if max > 0
             && let Some(pipe) = self.cx.io.pipe()
         {
             let (result, pipe) = self.down.socket().splice_in(pipe, max, deadline).await;
-            return Some((result, Received::Piped(pipe)));
+            return (result, Received::Piped(pipe));
         }
-        let mut buffer = self.cx.buffers.large();
-        let result = self.down.socket().try_read(&mut buffer)?;
-        Some((result, Received::Copied(buffer)))
+        let (result, buffer) = self.down.socket().read(self.cx.buffers.large(), deadline).await;
+        (result, Received::Copied(buffer))
     }
 
     /// How much may be taken into a pipe; zero: it is not worth it, or is no payload only.

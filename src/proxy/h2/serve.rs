@@ -107,20 +107,19 @@ async fn read_once<I: Io>(
         }
         Either::First(Err(_)) => return Err(()),
     }
-    // Memory is taken only now.
+    // Ready, so this does not wait; memory is taken only now.
     let now = cx.io.now();
     let large = connection.expects_data();
-    let mut buffer = if large { cx.buffers.large() } else { cx.buffers.small() };
-    match socket.try_read(&mut buffer) {
-        Some(Ok(0) | Err(_)) => Err(()),
-        Some(Ok(len)) => {
+    let buffer = if large { cx.buffers.large() } else { cx.buffers.small() };
+    match socket.read(buffer, deadline).await {
+        (Ok(0), _) => Err(()),
+        (Ok(len), buffer) => {
             let len = u64::try_from(len).unwrap_or(u64::MAX);
             cx.counters.add(Counter::DownstreamReceivedBytes, len);
             Ok((now, Some(buffer)))
         }
-        // What was told of had come with the bytes before. To wait here would be to see to nothing
-        // else.
-        None => Ok((now, None)),
+        (Err(IoError::TimedOut), _) => Ok((cx.io.now(), None)),
+        (Err(_), _) => Err(()),
     }
 }
 
