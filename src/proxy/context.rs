@@ -259,6 +259,22 @@ impl<I: Io> Context<I> {
         }
     }
 
+    /// Counts what was written to a client, and says what it means if it was not.
+    pub(super) fn written(&self, result: Result<(), IoError>, len: usize) -> Result<(), Reason> {
+        match result {
+            Ok(()) => {
+                let len = u64::try_from(len).unwrap_or(u64::MAX);
+                self.counters.add(Counter::DownstreamSentBytes, len);
+                Ok(())
+            }
+            Err(IoError::TimedOut) => {
+                self.counters.count(Counter::DownstreamTimeouts);
+                Err(Reason::ClientStalled)
+            }
+            Err(_) => Err(Reason::ClientLeft),
+        }
+    }
+
     /// Counts a connection to an endpoint that could not be made, and says what it means.
     pub(super) fn connect_failed(&self, error: IoError) -> Reason {
         self.counters.count(Counter::UpstreamConnectFailures);

@@ -9,9 +9,8 @@ use crate::gufo::envelope::{Envelope, LANG_DEFAULT};
 use crate::gufo::fault::GufoFault;
 use crate::gufo::json;
 use crate::gufo::reply::Reply as Answer;
-use crate::io::{Io, IoError};
+use crate::io::Io;
 use crate::message::head::{Method, Version};
-use crate::observe::counters::Counter;
 use crate::protocol::h1::encode;
 
 use super::context::Context;
@@ -284,16 +283,7 @@ pub(super) async fn send<I: Io>(
         let deadline = cx.io.lately() + cx.tables().snapshot.timeouts.write;
         let (result, back) = down.write(out, rest.is_empty(), deadline).await;
         out = back;
-        match result {
-            Ok(()) => {
-                cx.counters.add(Counter::DownstreamSentBytes, u64::try_from(len).unwrap_or(0));
-            }
-            Err(IoError::TimedOut) => {
-                cx.counters.count(Counter::DownstreamTimeouts);
-                return Err(Reason::ClientStalled);
-            }
-            Err(_) => return Err(Reason::ClientLeft),
-        }
+        cx.written(result, len)?;
         if rest.is_empty() {
             cx.put_gather(out);
             return Ok(u64::try_from(content.len()).unwrap_or(0));

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use prost::Message;
 
+use crate::io::Io;
 use crate::io::buffer::Gather;
 use crate::io::race::race;
-use crate::io::{Io, IoError};
 use crate::message::head::Method;
-use crate::observe::counters::Counter;
 use crate::protocol::grpc::frame::{FrameError, MessageDecoder};
 use crate::protocol::grpc::health::{self, CHECK, Request, Serving, WATCH};
 use crate::protocol::grpc::status::Status;
@@ -177,19 +176,11 @@ impl<I: Io> Answer<'_, I> {
             });
         }
         out.push(message);
-        let len = u64::try_from(out.len()).unwrap_or(u64::MAX);
+        let len = out.len();
         let deadline = cx.io.now() + self.exchange.tables.snapshot.timeouts.write;
-        match down.write(out, end, deadline).await.0 {
-            Ok(()) => {
-                self.sent += len;
-                cx.counters.add(Counter::DownstreamSentBytes, len);
-                Ok(())
-            }
-            Err(IoError::TimedOut) => {
-                cx.counters.count(Counter::DownstreamTimeouts);
-                Err(Reason::ClientStalled)
-            }
-            Err(_) => Err(Reason::ClientLeft),
-        }
+        let (result, _) = down.write(out, end, deadline).await;
+        cx.written(result, len)?;
+        self.sent += u64::try_from(len).unwrap_or(u64::MAX);
+        Ok(())
     }
 }

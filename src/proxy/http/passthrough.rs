@@ -332,20 +332,10 @@ impl<'a, I: Io> Pass<'a, I> {
 
     async fn write(&self, out: Gather, end: bool) -> Result<Gather, Reason> {
         let cx = self.exchange.cx;
-        let len = u64::try_from(out.len()).unwrap_or(u64::MAX);
+        let len = out.len();
         let deadline = cx.io.now() + self.exchange.tables.snapshot.timeouts.write;
         let (result, out) = self.exchange.down.write(out, end, deadline).await;
-        match result {
-            Ok(()) => {
-                cx.counters.add(Counter::DownstreamSentBytes, len);
-                Ok(out)
-            }
-            Err(crate::io::IoError::TimedOut) => {
-                cx.counters.count(Counter::DownstreamTimeouts);
-                Err(Reason::ClientStalled)
-            }
-            Err(_) => Err(Reason::ClientLeft),
-        }
+        cx.written(result, len).map(|()| out)
     }
 
     /// Waits until the endpoint has said more; notices when the client has left meanwhile.

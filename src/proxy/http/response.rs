@@ -338,7 +338,7 @@ impl<I: Io> Relay<'_, I> {
             let (result, _, back) =
                 socket.splice_out(Gather::new(), pipe, len, more, deadline).await;
             pipe = back;
-            self.written(result, len)?;
+            exchange.cx.written(result, len)?;
             self.sent += u64::try_from(len).unwrap_or(u64::MAX);
         }
         Ok(())
@@ -468,22 +468,6 @@ impl<I: Io> Relay<'_, I> {
         let deadline = cx.io.lately() + exchange.tables.snapshot.timeouts.write;
         let (result, mut out) = exchange.down.write(out, end, deadline).await;
         out.clear();
-        self.written(result, len).map(|()| out)
-    }
-
-    fn written(&self, result: Result<(), IoError>, len: usize) -> Result<(), Reason> {
-        let cx = self.flow.exchange.cx;
-        match result {
-            Ok(()) => {
-                let len = u64::try_from(len).unwrap_or(u64::MAX);
-                cx.counters.add(Counter::DownstreamSentBytes, len);
-                Ok(())
-            }
-            Err(IoError::TimedOut) => {
-                cx.counters.count(Counter::DownstreamTimeouts);
-                Err(Reason::ClientStalled)
-            }
-            Err(_) => Err(Reason::ClientLeft),
-        }
+        cx.written(result, len).map(|()| out)
     }
 }

@@ -135,17 +135,12 @@ impl<I: Io> Tunnel<'_, I> {
     /// What the endpoint sends next; none at its end.
     async fn read(&self) -> Result<Option<Buffer>, Reason> {
         let cx = self.flow.exchange.cx;
-        let (result, buffer) = loop {
-            if let Err(error) = self.flow.endpoint.readable(self.deadline()).await {
-                self.waited(error, Reason::UpstreamReset)?;
-                continue;
-            }
-            let large = self.stream.is_wide();
-            let mut buffer = if large { cx.buffers.large() } else { cx.buffers.small() };
-            if let Some(result) = self.flow.endpoint.try_read(&mut buffer) {
-                break (result, buffer);
-            }
-        };
+        while let Err(error) = self.flow.endpoint.readable(self.deadline()).await {
+            self.waited(error, Reason::UpstreamReset)?;
+        }
+        let large = self.stream.is_wide();
+        let buffer = if large { cx.buffers.large() } else { cx.buffers.small() };
+        let (result, buffer) = self.flow.endpoint.read(buffer, self.deadline()).await;
         let len = result.map_err(|_| Reason::UpstreamReset)?;
         self.moved();
         let counted = u64::try_from(len).unwrap_or(u64::MAX);

@@ -88,23 +88,19 @@ impl<I: Io> Tunnel<'_, I> {
 
     async fn pump_once(&self, from: &Side<'_, I>, to: &Side<'_, I>) -> Result<usize, Reason> {
         let cx = self.flow.exchange.cx;
-        let (result, buffer) = loop {
+        loop {
             let deadline = self.deadline();
             match from.socket.readable(deadline).await {
-                Ok(()) => {
-                    let mut buffer = cx.buffers.large();
-                    if let Some(result) = from.socket.try_read(&mut buffer) {
-                        break (result, buffer);
-                    }
-                }
+                Ok(()) => break,
                 // The other direction may have moved meanwhile.
                 Err(IoError::TimedOut) if self.deadline() > cx.io.now() => {}
                 Err(IoError::TimedOut) => return Err(Reason::UpstreamTimedOut),
                 Err(_) => return Err(from.lost),
             }
-        };
+        }
         self.last.set(cx.io.now());
         let deadline = self.deadline();
+        let (result, buffer) = from.socket.read(cx.buffers.large(), deadline).await;
         let len = result.map_err(|_| from.lost)?;
         if len > 0 {
             let mut out = Gather::new();

@@ -5,6 +5,7 @@ use std::time::Instant;
 use h2::Reason;
 use h2::client::Builder;
 
+use crate::support::backend::ok_bytes;
 use crate::support::data;
 use crate::support::gateway::on_both_drivers;
 use crate::support::h2::Client;
@@ -33,11 +34,7 @@ fn answers_share_the_window_of_their_connection() {
     on_both_drivers(|io| {
         let (gateway, backend) = before(io, "");
         let body = data::bytes(400_000);
-        let answer = [
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(),
-            &body,
-        ]
-        .concat();
+        let answer = ok_bytes(&body);
         let (_address, _count) = backend.serve(move |_, _| answer.clone());
         let mut builder = Builder::new();
         builder.initial_window_size(1 << 20);

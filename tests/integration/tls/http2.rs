@@ -7,7 +7,7 @@ use otus::snapshot::server::IoDriver;
 use rustls::version::{TLS12, TLS13};
 
 use super::{before, telling};
-use crate::support::backend::{Backend, Seen, ok};
+use crate::support::backend::{Backend, Seen, ok, ok_bytes};
 use crate::support::client::head;
 use crate::support::data;
 use crate::support::gateway::{Gateway, on_both_drivers};
@@ -53,11 +53,7 @@ fn bodies_arrive_whole_in_both_directions() {
     let authority = Authority::new();
     let files = authority.leaf("main", &["localhost"]);
     on_both_drivers(|io| {
-        let echo = |_: &Seen, body: &[u8]| {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            [head.as_bytes(), body].concat()
-        };
-        let (backend, _) = Backend::listen().serve(echo);
+        let (backend, _) = Backend::listen().serve(|_, body| ok_bytes(body));
         let gateway = before(io, &files, "", backend);
         let client = secure(&authority, &gateway, &Offer { alpn: &BOTH, ..Offer::default() });
         for len in [1, 16_375, 16_384, 70_000, 300_000, 8 << 20] {

@@ -6,7 +6,7 @@ use otus::snapshot::server::IoDriver;
 use rustls::version::{TLS12, TLS13};
 
 use super::{before, telling};
-use crate::support::backend::{Backend, Seen};
+use crate::support::backend::{Backend, ok_bytes};
 use crate::support::client::{Client, head};
 use crate::support::data;
 use crate::support::gateway::on_both_drivers;
@@ -45,11 +45,7 @@ fn bodies_arrive_whole_in_both_directions() {
     let authority = Authority::new();
     let files = authority.leaf("main", &["localhost"]);
     on_both_drivers(|io| {
-        let echo = |_: &Seen, body: &[u8]| {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            [head.as_bytes(), body].concat()
-        };
-        let (backend, _) = Backend::listen().serve(echo);
+        let (backend, _) = Backend::listen().serve(|_, body| ok_bytes(body));
         let gateway = before(io, &files, "", backend);
         for version in [&TLS12, &TLS13] {
             let offer = Offer { versions: &[version], ..Offer::default() };
