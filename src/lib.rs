@@ -10,6 +10,7 @@ pub mod gufo;
 pub mod io;
 pub mod message;
 pub mod observe;
+pub mod policy;
 pub mod proto;
 pub mod protocol;
 pub mod proxy;

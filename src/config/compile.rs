@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::fault::{Faults, Finding};
+use super::policies;
 use super::routes::{self, is_upload};
 use super::values::Config;
 use crate::route::pattern::PathPattern;
@@ -147,6 +148,7 @@ impl Config {
         gufo.version_text = version_text();
         gufo.registration = self.boolean("settings.registration") == Some(true);
         gufo.upload_routes = self.upload_routes();
+        gufo.policies = policies::of_surface(self);
         for module in modules {
             gufo.insert(module);
         }
@@ -343,7 +345,7 @@ fn own_route(id: &str, prefix: &str, action: Action) -> Option<(Rule, Route)> {
     let rule = Rule::of_path(PathPattern::prefix(prefix).ok()?);
     let (id, place, timeouts) = (id.to_owned(), String::new(), RouteTimeouts::default());
     let (rewrite, upgrades) = (Rewrite::Keep, Upgrades::none());
-    Some((rule, Route { id, place, action, rewrite, timeouts, upgrades }))
+    Some((rule, Route { id, place, action, rewrite, timeouts, upgrades, policies: None }))
 }
 
 fn api_base(prefix: String) -> ApiBase {

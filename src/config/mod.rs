@@ -19,6 +19,7 @@ mod dns;
 mod document;
 mod dotenv;
 mod hosts;
+mod policies;
 mod routes;
 mod suggest;
 mod tls;

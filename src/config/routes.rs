@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fault::{Code, Finding};
 use super::place::{Origin, Place};
+use super::policies;
 use super::values::Config;
 use crate::base::limits::ROUTES_MAX;
 use crate::route::host::{HostError, HostPattern};
@@ -94,7 +95,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn find(&mut self, code: Code, path: &str, message: &str, way_out: &str) {
+    pub(super) fn find(&mut self, code: Code, path: &str, message: &str, way_out: &str) {
         self.findings.push(self.config.finding(code, path, message, way_out));
     }
 
@@ -108,12 +109,12 @@ impl<'a> Reader<'a> {
         self.find(Code::Malformed, &path, &message, way_out);
     }
 
-    fn given(&self, number: &str, key: &str) -> bool {
+    pub(super) fn given(&self, number: &str, key: &str) -> bool {
         self.config.is_given(&format!("route.{number}.{key}"))
     }
 
     /// The text of a key that somebody wrote.
-    fn text(&self, number: &str, key: &str) -> Option<String> {
+    pub(super) fn text(&self, number: &str, key: &str) -> Option<String> {
         let path = format!("route.{number}.{key}");
         if self.config.is_given(&path) { self.config.text(&path) } else { None }
     }
@@ -240,7 +241,8 @@ impl<'a> Reader<'a> {
         let timeouts = self.timeouts(number, upstream);
         let place = self.place(&format!("route.{number}.id"));
         let upgrades = self.upgrades(number);
-        Some(Route { id: id?, place, action: action?, rewrite, timeouts, upgrades })
+        let policies = policies::of_route(self, number, id.as_deref().unwrap_or_default());
+        Some(Route { id: id?, place, action: action?, rewrite, timeouts, upgrades, policies })
     }
 
     fn upgrades(&mut self, number: &str) -> Upgrades {

@@ -25,6 +25,7 @@ use super::h2;
 use super::linger;
 use super::proxied;
 use super::reason::Reason;
+use super::respond;
 use super::secure;
 
 /// What becomes of the connection.
@@ -169,10 +170,10 @@ async fn busy<I: Io>(
             Err(HeadFault::Http2(early)) if is_first => After::Http2(Box::new(early)),
             Err(HeadFault::Http2(_)) => {
                 let reason = Reason::VersionUnsupported;
-                exchange::refuse(cx, down, peer, &head, reason, started).await
+                respond::refuse(cx, down, peer, &head, reason, started).await
             }
             Err(HeadFault::Answer(reason)) => {
-                exchange::refuse(cx, down, peer, &head, reason, started).await
+                respond::refuse(cx, down, peer, &head, reason, started).await
             }
         };
         cx.put_head(head);

@@ -1,5 +1,6 @@
 //! One request and its answer: accept → parse → **route → policy → upstream → respond**.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -10,9 +11,10 @@ use crate::gufo::path::ModulePath;
 use crate::io::Io;
 use crate::io::buffer::Buffer;
 use crate::message::framing::Framing;
-use crate::message::head::{Method, RequestHead, Version};
+use crate::message::head::{Method, RequestHead};
 use crate::message::known::Known;
 use crate::observe::labels::Label;
+use crate::policy::set::Policies;
 use crate::protocol::h1::body::BodyDecoder;
 use crate::protocol::upgrade::Upgrade;
 use crate::route::rule::{Facts, Headers};
@@ -25,15 +27,14 @@ use super::body::{Pace, RequestBody};
 use super::connection::After;
 use super::context::{Context, HeadText};
 use super::downstream::Downstream;
-use super::grpc::web::Asked;
 use super::grpc::{fault, health};
 use super::http::forward::{self, Destination};
-use super::http::response::Delivered;
-use super::reason::{Fate, Reason};
+use super::policy::{self, Admission, Verdict};
+use super::reason::Reason;
 use super::record::{Record, Subject};
-use super::reply::{self, Reply, Style, Terms};
+use super::reply::{Reply, Style};
 use super::tables::Tables;
-use super::{call, request_id, surface, upload};
+use super::{call, request_id, respond, surface, upload};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -53,6 +54,8 @@ pub(super) struct Exchange<'a, I: Io> {
     pub(super) started: Instant,
     /// The same by the calendar.
     pub(super) time: UnixTime,
+    /// What policies added, once they were asked.
+    pub(super) admission: OnceCell<Rc<Admission>>,
 }
 
 impl<'a, I: Io> Exchange<'a, I> {
@@ -69,7 +72,32 @@ impl<'a, I: Io> Exchange<'a, I> {
         let request_id = request_id::of(cx, head, text, time);
         let trusted = &tables.snapshot.server.trusted_peers;
         let client = super::client::address(trusted, peer, head, text);
-        Exchange { cx, down, head, text, tables, peer, client, request_id, started, time }
+        let admission = OnceCell::new();
+        Exchange {
+            cx,
+            down,
+            head,
+            text,
+            tables,
+            peer,
+            client,
+            request_id,
+            started,
+            time,
+            admission,
+        }
+    }
+
+    /// The exchange is over for its policies.
+    pub(super) fn end_admission(&self, status: u16, reason: Option<Reason>) {
+        if let Some(admission) = self.admission.get() {
+            admission.end(status, reason);
+        }
+    }
+
+    /// Field lines that policies add to every answer, encoded.
+    pub(super) fn answer_lines(&self) -> &[u8] {
+        self.admission.get().map_or(&[], |admission| &admission.answer)
     }
 
     /// Whether what the peer says about the client is believed.
@@ -82,11 +110,24 @@ impl<'a, I: Io> Exchange<'a, I> {
     pub(super) fn with_head<'b>(&'b self, head: &'b HeadText) -> Exchange<'b, I> {
         let HeadText { head, text } = head;
         let tables = Rc::clone(&self.tables);
+        let admission = self.admission.clone();
         let Exchange { cx, down, peer, client, request_id, started, time, .. } = *self;
-        Exchange { cx, down, head, text, tables, peer, client, request_id, started, time }
+        Exchange {
+            cx,
+            down,
+            head,
+            text,
+            tables,
+            peer,
+            client,
+            request_id,
+            started,
+            time,
+            admission,
+        }
     }
 
-    fn subject(&self) -> Subject<'_, I> {
+    pub(super) fn subject(&self) -> Subject<'_, I> {
         let Exchange { head, text, client, request_id, .. } = *self;
         Subject { tables: &self.tables, head, text, client, request_id }
     }
@@ -135,9 +176,13 @@ pub(super) async fn run<I: Io>(
     let HeadText { head, text } = head;
     let mut record = Record::begin(cx, started);
     let mut scratch = cx.take_scratch();
-    let (plan, style, label) = plan(&exchange, &mut scratch);
+    let Planned { plan, style, label, policies } = plan(&exchange, &mut scratch);
     record.label = label;
-    let plan = as_tunnel(&exchange, plan);
+    let mut plan = as_tunnel(&exchange, plan);
+    if let Some(policies) = policies {
+        // Boxed: most routes have none.
+        plan = Box::pin(admit(&exchange, policies, plan)).await;
+    }
     let style = fault::style(style, head, text);
     let mut body = open_body(&exchange, &plan, rest);
     // No service is called for it, and a client that waits is not asked for it (RFC 9110 §10.1.1).
@@ -167,7 +212,7 @@ pub(super) async fn run<I: Io>(
             match Box::pin(health::run(&exchange, asked, &mut body, &mut record)).await {
                 Ok(delivered) => {
                     cx.put_scratch(scratch);
-                    return conclude(&exchange, &delivered, &mut body, &mut record);
+                    return respond::conclude(&exchange, &delivered, &mut body, &mut record);
                 }
                 Err(reason) => Err(reason),
             }
@@ -180,40 +225,14 @@ pub(super) async fn run<I: Io>(
             match forward::run(&exchange, &destination, &mut body, &mut record).await {
                 Ok(delivered) => {
                     cx.put_scratch(scratch);
-                    return conclude(&exchange, &delivered, &mut body, &mut record);
+                    return respond::conclude(&exchange, &delivered, &mut body, &mut record);
                 }
                 Err(reason) => Err(reason),
             }
         }
     };
     cx.put_scratch(scratch);
-    respond(&exchange, style, result, &mut body, &mut record).await
-}
-
-/// Answers a head that could not be read.
-pub(super) async fn refuse<I: Io>(
-    cx: &Rc<Context<I>>,
-    down: Downstream<'_, I>,
-    peer: SocketAddr,
-    head: &HeadText,
-    reason: Reason,
-    started: Instant,
-) -> After {
-    let request_id = request_id::new(cx, cx.io.unix_now());
-    // What was read of the head before the fault is not to be trusted: nothing of it is told.
-    let blank = RequestHead::default();
-    let record = Record::begin(cx, started);
-    let tables = cx.tables();
-    let client = peer.ip().to_canonical();
-    let subject = Subject { tables: &tables, head: &blank, text: &[], client, request_id };
-    let reply = Reply::problem(reason, request_id.as_str());
-    debug_assert!(head.text.is_empty(), "a refused head keeps no text");
-    let version = Version::Http11;
-    let request_id = request_id.as_bytes();
-    let terms = Terms { method: Method::Get, version, keep: false, request_id, defaults: &[] };
-    let sent = reply::send(cx, down, &reply, &terms).await;
-    record.end(cx, &subject, Some(reason), reply.status, sent.unwrap_or(0));
-    if sent.is_ok() { After::Linger } else { After::Close }
+    respond::respond(&exchange, style, result, &mut body, &mut record).await
 }
 
 fn open_body<'a, I: Io>(
@@ -260,19 +279,40 @@ fn open_body<'a, I: Io>(
     RequestBody::new(exchange.cx, exchange.down, rest, decoder, timeouts, pace, unasked)
 }
 
+/// What is to be done, and how it is told.
+struct Planned<'a> {
+    plan: Plan<'a>,
+    style: Style,
+    label: Label,
+    /// What is asked first.
+    policies: Option<&'a Policies>,
+}
+
+/// A path that is not of routes.
+fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> Planned<'a> {
+    let (plan, style, label) = surface::plan(exchange);
+    let policies = match plan {
+        Plan::Call(_) | Plan::Upload(_) => exchange.tables.snapshot.gufo.policies.as_deref(),
+        _ => None,
+    };
+    Planned { plan, style, label, policies }
+}
+
 /// Which route the request takes, before a byte of its body is read.
-fn plan<'a, I: Io>(
-    exchange: &'a Exchange<'a, I>,
-    scratch: &mut Scratch,
-) -> (Plan<'a>, Style, Label) {
+fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>, scratch: &mut Scratch) -> Planned<'a> {
     let routes = &exchange.tables.snapshot.routes;
     if routes.is_empty() {
-        return surface::plan(exchange);
+        return plan_surface(exchange);
     }
+    let style = Style::Problem;
+    let refuse = |reason| {
+        let (plan, label, policies) = (Plan::Refuse(reason), Label::OTHER, None);
+        Planned { plan, style, label, policies }
+    };
     let (head, text) = (exchange.head, exchange.text);
     if matches!(head.method, Method::Connect | Method::Trace) {
         // No tunnels to anywhere; and TRACE would show what proxies add.
-        return (Plan::Refuse(Reason::MethodNotAllowed), Style::Problem, Label::OTHER);
+        return refuse(Reason::MethodNotAllowed);
     }
     let facts = Facts {
         host: head.host_name.of(text),
@@ -281,7 +321,6 @@ fn plan<'a, I: Io>(
         method_text: head.method_text.of(text),
         headers: Headers { fields: &head.fields, bytes: text },
     };
-    let refuse = |reason| (Plan::Refuse(reason), Style::Problem, Label::OTHER);
     let Selected { found, path } = match routes.table().select(&facts, &mut scratch.select) {
         Ok(selected) => selected,
         Err(Refusal::Path(_) | Refusal::Odd(_)) => return refuse(Reason::PathInvalid),
@@ -294,7 +333,7 @@ fn plan<'a, I: Io>(
         return refuse(Reason::PathInvalid);
     }
     let plan = match &route.action {
-        Action::Gufo(_) | Action::Upload(_) => return surface::plan(exchange),
+        Action::Gufo(_) | Action::Upload(_) => return plan_surface(exchange),
         Action::Proxy(upstream) => Plan::Forward(route, *upstream),
         Action::Redirect(redirect) => {
             let mut location = Vec::new();
@@ -304,7 +343,24 @@ fn plan<'a, I: Io>(
         }
         Action::Reply(status) => Plan::Answer(Box::new(Reply::empty(*status))),
     };
-    (plan, Style::Problem, label)
+    let policies = route.policies.as_deref();
+    Planned { plan, style, label, policies }
+}
+
+/// Asks the policies of the route that a request takes.
+async fn admit<'a, I: Io>(
+    exchange: &Exchange<'_, I>,
+    policies: &Policies,
+    plan: Plan<'a>,
+) -> Plan<'a> {
+    let (admission, verdict) = policy::admit(exchange, policies).await;
+    // Nobody has set it before.
+    drop(exchange.admission.set(Rc::new(admission)));
+    match verdict {
+        Verdict::Pass => plan,
+        Verdict::Answer(reply) => Plan::Answer(reply),
+        Verdict::Refuse(reason) => Plan::Refuse(reason),
+    }
 }
 
 /// What is asked for as a tunnel through a stream is that or nothing: every success would say that
@@ -333,13 +389,10 @@ fn as_tunnel<'a, I: Io>(exchange: &Exchange<'_, I>, plan: Plan<'a>) -> Plan<'a> 
 }
 
 /// No route matches: the gateway's own paths, or a refusal that says with which methods one would.
-fn plan_unrouted<'a, I: Io>(
-    exchange: &'a Exchange<'a, I>,
-    facts: &Facts<'_>,
-) -> (Plan<'a>, Style, Label) {
-    let own = surface::plan(exchange);
+fn plan_unrouted<'a, I: Io>(exchange: &'a Exchange<'a, I>, facts: &Facts<'_>) -> Planned<'a> {
+    let own = plan_surface(exchange);
     let table = exchange.tables.snapshot.routes.table();
-    let allowed = match own.0 {
+    let allowed = match own.plan {
         Plan::Refuse(Reason::RouteNotFound) => table.allowed(facts).text(),
         _ => String::new(),
     };
@@ -348,91 +401,5 @@ fn plan_unrouted<'a, I: Io>(
     }
     let reply =
         Reply::problem(Reason::MethodNotAllowed, exchange.request_id.as_str()).allow(&allowed);
-    (Plan::Answer(Box::new(reply)), Style::Problem, Label::OTHER)
-}
-
-/// Tells of an answer that was delivered and says what becomes of the connection.
-fn conclude<I: Io>(
-    exchange: &Exchange<'_, I>,
-    delivered: &Delivered,
-    body: &mut RequestBody<'_, I>,
-    record: &mut Record,
-) -> After {
-    record.received = body.received();
-    record.stalled = body.stalled();
-    let Delivered { status, sent, keep, cut, .. } = *delivered;
-    record.end(exchange.cx, &exchange.subject(), cut, status, sent);
-    if cut.is_some() || status == 101 {
-        return After::Close;
-    }
-    if !keep {
-        return After::Linger;
-    }
-    match body.take_rest() {
-        Some(rest) if !rest.is_empty() => After::Next(rest),
-        _ => After::Wait,
-    }
-}
-
-/// Sends the answer and says what becomes of the connection.
-async fn respond<I: Io>(
-    exchange: &Exchange<'_, I>,
-    style: Style,
-    result: Result<Reply, Reason>,
-    body: &mut RequestBody<'_, I>,
-    record: &mut Record,
-) -> After {
-    let cx = exchange.cx;
-    let (reply, reason) = match result {
-        Ok(reply) => (reply, None),
-        Err(reason) => {
-            let gufo = &exchange.tables.snapshot.gufo;
-            let now = cx.io.unix_now();
-            let reply = match style {
-                Style::Problem => Reply::problem(reason, exchange.request_id.as_str()),
-                Style::Call => {
-                    record.grpc_status = Some(fault::status(reason).code());
-                    Reply::call(reason)
-                }
-                Style::WebCall => {
-                    record.grpc_status = Some(fault::status(reason).code());
-                    match Asked::by(exchange.head, exchange.text) {
-                        Some(asked) => Reply::web_call(reason, &asked),
-                        None => Reply::call(reason),
-                    }
-                }
-                Style::Envelope => Reply::fault(reason, gufo.legacy_status, now),
-            };
-            (reply, Some(reason))
-        }
-    };
-    record.received = body.received();
-    record.stalled = body.stalled();
-    let fate = reason.map_or(Fate::Keep, |reason| reason.row().fate);
-    let keep =
-        exchange.head.keep_alive && body.is_done() && fate == Fate::Keep && !cx.is_draining();
-    if reply.status == 0 {
-        record.end(cx, &exchange.subject(), reason, 0, 0);
-        return After::Close;
-    }
-    let defaults = match style {
-        Style::Envelope => &exchange.tables.default_lines[..],
-        Style::Problem | Style::Call | Style::WebCall => &[],
-    };
-    let RequestHead { method, version, .. } = *exchange.head;
-    let request_id = exchange.request_id.as_bytes();
-    let terms = Terms { method, version, keep, request_id, defaults };
-    let sent = reply::send(cx, exchange.down, &reply, &terms).await;
-    let reason = sent.err().or(reason);
-    record.end(cx, &exchange.subject(), reason, reply.status, sent.unwrap_or(0));
-    if sent.is_err() {
-        return After::Close;
-    }
-    if !keep {
-        return After::Linger;
-    }
-    match body.take_rest() {
-        Some(rest) if !rest.is_empty() => After::Next(rest),
-        _ => After::Wait,
-    }
+    Planned { plan: Plan::Answer(Box::new(reply)), style: Style::Problem, ..own }
 }

@@ -17,6 +17,7 @@ use super::context::Context;
 use super::downstream::Downstream;
 use super::grpc::fault;
 use super::grpc::web::Asked;
+use super::policy::Refusal;
 use super::reason::{Blame, Reason};
 
 /// In which form a refusal is told.
@@ -56,6 +57,8 @@ pub(super) struct Terms<'a> {
     pub(super) request_id: &'a [u8],
     /// Field lines of the surface (SPEC 2.6), encoded.
     pub(super) defaults: &'a [u8],
+    /// Field lines of policies, encoded.
+    pub(super) lines: &'a [u8],
 }
 
 const JSON: &str = "application/json";
@@ -137,6 +140,14 @@ impl Reply {
         reply
     }
 
+    /// A refusal as another gateway tells it.
+    pub(super) fn refusal(reason: Reason, refusal: &Refusal) -> Self {
+        let content_type = if refusal.body.is_empty() { "" } else { JSON };
+        let mut reply = Reply::new(refusal.status, content_type, refusal.body.clone());
+        reply.proxy_status = Some(proxy_status(reason));
+        reply
+    }
+
     /// A refusal of a call of gRPC: nothing but trailers, which stand in the head.
     pub(super) fn call(reason: Reason) -> Self {
         let mut reply = Reply::new(200, GRPC, Vec::new());
@@ -206,6 +217,8 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         Reason::ModuleReserved => GufoFault::WrongModule,
         Reason::ModuleUnknown => GufoFault::ModuleUnknown,
         Reason::SignatureWrong => GufoFault::InternalSignature,
+        Reason::Unauthenticated | Reason::Forbidden => GufoFault::Unauthorized,
+        Reason::RateLimited => GufoFault::RateLimited,
         Reason::BodyTruncated => GufoFault::BodyTruncated,
         Reason::BodyTooLarge | Reason::FilesTooMany => GufoFault::TooLarge,
         Reason::MultipartMalformed => GufoFault::MultipartInvalid,
@@ -238,6 +251,17 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::BodyTooSlow
         | Reason::PoolExhausted
         | Reason::MethodNotAllowed
+        | Reason::PaymentRequired
+        | Reason::AddressRefused
+        | Reason::OriginRefused
+        | Reason::BotRefused
+        | Reason::HostRefused
+        | Reason::QuotaExceeded
+        | Reason::AuthUnavailable
+        | Reason::BillingUnavailable
+        | Reason::TooBusy
+        | Reason::CircuitOpen
+        | Reason::Overloaded
         | Reason::ClientLeft
         | Reason::ClientStalled => return None,
     })
@@ -252,6 +276,14 @@ fn proxy_status(reason: Reason) -> &'static str {
         Reason::TlsFailed | Reason::TlsWithoutHttp2 => "otus; error=tls_protocol_error",
         Reason::TlsUntrusted => "otus; error=tls_certificate_error",
         Reason::PoolExhausted => "otus; error=connection_limit_reached",
+        Reason::Unauthenticated
+        | Reason::PaymentRequired
+        | Reason::Forbidden
+        | Reason::AddressRefused
+        | Reason::OriginRefused
+        | Reason::BotRefused
+        | Reason::RateLimited
+        | Reason::QuotaExceeded => "otus; error=http_request_denied",
         Reason::UpstreamTimedOut => "otus; error=http_response_timeout",
         Reason::UpstreamReset | Reason::UpstreamClosed | Reason::UpstreamEndedEarly => {
             "otus; error=connection_terminated"
@@ -298,6 +330,7 @@ pub(super) async fn send<I: Io>(
 fn head<I: Io>(cx: &Context<I>, out: &mut Vec<u8>, reply: &Reply, terms: &Terms<'_>) {
     encode::status_line(out, reply.status);
     out.extend_from_slice(terms.defaults);
+    out.extend_from_slice(terms.lines);
     match &reply.content_type {
         Cow::Borrowed(JSON) => out.extend_from_slice(b"content-type: application/json\r\n"),
         Cow::Borrowed("") => {}

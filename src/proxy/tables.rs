@@ -26,6 +26,7 @@ use crate::upstream::health::Health;
 use super::dial::Security;
 use super::grpc::pool::EndpointPool;
 use super::http::connection::HttpPool;
+use super::policy::States;
 use super::retry::Budget;
 
 /// One generation, as one shard sees it. An exchange clones the `Rc` at its start.
@@ -40,6 +41,8 @@ pub struct Tables<I: Io> {
     tls: Vec<Option<Rc<TlsTable>>>,
     /// Under which the requests of a route are counted, by its id.
     pub routes: Vec<Label>,
+    /// What policies remember.
+    pub policies: States,
     /// Whether exchanges are told about one by one.
     pub has_log: bool,
     /// The field lines of every answer of the Gufo surface, encoded.
@@ -122,11 +125,12 @@ impl<I: Io> Tables<I> {
         let routes = snapshot.routes.list().iter();
         let routes = routes.map(|route| labels.routes.label(&route.id)).collect();
         let has_log = snapshot.observe.access_log.is_some();
+        let policies = States::new(&snapshot, old.map(|old| &old.policies));
         let mut default_lines = Vec::new();
         for (name, value) in &snapshot.gufo.default_headers {
             h1::encode::field(&mut default_lines, name.as_bytes(), value.as_bytes());
         }
-        Tables { snapshot, modules, upstreams, tls, routes, has_log, default_lines }
+        Tables { snapshot, modules, upstreams, tls, routes, policies, has_log, default_lines }
     }
 
     /// How the listener in this place speaks TLS, if it does.

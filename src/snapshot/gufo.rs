@@ -1,12 +1,14 @@
 //! The Gufo surface: base paths, trust, and the modules that requests name.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret::Secret;
 use super::upstream::UpstreamId;
 use crate::base::limits;
 use crate::gufo::dialect::{Dialect, EndMarker};
+use crate::policy::set::Policies;
 
 /// The Gufo surface.
 #[derive(Clone, PartialEq, Debug)]
@@ -30,6 +32,8 @@ pub struct Gufo {
     pub registration: bool,
     /// Paths outside the bases that are uploads to a module, longest first.
     pub upload_routes: Vec<UploadRoute>,
+    /// What is asked of those who use the surface; `None`: nothing.
+    pub policies: Option<Arc<Policies>>,
     /// Sorted by name, `-` read as `_`. The index is the module's dense id.
     modules: Vec<Module>,
 }
@@ -200,6 +204,7 @@ impl Default for Gufo {
             version_text: version_text(),
             registration: false,
             upload_routes: Vec::new(),
+            policies: None,
             modules: Vec::new(),
         }
     }

@@ -1,11 +1,13 @@
 //! Routes and what is done with the requests that take them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::upgrades::Upgrades;
 use super::upstream::{Upstream, UpstreamId, UpstreamTimeouts};
 use crate::base::limits;
 use crate::message::path::PathPolicy;
+use crate::policy::set::Policies;
 use crate::route::rewrite::Rewrite;
 use crate::route::rule::{RouteId, Rule};
 use crate::route::table::Table;
@@ -65,6 +67,8 @@ pub struct Route {
     pub timeouts: RouteTimeouts,
     /// What connections may become.
     pub upgrades: Upgrades,
+    /// What is asked of those who use it; `None`: nothing.
+    pub policies: Option<Arc<Policies>>,
 }
 
 /// What is done with a request.
@@ -129,6 +133,7 @@ impl Route {
             rewrite: Rewrite::Keep,
             timeouts: RouteTimeouts::default(),
             upgrades: Upgrades::default(),
+            policies: None,
         }
     }
 }

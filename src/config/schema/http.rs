@@ -66,6 +66,12 @@ pub const ROUTE: &[Key] = &[
          query follow",
     ),
     live("route.*.redirect.status", Kind::Integer(301, 308), "308", "301, 302, 303, 307 or 308"),
+    live(
+        "route.*.errors",
+        Kind::Choice(&["problem", "3x", "hanzo"]),
+        "problem",
+        "how refusals of policies are told: RFC 9457, or as the gateway of that name does",
+    ),
     open("route.*.timeouts.connect", between(1, 300), "as `connect_timeout` of the upstream"),
     open("route.*.timeouts.first_byte", between(1, DAY), "as `first_byte_timeout`"),
     open("route.*.timeouts.idle", between(1, DAY), "as `idle_timeout`"),

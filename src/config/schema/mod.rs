@@ -6,10 +6,14 @@
 #[macro_use]
 mod shared;
 
+pub mod auth;
+pub mod front;
 pub mod gufo;
 pub mod http;
 pub mod key;
+pub mod limit;
 pub mod otus;
+pub mod people;
 
 use key::Key;
 
@@ -30,6 +34,14 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(otus::SERVICE_TLS)
         .chain(otus::SERVICE_TRANSPORT)
         .chain(http::ROUTE)
+        .chain(front::ROUTE)
+        .chain(auth::ROUTE)
+        .chain(people::ROUTE)
+        .chain(limit::ROUTE)
+        .chain(front::KEYS)
+        .chain(auth::KEYS)
+        .chain(people::KEYS)
+        .chain(limit::KEYS)
         .chain(http::UPSTREAMS)
         .chain(http::UPSTREAM_SPREADING)
         .chain(http::UPSTREAM_POOL)

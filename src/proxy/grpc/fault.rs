@@ -44,13 +44,18 @@ pub(in crate::proxy) fn status(reason: Reason) -> Status {
     match reason {
         Reason::RouteNotFound | Reason::MethodNotAllowed => Status::Unimplemented,
         Reason::UpstreamTimedOut => Status::DeadlineExceeded,
-        Reason::BodyTooLarge | Reason::HeadTooLarge | Reason::TargetTooLong => {
-            Status::ResourceExhausted
-        }
+        Reason::BodyTooLarge
+        | Reason::HeadTooLarge
+        | Reason::TargetTooLong
+        | Reason::RateLimited
+        | Reason::QuotaExceeded
+        | Reason::PaymentRequired => Status::ResourceExhausted,
+        Reason::Unauthenticated => Status::Unauthenticated,
         Reason::ClientLeft => Status::Cancelled,
         Reason::Bug | Reason::UpstreamProtocol => Status::Internal,
         // Who may have acted on the call cannot be told from who did not.
         _ if reason.row().blame == Blame::Upstream => Status::Unavailable,
+        _ if reason.row().status == 403 => Status::PermissionDenied,
         _ if matches!(reason.row().status, 429 | 502..=504) => Status::Unavailable,
         _ => Status::InvalidArgument,
     }

@@ -12,7 +12,7 @@ use crate::observe::counters::Counter;
 use crate::protocol::h2::frame::ErrorCode;
 use crate::proxy::context::{Context, SocketOf};
 use crate::proxy::downstream::Downstream;
-use crate::proxy::{exchange, linger};
+use crate::proxy::{exchange, linger, respond};
 
 use super::connection::{Connection, Fresh};
 
@@ -139,7 +139,7 @@ async fn run<I: Io>(connection: Rc<Connection<I>>, fresh: Fresh<I>, started: Ins
     let down = Downstream::Http2(&stream);
     // What becomes of the connection is not for one of its streams to say.
     match refused {
-        Some(reason) => drop(exchange::refuse(cx, down, peer, &head, reason, started).await),
+        Some(reason) => drop(respond::refuse(cx, down, peer, &head, reason, started).await),
         None => drop(exchange::run(cx, down, peer, &head, None, started).await),
     }
     cx.put_head(head);

@@ -7,6 +7,7 @@ use crate::message::framing::Framing;
 use crate::message::head::{Field, Method, RequestHead, ResponseHead, Version};
 use crate::message::hop::hop_by_hop;
 use crate::message::known::Known;
+use crate::policy::names::Names;
 use crate::protocol::h1::encode;
 use crate::protocol::upgrade::Upgrade;
 use crate::proxy::call;
@@ -45,9 +46,13 @@ pub(super) fn request<I: Io>(
     line(out, b"host: ", &[host.unwrap_or(head.host.of(text))]);
     let ends_here = hop_by_hop(&head.fields, text);
     let trusts = exchange.trusts_peer();
+    let admission = exchange.admission.get();
     let mut run = Run::default();
     for (index, field) in head.fields.iter().enumerate() {
-        if is_passed_on(field.known, trusts) && !ends_here.contains(index) {
+        if is_passed_on(field.known, trusts)
+            && !ends_here.contains(index)
+            && !admission.is_some_and(|own| own.strips(field.name.of(text)))
+        {
             run.put(field, text, out);
         }
     }
@@ -56,6 +61,9 @@ pub(super) fn request<I: Io>(
         line(out, b"connection: upgrade\r\nupgrade: ", &[upgrade.name()]);
     } else if trailers::are_wanted(head, text) {
         out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
+    }
+    if let Some(admission) = admission {
+        out.extend_from_slice(&admission.request);
     }
     forwarding(exchange, trusts, out);
     framing(head, text, out);
@@ -229,7 +237,7 @@ pub(super) struct Downstream<'a, I: Io> {
 /// Writes an interim response as the client sees it.
 pub(super) fn interim(head: &ResponseHead, text: &[u8], out: &mut Vec<u8>) {
     encode::status_line(out, head.status);
-    passed_on(head, text, false, out);
+    passed_on(head, text, false, None, out);
     encode::end(out);
 }
 
@@ -245,7 +253,9 @@ pub(super) fn response<I: Io>(
     // On a stream a success says that there is a tunnel (RFC 8441 §5).
     let is_told = head.status != 101 || exchange.down.stream().is_none();
     encode::status_line(out, if is_told { head.status } else { 200 });
-    passed_on(head, text, !is_told, out);
+    let replaced = exchange.admission.get().and_then(|own| own.replaced.as_deref());
+    passed_on(head, text, !is_told, replaced, out);
+    out.extend_from_slice(exchange.answer_lines());
     via(head.values(text, Known::Via), head.version, out);
     line(out, b"x-request-id: ", &[exchange.request_id.as_bytes()]);
     if head.status == 101 {
@@ -278,8 +288,15 @@ pub(super) fn response<I: Io>(
     encode::end(out);
 }
 
-/// The fields that concern the client. `is_ours`: the handshake that is answered was ours.
-fn passed_on(head: &ResponseHead, text: &[u8], is_ours: bool, out: &mut Vec<u8>) {
+/// The fields that concern the client. `is_ours`: the handshake that is answered was ours;
+/// `replaced` are those that a policy writes itself.
+fn passed_on(
+    head: &ResponseHead,
+    text: &[u8],
+    is_ours: bool,
+    replaced: Option<&Names>,
+    out: &mut Vec<u8>,
+) {
     let ends_here = hop_by_hop(&head.fields, text);
     let mut run = Run::default();
     for (index, field) in head.fields.iter().enumerate() {
@@ -287,7 +304,7 @@ fn passed_on(head: &ResponseHead, text: &[u8], is_ours: bool, out: &mut Vec<u8>)
             Known::ContentLength | Known::TransferEncoding | Known::XRequestId | Known::Via => true,
             // The key that it answers was ours (RFC 8441 §5).
             Known::SecWebSocketAccept => is_ours,
-            _ => false,
+            _ => replaced.is_some_and(|names| names.contains(field.name.of(text))),
         };
         if !ours && !ends_here.contains(index) {
             run.put(field, text, out);
@@ -309,7 +326,7 @@ mod tests {
         let mut head = ResponseHead::default();
         ResponseParser::new(HeadLimits::default(), Method::Get).parse(text, &mut head).unwrap();
         let mut out = Vec::new();
-        passed_on(&head, text, false, &mut out);
+        passed_on(&head, text, false, None, &mut out);
         let want = b"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: \r\nF: 5\r\nH: 7\r\n";
         assert_eq!(out.escape_ascii().to_string(), want.escape_ascii().to_string());
     }

@@ -1,0 +1,12 @@
+//! Who may call, and how often: rules, and what follows from them. Nothing here waits or reads a
+//! clock: each policy is a function of its rule, its state, the facts of a request and `now`.
+//!
+//! Start with [`Policies`](set::Policies); `proxy::policy` asks them in their order.
+
+pub mod auth;
+pub mod front;
+pub mod identity;
+pub mod limit;
+pub mod names;
+pub mod people;
+pub mod set;

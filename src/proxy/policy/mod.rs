@@ -1,0 +1,129 @@
+//! Policies of a route, asked for one exchange in this order: identity headers are stripped, CORS,
+//! client address, authentication, rate, concurrency, breaker.
+
+use std::sync::Arc;
+
+use crate::io::Io;
+use crate::policy::identity::Identity;
+use crate::policy::names::Names;
+use crate::policy::set::Policies;
+use crate::snapshot::Snapshot;
+
+use super::exchange::Exchange;
+use super::reason::Reason;
+use super::reply::Reply;
+
+mod auth;
+mod front;
+mod limit;
+mod people;
+
+/// What a shard keeps for policies.
+#[derive(Debug, Default)]
+pub struct States {
+    auth: auth::State,
+    people: people::State,
+    limit: limit::State,
+}
+
+impl States {
+    /// The state for a snapshot; what `old` knows is kept where its rule did not change.
+    pub fn new(snapshot: &Snapshot, old: Option<&States>) -> Self {
+        States {
+            auth: auth::State::new(snapshot, old.map(|old| &old.auth)),
+            people: people::State::new(snapshot, old.map(|old| &old.people)),
+            limit: limit::State::new(snapshot, old.map(|old| &old.limit)),
+        }
+    }
+}
+
+/// What policies add to an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    /// Field lines of every answer, encoded, with names in lower case.
+    pub(super) answer: Vec<u8>,
+    /// Fields of the endpoint's answer that the client does not get.
+    pub(super) replaced: Option<Arc<Names>>,
+    /// Field lines of the request that the endpoint gets, encoded.
+    pub(super) request: Vec<u8>,
+    /// Fields of the request that the endpoint does not get, each set of them.
+    pub(super) stripped: Vec<Arc<Names>>,
+    /// Who asks.
+    pub(super) identity: Option<Arc<Identity>>,
+    /// What is said of a refusal in place of a problem.
+    pub(super) refusal: Option<Refusal>,
+    /// What the exchange holds until its end.
+    pub(super) held: limit::Held,
+}
+
+/// A refusal as another gateway tells it.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    /// A JSON text; empty: no content.
+    pub(super) body: Vec<u8>,
+}
+
+/// What follows.
+pub(super) enum Verdict {
+    /// The request takes its route.
+    Pass,
+    /// It is answered, and well.
+    Answer(Box<Reply>),
+    Refuse(Reason),
+}
+
+/// Asks all policies of a route. What they add is returned in any case.
+pub(super) async fn admit<I: Io>(
+    exchange: &Exchange<'_, I>,
+    policies: &Policies,
+) -> (Admission, Verdict) {
+    let mut admission = Admission::default();
+    let verdict = ask(exchange, policies, &mut admission).await;
+    let verdict = match verdict {
+        Ok(None) => Verdict::Pass,
+        Ok(Some(reply)) => Verdict::Answer(reply),
+        Err(reason) => Verdict::Refuse(reason),
+    };
+    (admission, verdict)
+}
+
+async fn ask<I: Io>(
+    exchange: &Exchange<'_, I>,
+    policies: &Policies,
+    admission: &mut Admission,
+) -> Result<Option<Box<Reply>>, Reason> {
+    if let Some(rule) = &policies.people {
+        people::strip(rule, admission);
+    }
+    if let Some(rule) = &policies.front
+        && let Some(reply) = front::ask(exchange, policies, rule, admission)?
+    {
+        return Ok(Some(reply));
+    }
+    if let Some(rule) = &policies.people {
+        people::before_auth(exchange, policies, rule, admission)?;
+    }
+    if let Some(rule) = &policies.auth {
+        auth::ask(exchange, policies, rule, admission).await?;
+    }
+    if let Some(rule) = &policies.people {
+        people::after_auth(exchange, policies, rule, admission).await?;
+    }
+    if let Some(rule) = &policies.limit {
+        limit::ask(exchange, policies, rule, admission).await?;
+    }
+    Ok(None)
+}
+
+impl Admission {
+    /// Whether the endpoint does not get a field of this name.
+    pub(super) fn strips(&self, name: &[u8]) -> bool {
+        self.stripped.iter().any(|names| names.contains(name))
+    }
+
+    /// The exchange is over: with this status, 0 for none, and for this reason if it went wrong.
+    pub(super) fn end(&self, status: u16, reason: Option<Reason>) {
+        self.held.end(status, reason);
+    }
+}
