@@ -8,15 +8,19 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Source in `proto/`, committed code in `src/proto/`. No source has a package.
-const SOURCES: [(&str, &str); 1] = [("reverse.proto", "reverse.rs")];
+/// Source in `proto/`, committed code in `src/proto/`, and the name that its package gives.
+const SOURCES: [(&str, &str, &str); 3] = [
+    ("reverse.proto", "reverse.rs", "_.rs"),
+    ("reverse_a.proto", "reverse_a.rs", "_.rs"),
+    ("reverse_c.proto", "reverse_c.rs", "gufo.rs"),
+];
 
 #[test]
 fn committed_code_is_what_the_sources_give() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let write = env::var_os("OTUS_PROTO_WRITE").is_some_and(|value| value == "1");
-    for (source, generated) in SOURCES {
-        let fresh = generate(&root.join("proto"), source);
+    for (source, generated, package) in SOURCES {
+        let fresh = generate(&root.join("proto"), source, package);
         let path = root.join("src/proto").join(generated);
         if write {
             fs::write(&path, &fresh).expect("src/proto can be written");
@@ -27,7 +31,7 @@ fn committed_code_is_what_the_sources_give() {
 }
 
 /// The Rust text that `source` gives. Maps are ordered: what is encoded twice is the same twice.
-fn generate(include: &Path, source: &str) -> String {
+fn generate(include: &Path, source: &str, package: &str) -> String {
     let descriptors = protox::compile([source], [include]).expect("the source is valid");
     let out = scratch(source);
     tonic_prost_build::configure()
@@ -38,7 +42,7 @@ fn generate(include: &Path, source: &str) -> String {
         .build_transport(false)
         .compile_fds(descriptors)
         .expect("code is generated");
-    let text = fs::read_to_string(out.join("_.rs")).expect("a file without a package is _.rs");
+    let text = fs::read_to_string(out.join(package)).expect("the file of its package");
     fs::remove_dir_all(&out).expect("the scratch directory can be removed");
     format!("// Generated from proto/{source} by scripts/proto. Do not edit.\n{text}")
 }

@@ -189,7 +189,6 @@ impl Checker<'_> {
     fn microservices(&mut self) {
         let mut seen: BTreeMap<String, String> = BTreeMap::new();
         for name in self.config.names("microservices") {
-            let key = |key: &str| format!("microservices.{name}.{key}");
             let any = self.config.first_below(&format!("microservices.{name}"));
             if RESERVED.contains(&name.as_str()) {
                 let message = format!("the gateway answers paths named \"{name}\" itself");
@@ -210,10 +209,6 @@ impl Checker<'_> {
                 );
             }
             self.service_place(&name, &any);
-            if let Some(dialect) = self.config.text(&key("dialect")).filter(|d| d != "b") {
-                let message = format!("dialect \"{dialect}\" comes later");
-                self.find(Code::ComesLater, &key("dialect"), &message, "only \"b\" is spoken yet");
-            }
             self.config.check_group(&format!("microservices.{name}"), self.findings);
         }
     }

@@ -279,7 +279,6 @@ fn what_would_weaken_protection_silently_is_refused() {
     for (line, want) in [
         ("security.rest_mode = \"sign\"", "rest mode \"sign\" comes later"),
         ("server.grpc_tls_enabled = true", "TLS towards services is asked for in"),
-        ("microservices.a = { host = \"::1\", port = 1, dialect = \"c\" }", "dialect \"c\""),
     ] {
         let needed = format!("server.sign = \"{SIGN}\"\nsecurity.mode = \"sign\"\n");
         let found = faults(&format!("{needed}{line}"));

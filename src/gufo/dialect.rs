@@ -2,27 +2,35 @@
 
 /// A wire form of the service `Reverse` (SPEC 4.1 to 4.3), chosen for each service.
 ///
-/// Only B exists yet. A (internal request in field 25, `Do` only) and C (package `gufo`) join here
-/// and every `match` on this type then says what has to be written for them.
+/// Gateways and services of different years speak different ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Dialect {
+    /// As B, with `InternalRequest` in field 25 and `Do` alone (SPEC 4.2).
+    A,
     /// No package, optional scalars, `InternalRequest` in field 26, `Do` and `Stream` (SPEC 4.1).
     #[default]
     B,
+    /// The package `gufo`: arguments in `query` and `body`, identity in `auth` (SPEC 4.3).
+    C,
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: [Dialect; 3] = [Dialect::A, Dialect::B, Dialect::C];
+
     /// The dialect with this name in a configuration, in either case of letters.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        if name.eq_ignore_ascii_case("b") { Some(Dialect::B) } else { None }
+        Self::ALL.into_iter().find(|dialect| name.eq_ignore_ascii_case(dialect.name()))
     }
 
     /// The name that a configuration uses.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Dialect::A => "a",
             Dialect::B => "b",
+            Dialect::C => "c",
         }
     }
 
@@ -30,24 +38,24 @@ impl Dialect {
     #[must_use]
     pub const fn path_do(self) -> &'static str {
         match self {
-            Dialect::B => "/Reverse/Do",
+            Dialect::A | Dialect::B => "/Reverse/Do",
+            Dialect::C => "/gufo.Reverse/Do",
         }
     }
 
-    /// The `:path` of the streaming method.
+    /// The `:path` of the streaming method. Services of dialect A have none: nobody asks for it.
     #[must_use]
     pub const fn path_stream(self) -> &'static str {
         match self {
-            Dialect::B => "/Reverse/Stream",
+            Dialect::A | Dialect::B => "/Reverse/Stream",
+            Dialect::C => "/gufo.Reverse/Stream",
         }
     }
 
-    /// What precedes the name of a message of ours in an `Any`'s type URL.
+    /// Whether files are streamed to its services; else each is one message (SPEC 6.2).
     #[must_use]
-    pub const fn type_url_prefix(self) -> &'static str {
-        match self {
-            Dialect::B => "type.googleapis.com/",
-        }
+    pub const fn has_streams(self) -> bool {
+        !matches!(self, Dialect::A)
     }
 }
 
@@ -104,8 +112,10 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        assert_eq!(Dialect::from_name(Dialect::B.name()), Some(Dialect::B));
-        assert_eq!(Dialect::from_name("B"), Some(Dialect::B));
+        for dialect in Dialect::ALL {
+            assert_eq!(Dialect::from_name(dialect.name()), Some(dialect));
+        }
+        assert_eq!(Dialect::from_name("C"), Some(Dialect::C));
         assert_eq!(Dialect::from_name("z"), None);
         for marker in [EndMarker::Meta, EndMarker::EmptyChunk, EndMarker::Both] {
             assert_eq!(EndMarker::from_name(marker.name()), Some(marker));

@@ -49,8 +49,32 @@ impl Envelope<'_> {
         if let Some(error) = reply.error() {
             out.extend_from_slice(b",\"error\":{\"code\":");
             json::put_signed(out, error.code.into());
+            if let Some((key, _)) = &error.key {
+                out.extend_from_slice(b",\"key\":");
+                json::put_string(out, key);
+            }
             out.extend_from_slice(b",\"message\":");
             json::put_string(out, &error.message);
+            if let Some((_, retryable)) = &error.key {
+                let flag = if *retryable { "true" } else { "false" };
+                out.extend_from_slice(b",\"retryable\":");
+                out.extend_from_slice(flag.as_bytes());
+            }
+            out.push(b'}');
+        }
+        if let Some(meta) = reply.meta() {
+            out.extend_from_slice(b",\"meta\":{\"status\":");
+            json::put_signed(out, meta.status.into());
+            for (name, text) in [
+                ("trace_id", &meta.trace_id),
+                ("request_id", &meta.request_id),
+                ("node", &meta.node),
+            ] {
+                out.push(b',');
+                json::put_string(out, name);
+                out.push(b':');
+                json::put_string(out, text);
+            }
             out.push(b'}');
         }
         out.push(b'}');

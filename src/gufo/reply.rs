@@ -57,7 +57,24 @@ pub struct ServiceError {
     pub code: i32,
     /// For the client.
     pub message: String,
+    /// What a program tells it by, and whether another try may help; dialect C alone.
+    pub key: Option<(String, bool)>,
 }
+
+/// What a service says of its answer; dialect C alone.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Meta {
+    /// A status of HTTP; 0: it does not say.
+    pub status: i32,
+    /// Of its traces.
+    pub trace_id: String,
+    /// As it knows the request.
+    pub request_id: String,
+    /// Where it ran.
+    pub node: String,
+}
+
+mod packaged;
 
 /// What a service changed of the request on its way back (SPEC 4.6 item 7). Tokens are not kept.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -89,6 +106,7 @@ pub struct Reply {
     upload_code: Option<UploadCode>,
     error: Option<ServiceError>,
     back: Option<Box<RequestBack>>,
+    meta: Option<Box<Meta>>,
 }
 
 /// A member of an object as it stands in the arena: `"key":value`.
@@ -139,20 +157,17 @@ impl Reply {
     /// # Errors
     /// See [`ReplyError`]. The reply is of no more use then.
     pub fn merge(&mut self, dialect: Dialect, message: &[u8]) -> Result<(), ReplyError> {
-        match dialect {
-            Dialect::B => {
-                // What a message holds is about as long as the message.
-                self.arena.reserve(message.len());
-                let mut reader = Reader::new(message);
-                while let Some(field) = reader.next_field()? {
-                    match field {
-                        (1, Value::Bytes(entry)) => self.take_entry(entry)?,
-                        (2, Value::Bytes(request)) => self.take_back(request)?,
-                        (3, Value::Varint(code)) => self.upload_code = Some(upload_code(code)),
-                        (4, Value::Bytes(error)) => self.take_error(error)?,
-                        _ => {}
-                    }
-                }
+        // What a message holds is about as long as the message.
+        self.arena.reserve(message.len());
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            match (dialect, field) {
+                (_, (1, Value::Bytes(entry))) => self.take_entry(entry)?,
+                (Dialect::C, (number, value)) => self.take_packaged(number, value)?,
+                (_, (2, Value::Bytes(request))) => self.take_back(request)?,
+                (_, (3, Value::Varint(code))) => self.upload_code = Some(upload_code(code)),
+                (Dialect::B, (4, Value::Bytes(error))) => self.take_error(error)?,
+                _ => {}
             }
         }
         self.settle();
@@ -220,8 +235,12 @@ impl Reply {
     /// 200. What is no final status (200 to 599) is 500.
     #[must_use]
     pub fn status(&self) -> u16 {
+        let meta = self.meta.as_ref().and_then(|meta| u16::try_from(meta.status).ok());
         match (self.named(HTTPCODE), &self.error, self.upload_code) {
             (Some(value), _, _) if value != "null" => http_status(value),
+            _ if meta.is_some_and(|status| (200..=599).contains(&status)) => {
+                meta.unwrap_or_default()
+            }
             (_, Some(error), _) => error_status(error.code),
             (_, None, Some(UploadCode::Failed)) => 500,
             _ => 200,
@@ -246,6 +265,12 @@ impl Reply {
     #[must_use]
     pub const fn error(&self) -> Option<&ServiceError> {
         self.error.as_ref()
+    }
+
+    /// What the service says of its answer.
+    #[must_use]
+    pub fn meta(&self) -> Option<&Meta> {
+        self.meta.as_deref()
     }
 
     /// How the service says the upload ended.

@@ -24,6 +24,10 @@ const TEXTS_BYTES: usize = 512;
 /// Field numbers of the dialects A and B.
 mod field {
     pub(super) const ARGS: u32 = 6;
+    pub(super) const FILE: u32 = 23;
+    pub(super) const FILENAME: u32 = 24;
+    /// Of dialect A.
+    pub(super) const INTERNAL_A: u32 = 25;
     pub(super) const INTERNAL: u32 = 26;
     pub(super) const INTERNAL_PARAM: u32 = 1;
     pub(super) const ENTRY_KEY: u32 = 1;
@@ -79,8 +83,14 @@ pub struct Call<'a> {
     pub readonly: Option<i32>,
     /// `IR.Param`: `stream` for uploads.
     pub internal_param: Option<&'a str>,
-    /// The arguments.
+    /// The arguments. For dialect C: of the query.
     pub args: &'a [Argument<'a>],
+    /// The JSON object that was the body; dialect C alone, where it is not `args` as well.
+    pub body: Option<&'a str>,
+    /// The id of the request; dialect C alone.
+    pub request_id: Option<&'a str>,
+    /// A whole file with its name; dialect A alone.
+    pub file: Option<(&'a str, &'a [u8])>,
 }
 
 /// A call cannot be one gRPC message, because it is longer than 2³² − 1 bytes.
@@ -99,7 +109,8 @@ impl Call<'_> {
             argument.name.len() + argument.value.bytes() + BYTES_VALUE_URL.len() + ENTRY_HEAD_BYTES
         });
         if out.capacity() == 0 {
-            out.reserve(TEXTS_BYTES + args.sum::<usize>());
+            let whole = self.body.map_or(0, str::len) + self.file.map_or(0, |(_, file)| file.len());
+            out.reserve(TEXTS_BYTES + whole + args.sum::<usize>());
         }
         out.extend_from_slice(&frame::prefix(0));
         self.put(dialect, out);
@@ -118,42 +129,49 @@ impl Call<'_> {
     /// Bytes of the message without its gRPC prefix.
     #[must_use]
     pub fn encoded_len(&self, dialect: Dialect) -> usize {
-        match dialect {
-            Dialect::B => {
-                let texts = self.texts().into_iter().filter_map(|(number, text)| {
-                    text.map(|text| len_field_len(number, text.len()))
-                });
-                let numbers = self.numbers().into_iter().filter_map(|(number, value)| {
-                    value.map(|value| varint_field_len(number, int32(value)))
-                });
-                let internal = self.internal_param.map_or(0, internal_len);
-                let args = self.args.iter().map(argument_len);
-                texts.sum::<usize>() + numbers.sum::<usize>() + internal + args.sum::<usize>()
-            }
+        if dialect == Dialect::C {
+            return packaged::len(self);
         }
+        let texts = self
+            .texts()
+            .into_iter()
+            .filter_map(|(number, text)| text.map(|text| len_field_len(number, text.len())));
+        let numbers = self
+            .numbers()
+            .into_iter()
+            .filter_map(|(number, value)| value.map(|v| varint_field_len(number, int32(v))));
+        let file = self.file.map_or(0, |(name, file)| {
+            len_field_len(field::FILE, file.len()) + len_field_len(field::FILENAME, name.len())
+        });
+        let internal = self.internal_param.map_or(0, |param| internal_len(dialect, param));
+        let args = self.args.iter().map(argument_len);
+        texts.sum::<usize>() + numbers.sum::<usize>() + file + internal + args.sum::<usize>()
     }
 
     /// Appends the message without its gRPC prefix. The arguments come last.
     pub(super) fn put(&self, dialect: Dialect, out: &mut Vec<u8>) {
-        match dialect {
-            Dialect::B => {
-                for (number, text) in self.texts() {
-                    if let Some(text) = text {
-                        put_len_field(out, number, text.as_bytes());
-                    }
-                }
-                for (number, value) in self.numbers() {
-                    if let Some(value) = value {
-                        put_varint_field(out, number, int32(value));
-                    }
-                }
-                if let Some(param) = self.internal_param {
-                    put_internal(out, param);
-                }
-                for argument in self.args {
-                    put_argument(out, argument);
-                }
+        if dialect == Dialect::C {
+            return packaged::put(self, out);
+        }
+        for (number, text) in self.texts() {
+            if let Some(text) = text {
+                put_len_field(out, number, text.as_bytes());
             }
+        }
+        for (number, value) in self.numbers() {
+            if let Some(value) = value {
+                put_varint_field(out, number, int32(value));
+            }
+        }
+        if let Some((name, file)) = self.file {
+            put_len_field(out, field::FILE, file);
+            put_len_field(out, field::FILENAME, name.as_bytes());
+        }
+        if let Some(param) = self.internal_param {
+            put_internal(out, dialect, param);
+        }
+        for argument in self.args {
+            put_argument(out, argument);
         }
     }
 
@@ -190,13 +208,21 @@ impl Call<'_> {
     }
 }
 
-fn internal_len(param: &str) -> usize {
-    len_field_len(field::INTERNAL, len_field_len(field::INTERNAL_PARAM, param.len()))
+const fn internal_field(dialect: Dialect) -> u32 {
+    match dialect {
+        Dialect::A => field::INTERNAL_A,
+        Dialect::B | Dialect::C => field::INTERNAL,
+    }
+}
+
+fn internal_len(dialect: Dialect, param: &str) -> usize {
+    let inner = len_field_len(field::INTERNAL_PARAM, param.len());
+    len_field_len(internal_field(dialect), inner)
 }
 
 /// Appends `IR{Param}`.
-pub(super) fn put_internal(out: &mut Vec<u8>, param: &str) {
-    put_len_head(out, field::INTERNAL, len_field_len(field::INTERNAL_PARAM, param.len()));
+pub(super) fn put_internal(out: &mut Vec<u8>, dialect: Dialect, param: &str) {
+    put_len_head(out, internal_field(dialect), len_field_len(field::INTERNAL_PARAM, param.len()));
     put_len_field(out, field::INTERNAL_PARAM, param.as_bytes());
 }
 
@@ -264,6 +290,8 @@ pub(super) fn put_entry_head(out: &mut Vec<u8>, name: &str, url: &str, value_len
     put_len_field(out, field::ANY_URL, url.as_bytes());
     put_len_head(out, field::ANY_VALUE, value_len);
 }
+
+pub(super) mod packaged;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 
 use super::dialect::{Dialect, EndMarker};
 use super::filename::FileName;
-use super::request::{self, Call, EntryLens};
+use super::request::{self, Call, EntryLens, packaged};
 use super::wire::{len_field_len, put_len_field, put_len_head};
 use crate::base::bug::Bug;
 use crate::base::limits;
@@ -21,6 +21,10 @@ const CHUNK_KEY: &str = "chunk";
 const META_KEY: &str = "meta";
 const CHUNK_URL: &str = "type.googleapis.com/FileChunk";
 const META_URL: &str = "type.googleapis.com/StringMap";
+const CHUNK_URL_C: &str = "type.googleapis.com/gufo.FileChunk";
+const META_URL_C: &str = "type.googleapis.com/gufo.RequestContext";
+/// The map of a `RequestContext`.
+const CONTEXT_META: u32 = 9;
 
 /// Writes the messages of one upload in their order. Calls out of order are bugs of the caller.
 #[derive(Debug)]
@@ -44,13 +48,18 @@ impl Uploader {
         let mut first = Vec::with_capacity(call.encoded_len(dialect));
         call.put(dialect, &mut first);
         let mut common = Vec::new();
+        put_len_field(&mut common, 1, call.module.as_bytes());
         match dialect {
-            Dialect::B => {
-                put_len_field(&mut common, 1, call.module.as_bytes());
+            Dialect::A | Dialect::B => {
                 if !call.sign.is_empty() {
                     put_len_field(&mut common, 9, call.sign.as_bytes());
                 }
-                request::put_internal(&mut common, STREAM);
+                request::put_internal(&mut common, dialect, STREAM);
+            }
+            Dialect::C => {
+                packaged::put_method(call.method, &mut common);
+                let signed = Call { sign: call.sign, ..Call::default() };
+                packaged::put_auth(&signed, &mut common);
             }
         }
         Uploader { dialect, end_marker, first, common, file: None }
@@ -67,7 +76,7 @@ impl Uploader {
         self.file = Some(name);
         let first = std::mem::take(&mut self.first);
         let head = if first.is_empty() { &self.common } else { &first };
-        put_meta(head, &name, "start", out)
+        put_meta(self.dialect, head, &name, "start", out)
     }
 
     /// Appends what precedes `payload_len` bytes of the present file in the stream: the gRPC prefix
@@ -83,19 +92,24 @@ impl Uploader {
         if payload_len > limits::UPLOAD_CHUNK_BYTES {
             return Err(bug!("a chunk of an upload is too large"));
         }
+        let name = name.as_str().as_bytes();
+        let chunk = len_field_len(1, name.len()) + len_field_len(2, payload_len);
         match self.dialect {
-            Dialect::B => {
-                let name = name.as_str().as_bytes();
-                let chunk = len_field_len(1, name.len()) + len_field_len(2, payload_len);
+            Dialect::A | Dialect::B => {
                 let entry = EntryLens::of(CHUNK_KEY, CHUNK_URL, chunk);
                 put_prefix(self.common.len() + entry.field, out)?;
                 out.extend_from_slice(&self.common);
                 request::put_entry_head(out, CHUNK_KEY, CHUNK_URL, chunk);
-                put_len_field(out, 1, name);
-                put_len_head(out, 2, payload_len);
-                Ok(())
+            }
+            Dialect::C => {
+                put_prefix(self.common.len() + packaged::any_len(CHUNK_URL_C, chunk), out)?;
+                out.extend_from_slice(&self.common);
+                packaged::put_any_head(out, CHUNK_URL_C, chunk);
             }
         }
+        put_len_field(out, 1, name);
+        put_len_head(out, 2, payload_len);
+        Ok(())
     }
 
     /// Appends the messages that the present file ends with.
@@ -107,7 +121,7 @@ impl Uploader {
             return Err(bug!("no file of an upload to end"));
         };
         if self.end_marker.has_meta() {
-            put_meta(&self.common, &name, "end", out)?;
+            put_meta(self.dialect, &self.common, &name, "end", out)?;
         }
         if self.end_marker.has_empty_chunk() {
             self.chunk_prelude(0, out)?;
@@ -132,16 +146,32 @@ impl Uploader {
 }
 
 /// Appends a message that begins with `head` and holds a marker.
-fn put_meta(head: &[u8], name: &FileName, phase: &str, out: &mut Vec<u8>) -> Result<(), Bug> {
+fn put_meta(
+    dialect: Dialect,
+    head: &[u8],
+    name: &FileName,
+    phase: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), Bug> {
     let pairs = [("filename", name.as_str()), ("phase", phase)];
     let pair_len =
         |(key, value): (&str, &str)| len_field_len(1, key.len()) + len_field_len(2, value.len());
-    let map: usize = pairs.into_iter().map(|pair| len_field_len(1, pair_len(pair))).sum();
-    put_prefix(head.len() + EntryLens::of(META_KEY, META_URL, map).field, out)?;
-    out.extend_from_slice(head);
-    request::put_entry_head(out, META_KEY, META_URL, map);
+    let number = if dialect == Dialect::C { CONTEXT_META } else { 1 };
+    let map: usize = pairs.into_iter().map(|pair| len_field_len(number, pair_len(pair))).sum();
+    match dialect {
+        Dialect::A | Dialect::B => {
+            put_prefix(head.len() + EntryLens::of(META_KEY, META_URL, map).field, out)?;
+            out.extend_from_slice(head);
+            request::put_entry_head(out, META_KEY, META_URL, map);
+        }
+        Dialect::C => {
+            put_prefix(head.len() + packaged::any_len(META_URL_C, map), out)?;
+            out.extend_from_slice(head);
+            packaged::put_any_head(out, META_URL_C, map);
+        }
+    }
     for (key, value) in pairs {
-        put_len_head(out, 1, pair_len((key, value)));
+        put_len_head(out, number, pair_len((key, value)));
         put_len_field(out, 1, key.as_bytes());
         put_len_field(out, 2, value.as_bytes());
     }

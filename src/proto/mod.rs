@@ -12,3 +12,21 @@
 )]
 #[rustfmt::skip]
 pub mod reverse;
+
+#[expect(
+    missing_docs,
+    clippy::pedantic,
+    clippy::as_conversions,
+    reason = "generated code has its own style"
+)]
+#[rustfmt::skip]
+pub mod reverse_a;
+
+#[expect(
+    missing_docs,
+    clippy::pedantic,
+    clippy::as_conversions,
+    reason = "generated code has its own style"
+)]
+#[rustfmt::skip]
+pub mod reverse_c;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::base::text::Text;
 use crate::gufo::arguments::{self, Argument};
+use crate::gufo::dialect::Dialect;
 use crate::gufo::reply::Reply as Answer;
 use crate::gufo::request::Call;
 use crate::io::Io;
@@ -30,6 +31,11 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Makes the message of a call.
+    pub(super) fn encode(&mut self, call: &Call<'_>, dialect: Dialect) -> Result<(), Reason> {
+        call.encode(dialect, &mut self.message).map_err(|_| Reason::BodyTooLarge)
+    }
+
     /// Forgets what it holds, and keeps the memory unless it was unusually much.
     pub(super) fn clear(&mut self) {
         const KEPT: usize = 16 * 1024;
@@ -49,9 +55,19 @@ pub(super) async fn run<I: Io>(
     memory: &mut Memory,
     record: &mut Record,
 ) -> Result<Reply, Reason> {
-    let Memory { body: json, message, answer } = memory;
-    read_body(body, json).await?;
-    encode(exchange, target, json, message)?;
+    read_body(body, &mut memory.body).await?;
+    encode(exchange, target, memory)?;
+    ask(exchange, target, memory, record).await
+}
+
+/// Calls the module with the message in `memory` and maps its answer.
+pub(super) async fn ask<I: Io>(
+    exchange: &Exchange<'_, I>,
+    target: &Target<'_>,
+    memory: &mut Memory,
+    record: &mut Record,
+) -> Result<Reply, Reason> {
+    let Memory { message, answer, .. } = memory;
     let method = exchange.head.method;
     let mut now = exchange.cx.io.now();
     let deadline = now + target.module.timeout;
@@ -108,17 +124,21 @@ pub(super) async fn run<I: Io>(
 fn encode<I: Io>(
     exchange: &Exchange<'_, I>,
     target: &Target<'_>,
-    json: &[u8],
-    message: &mut Vec<u8>,
+    memory: &mut Memory,
 ) -> Result<(), Reason> {
-    let args = match exchange.head.method {
+    let Memory { body: json, message, .. } = memory;
+    let dialect = target.module.dialect;
+    let has_body = matches!(exchange.head.method, Method::Post | Method::Patch | Method::Delete);
+    let (args, body) = match (has_body, dialect) {
         // A body that is no JSON object carries no arguments: that is the contract (SPEC 4.5).
-        Method::Post | Method::Patch | Method::Delete => {
-            arguments::from_json(json).unwrap_or_default()
+        (true, Dialect::A | Dialect::B) => (arguments::from_json(json).unwrap_or_default(), None),
+        (true, Dialect::C) => {
+            let body = str::from_utf8(json).ok().filter(|_| arguments::from_json(json).is_ok());
+            (query_arguments(exchange), body)
         }
-        _ => query_arguments(exchange),
+        (false, _) => (query_arguments(exchange), None),
     };
-    with_call(exchange, target, &args, |call| call.encode(target.module.dialect, message))
+    with_call(exchange, target, &args, |call| Call { body, ..*call }.encode(dialect, message))
         .map_err(|_| Reason::BodyTooLarge)
 }
 
@@ -168,6 +188,7 @@ pub(super) fn with_call<I: Io, T>(
         time_stamp: i32::try_from(exchange.time.seconds()).ok(),
         token: credential.map(|(_, token)| token.trim_start()),
         token_type: credential.map(|(kind, _)| kind),
+        request_id: Some(exchange.request_id.as_str()),
         args,
         ..Call::default()
     })

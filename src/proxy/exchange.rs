@@ -34,7 +34,7 @@ use super::reason::Reason;
 use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
 use super::tables::Tables;
-use super::{call, request_id, respond, surface, upload};
+use super::{call, request_id, respond, surface, upload, whole};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -205,7 +205,11 @@ pub(super) async fn run<I: Io>(
         Plan::Upload(target) => {
             let _place = cx.uploads.enter(down.socket());
             // Boxed: its state is large, and most exchanges are no uploads.
-            Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
+            if target.module.dialect.has_streams() {
+                Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
+            } else {
+                Box::pin(whole::run(&exchange, &target, &mut body, &mut record)).await
+            }
         }
         Plan::Health(asked) => {
             let _place = cx.exchanges.enter(down.socket());

@@ -35,3 +35,4 @@ pub mod tables;
 mod trace;
 mod turn;
 mod upload;
+mod whole;

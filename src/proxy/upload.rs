@@ -418,7 +418,7 @@ impl Files {
     }
 }
 
-fn reason_of(error: MultipartError) -> Reason {
+pub(super) fn reason_of(error: MultipartError) -> Reason {
     match error {
         MultipartError::TooManyFiles | MultipartError::TooManyParts => Reason::FilesTooMany,
         _ => Reason::MultipartMalformed,

@@ -19,6 +19,7 @@ mod backpressure;
 mod calls;
 mod clients_that_leave;
 mod connections;
+mod dialects;
 mod early_answers;
 mod endpoint_health;
 mod endpoint_names;

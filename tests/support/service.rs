@@ -14,7 +14,7 @@ use ring::digest::{Context, SHA256};
 use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Router, TcpIncoming};
 use tonic::{Code, Status, Streaming};
 
 use super::data::hex;
@@ -28,8 +28,38 @@ const WINDOW_BYTES: u32 = 64 * 1024;
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) journal: Journal,
+    _serving: Serving,
+}
+
+/// A gRPC server on a thread of its own. Dropping it ends it and all its connections at once.
+pub(crate) struct Serving {
+    pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// Serves what `add` adds to a server, at this address.
+    pub(crate) fn start(
+        address: SocketAddr,
+        add: impl FnOnce(Server) -> Router + Send + 'static,
+    ) -> Self {
+        let listener = listen(address);
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                tokio::spawn(add(Server::builder()).serve_with_incoming(incoming));
+                let _ = stopped.await;
+            });
+            runtime.shutdown_background();
+        });
+        Serving { address, stop: Some(stop), thread: Some(thread) }
+    }
 }
 
 impl Service {
@@ -49,32 +79,20 @@ impl Service {
     }
 
     fn start_with(address: SocketAddr, frame_max: Option<u32>) -> Self {
-        let listener = listen(address);
-        let address = listener.local_addr().unwrap();
         let journal = Journal::default();
         let recorder = Recorder { journal: journal.clone() };
-        let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let server = Server::builder()
-                    .initial_stream_window_size(WINDOW_BYTES)
-                    .initial_connection_window_size(32 * WINDOW_BYTES)
-                    .max_frame_size(frame_max)
-                    .add_service(ReverseServer::new(recorder).max_decoding_message_size(16 << 20))
-                    .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
-                tokio::spawn(server);
-                let _ = stopped.await;
-            });
-            runtime.shutdown_background();
+        let serving = Serving::start(address, move |server| {
+            server
+                .initial_stream_window_size(WINDOW_BYTES)
+                .initial_connection_window_size(32 * WINDOW_BYTES)
+                .max_frame_size(frame_max)
+                .add_service(ReverseServer::new(recorder).max_decoding_message_size(16 << 20))
         });
-        Service { address, journal, stop: Some(stop), thread: Some(thread) }
+        Service { address: serving.address, journal, _serving: serving }
     }
 }
 
-impl Drop for Service {
+impl Drop for Serving {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

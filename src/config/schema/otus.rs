@@ -266,7 +266,12 @@ pub const MICROSERVICES: &[Key] = &[
         "server",
         "`internal`: only for requests whose `X-Sign` is right",
     ),
-    live("microservices.*.dialect", Kind::Choice(&["a", "b", "c"]), "b", "only `b` is served yet"),
+    live(
+        "microservices.*.dialect",
+        Kind::Choice(&["a", "b", "c"]),
+        "b",
+        "the form of the protocol that it speaks: `a` up to 1.17, `b`, or `c` from 1.30 on",
+    ),
     open("microservices.*.timeout", seconds(1, DAY), "as `server.grpc_timeout`, which it replaces"),
     live(
         "microservices.*.stream_timeout",

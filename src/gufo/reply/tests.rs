@@ -5,6 +5,7 @@ use super::*;
 use crate::base::prng::Prng;
 use crate::gufo::request::BYTES_VALUE_URL;
 use crate::proto::reverse::{Error, Request, Response};
+use crate::proto::reverse_c;
 
 fn json_any(json: &str) -> Any {
     let value = json.as_bytes().to_vec().encode_to_vec();
@@ -22,6 +23,56 @@ fn merged(responses: &[Response]) -> Reply {
         reply.merge(Dialect::B, &response.encode_to_vec()).unwrap();
     }
     reply
+}
+
+#[test]
+fn an_answer_of_dialect_c_has_its_fields_elsewhere() {
+    let auth = reverse_c::AuthContext {
+        token: "secret".into(),
+        uid: "u1".into(),
+        is_admin: true,
+        session_end: 9,
+        ..reverse_c::AuthContext::default()
+    };
+    let response = reverse_c::Response {
+        data: [("a".to_owned(), json_any("1"))].into(),
+        error: Some(reverse_c::Error {
+            code: 404,
+            key: "no_file".into(),
+            message: "no such file".into(),
+            retryable: true,
+            ..reverse_c::Error::default()
+        }),
+        meta: Some(reverse_c::ResponseMeta {
+            status: 410,
+            trace_id: "t".into(),
+            node: "n\"1".into(),
+            ..reverse_c::ResponseMeta::default()
+        }),
+        code: 2,
+        request_back: Some(reverse_c::Request {
+            auth: Some(auth),
+            ..reverse_c::Request::default()
+        }),
+    };
+    let mut reply = Reply::new();
+    reply.merge(Dialect::C, &response.encode_to_vec()).unwrap();
+    assert_eq!((reply.status(), reply.value("a")), (410, Some("1")));
+    assert_eq!(reply.upload_code(), Some(UploadCode::Failed));
+    let back = reply.request_back().unwrap();
+    assert_eq!(
+        (back.uid.as_deref(), back.is_admin, back.session_end),
+        (Some("u1"), Some(1), Some(9))
+    );
+    let mut out = Vec::new();
+    let time = crate::base::time::UnixTime(std::time::Duration::from_secs(17));
+    let envelope = crate::gufo::envelope::Envelope { time, lang: "eng", session: None };
+    envelope.reply(&mut out, &reply);
+    let want = "{\"data\":{\"a\":1},\"session\":null,\"timestamp\":17,\"lang\":\"eng\",\
+                \"error\":{\"code\":404,\"key\":\"no_file\",\"message\":\"no such file\",\
+                \"retryable\":true},\"meta\":{\"status\":410,\"trace_id\":\"t\",\
+                \"request_id\":\"\",\"node\":\"n\\\"1\"}}";
+    assert_eq!(String::from_utf8(out).unwrap(), want);
 }
 
 #[test]
@@ -44,7 +95,7 @@ fn a_generated_encoder_is_understood() {
     let values: Vec<_> = reply.values().collect();
     assert_eq!(values, [("a", "1"), ("b", "{\"c\": 12345678901234567890}")]);
     assert_eq!(reply.upload_code(), Some(UploadCode::Ok));
-    let error = ServiceError { code: 404, message: "no such file".into() };
+    let error = ServiceError { code: 404, message: "no such file".into(), key: None };
     assert_eq!(reply.error(), Some(&error));
     let back = RequestBack {
         uid: Some("u1".into()),

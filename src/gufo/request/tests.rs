@@ -6,6 +6,7 @@ use prost::Message;
 use super::*;
 use crate::base::prng::Prng;
 use crate::proto::reverse::{InternalRequest, Request};
+use crate::proto::{reverse_a, reverse_c};
 
 #[test]
 fn a_call_is_what_a_generated_decoder_reads() {
@@ -22,6 +23,81 @@ fn a_call_is_what_a_generated_decoder_reads() {
         let len = u32::try_from(message.len()).unwrap();
         assert_eq!(out[3..3 + frame::PREFIX_BYTES], frame::prefix(len));
         assert_eq!(Request::decode(message).unwrap(), expected(&call));
+    }
+}
+
+#[test]
+fn a_service_of_dialect_a_reads_the_internal_request_and_the_file_where_it_expects_them() {
+    let mut prng = Prng::new(11);
+    for _ in 0..500 {
+        let texts: Vec<String> = (0..24).map(|_| text(&mut prng)).collect();
+        let args = arguments(&mut prng);
+        let file = prng.one_in(2).then_some(("a.bin", &b"\x00\xff"[..]));
+        let call = Call { file, ..random_call(&mut prng, &texts, &args) };
+        let mut out = Vec::new();
+        call.encode(Dialect::A, &mut out).unwrap();
+        let message = &out[frame::PREFIX_BYTES..];
+        assert_eq!(message.len(), call.encoded_len(Dialect::A));
+        let got = reverse_a::Request::decode(message).unwrap();
+        let want = expected(&call);
+        let same = (&want.module, &want.param, &want.method, &want.sign, &want.args, &want.uid);
+        assert_eq!((&got.module, &got.param, &got.method, &got.sign, &got.args, &got.uid), same);
+        assert_eq!(got.ir.and_then(|ir| ir.param), want.ir.and_then(|ir| ir.param));
+        assert_eq!(got.file.as_deref(), file.map(|(_, content)| content));
+        assert_eq!(got.filename.as_deref(), file.map(|(name, _)| name));
+    }
+}
+
+#[test]
+fn a_service_of_dialect_c_reads_query_body_auth_and_context() {
+    let mut prng = Prng::new(12);
+    for _ in 0..500 {
+        let texts: Vec<String> = (0..24).map(|_| text(&mut prng)).collect();
+        let args = arguments(&mut prng);
+        let body = prng.one_in(2).then_some("{\"a\":12345678901234567890}");
+        let call = Call { body, request_id: Some("r1"), ..random_call(&mut prng, &texts, &args) };
+        let mut out = Vec::new();
+        call.encode(Dialect::C, &mut out).unwrap();
+        let message = &out[frame::PREFIX_BYTES..];
+        assert_eq!(message.len(), call.encoded_len(Dialect::C));
+        let got = reverse_c::Request::decode(message).unwrap();
+        assert_eq!((&*got.module, &*got.param), (call.module, call.param));
+        assert_eq!(got.path, call.path.unwrap_or_default());
+        let (auth, context) = (got.auth.unwrap_or_default(), got.context.unwrap_or_default());
+        assert_eq!(auth.sign, call.sign);
+        assert_eq!(auth.token, call.token.unwrap_or_default());
+        assert_eq!(auth.uid, call.uid.unwrap_or_default());
+        assert_eq!(auth.is_admin, call.is_admin.is_some_and(|flag| flag != 0));
+        assert_eq!(auth.meta.contains_key("completed"), call.completed.is_some());
+        assert_eq!(context.ip, call.ip.unwrap_or_default());
+        assert_eq!(context.request_id, "r1");
+        assert_eq!(context.timestamp, i64::from(call.time_stamp.unwrap_or(0).max(0)));
+        let query = got.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let want = args.iter().map(|argument| match &argument.value {
+            ArgumentValue::Json(text) => (&*argument.name, *text),
+            ArgumentValue::Text(text) => (&*argument.name, &**text),
+        });
+        assert_eq!(query.collect::<BTreeMap<_, _>>(), want.collect());
+        let any = got.body.map(|any| (any.type_url, Vec::<u8>::decode(&any.value[..]).unwrap()));
+        let want = body.map(|body| (BYTES_VALUE_URL.to_owned(), body.as_bytes().to_vec()));
+        assert_eq!(any, want);
+    }
+}
+
+#[test]
+fn methods_of_dialect_c_are_numbers() {
+    for (name, want) in [
+        ("GET", reverse_c::Method::Get),
+        ("POST", reverse_c::Method::Post),
+        ("PUT", reverse_c::Method::Put),
+        ("PATCH", reverse_c::Method::Patch),
+        ("DELETE", reverse_c::Method::Delete),
+        ("HEAD", reverse_c::Method::Unspecified),
+    ] {
+        let mut out = Vec::new();
+        Call { method: name, ..Call::default() }.encode(Dialect::C, &mut out).unwrap();
+        let got = reverse_c::Request::decode(&out[frame::PREFIX_BYTES..]).unwrap();
+        assert_eq!(got.method(), want, "{name}");
     }
 }
 
@@ -87,6 +163,7 @@ fn random_call<'a>(prng: &mut Prng, texts: &'a [String], args: &'a [Argument<'a>
         readonly: number(prng),
         internal_param: some(prng),
         args,
+        ..Call::default()
     }
 }
 

@@ -6,12 +6,17 @@ use super::*;
 use crate::base::text::Text;
 use crate::gufo::arguments::{Argument, ArgumentValue};
 use crate::proto::reverse::{FileChunk, Request, StringMap};
+use crate::proto::reverse_c;
 
 fn name(text: &str) -> FileName {
     Text::new(text.as_bytes())
 }
 
 fn uploader(end_marker: EndMarker) -> Uploader {
+    uploader_of(Dialect::B, end_marker)
+}
+
+fn uploader_of(dialect: Dialect, end_marker: EndMarker) -> Uploader {
     let args =
         [Argument { name: Cow::Borrowed("album"), value: ArgumentValue::Text(Cow::Borrowed("x")) }];
     let call = Call {
@@ -24,18 +29,18 @@ fn uploader(end_marker: EndMarker) -> Uploader {
         args: &args,
         ..Call::default()
     };
-    Uploader::new(&call, Dialect::B, end_marker)
+    Uploader::new(&call, dialect, end_marker)
 }
 
 /// The messages in `bytes`, each behind its gRPC prefix.
-fn messages(bytes: &[u8]) -> Vec<Request> {
+fn messages<M: Message + Default>(bytes: &[u8]) -> Vec<M> {
     let mut rest = bytes;
     let mut out = Vec::new();
     while let Some((prefix, after)) = rest.split_first_chunk::<5>() {
         let [flag, a, b, c, d] = *prefix;
         assert_eq!(flag, 0);
         let len = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap();
-        out.push(Request::decode(&after[..len]).unwrap());
+        out.push(M::decode(&after[..len]).unwrap());
         rest = &after[len..];
     }
     assert!(rest.is_empty());
@@ -89,7 +94,7 @@ fn the_first_message_tells_all_about_the_request() {
     uploader.begin_file(name("a"), &mut out).unwrap();
     uploader.end_file(&mut out).unwrap();
     uploader.begin_file(name("b"), &mut out).unwrap();
-    let all = messages(&out);
+    let all: Vec<Request> = messages(&out);
     let first = &all[0];
     assert_eq!(first.param.as_deref(), Some("upload"));
     assert_eq!(first.param_id.as_deref(), Some("7"));
@@ -100,6 +105,40 @@ fn the_first_message_tells_all_about_the_request() {
         assert_eq!((later.param.as_ref(), later.uid.as_ref()), (None, None));
         assert_eq!(later.args.len(), 1);
     }
+}
+
+#[test]
+fn a_service_of_dialect_c_finds_markers_and_chunks_in_the_body() {
+    let mut uploader = uploader_of(Dialect::C, EndMarker::Both);
+    let mut out = Vec::new();
+    uploader.begin_file(name("a.jpg"), &mut out).unwrap();
+    uploader.chunk_prelude(3, &mut out).unwrap();
+    assert!(out.len() <= 3 * uploader.prelude_bytes_max());
+    out.extend_from_slice(b"abc");
+    uploader.end_file(&mut out).unwrap();
+    let all: Vec<reverse_c::Request> = messages(&out);
+    let mut said = Vec::new();
+    for request in &all {
+        assert_eq!((&*request.module, request.method()), ("storage", reverse_c::Method::Put));
+        assert_eq!(request.auth.as_ref().unwrap().sign, "s3cret");
+        let any = request.body.as_ref().unwrap();
+        said.push(match any.type_url.strip_prefix("type.googleapis.com/gufo.").unwrap() {
+            "RequestContext" => {
+                let map = reverse_c::RequestContext::decode(&any.value[..]).unwrap().meta;
+                format!("{} {}", map["filename"], map["phase"])
+            }
+            "FileChunk" => {
+                let chunk = reverse_c::FileChunk::decode(&any.value[..]).unwrap();
+                format!("{} {}", chunk.name, String::from_utf8(chunk.data).unwrap())
+            }
+            other => panic!("{other}"),
+        });
+    }
+    assert_eq!(said, ["a.jpg start", "a.jpg abc", "a.jpg end", "a.jpg "]);
+    assert_eq!((&*all[0].param, &*all[0].param_id), ("upload", "7"));
+    assert_eq!(all[0].query["album"], "x");
+    assert_eq!(all[0].auth.as_ref().unwrap().uid, "u1");
+    assert!(all[1].param.is_empty() && all[1].query.is_empty());
 }
 
 #[test]
