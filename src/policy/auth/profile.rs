@@ -1,0 +1,46 @@
+//! One way of proving who one is, as an operator has named it.
+
+use std::time::Duration;
+
+use super::credential::Places;
+use super::fixed::FixedToken;
+use super::verify::TokenRules;
+
+/// A profile of authentication.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Profile {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What proves who one is.
+    pub proof: Proof,
+    /// What of a request holds it.
+    pub places: Places,
+    /// Tokens that begin so are for the endpoint to judge: the request passes without an identity.
+    pub passed: Vec<String>,
+}
+
+/// What proves who one is.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Proof {
+    /// A signed token.
+    Token {
+        /// What is asked of it.
+        rules: Box<TokenRules>,
+        /// The keys, by their place among all sources.
+        source: usize,
+        /// How long a request may wait for keys that are asked for because of it.
+        patience: Duration,
+    },
+    /// One of the tokens that the operator has written down.
+    Fixed(Vec<FixedToken>),
+    /// The certificate that the client has shown to the listener.
+    Certificate,
+}
+
+impl Profile {
+    /// Whether a token is passed through to the endpoint.
+    #[must_use]
+    pub fn passes(&self, token: &[u8]) -> bool {
+        self.passed.iter().any(|prefix| token.starts_with(prefix.as_bytes()))
+    }
+}
