@@ -9,4 +9,6 @@ pub mod identity;
 pub mod limit;
 pub mod names;
 pub mod people;
+pub mod recent;
 pub mod set;
+pub mod verdicts;
