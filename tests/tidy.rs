@@ -60,7 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "control",
         &[
             "base", "io", "observe", "config", "snapshot", "shard", "proto", "proxy", "message",
-            "protocol", "upstream", "tls",
+            "protocol", "upstream", "tls", "route", "policy",
         ],
     ),
     ("service", &["base", "proto", "observe"]),

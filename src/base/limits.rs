@@ -127,6 +127,8 @@ pub const CONGESTION_LOCAL: &str = "cubic";
 pub const CONFIG_BYTES_MAX: u64 = 4 * MIB;
 /// Bytes of a file with certificates or a key.
 pub const KEY_FILE_BYTES_MAX: u64 = MIB;
+/// Bytes of a file that lists ranges of addresses: 100,000 of version 6 at their longest.
+pub const LIST_FILE_BYTES_MAX: u64 = 8 * MIB;
 /// Members of a JSON body that become arguments of a call. Bounds the list, not the text.
 pub const JSON_MEMBERS_MAX: usize = 4096;
 /// Values in what a service answers, all messages of a stream together.

@@ -97,6 +97,12 @@ impl Checker<'_> {
             let way_out = "write 16 characters or more; `openssl rand -hex 32` makes 64";
             self.find(Code::Risky, "server.sign", "`sign` is short enough to be guessed", way_out);
         }
+        let key = self.config.secret("server.admin_key");
+        if key.is_some_and(|key| key.expose().chars().count() < SIGN_CHARACTERS_MIN) {
+            let way_out = "write 16 characters or more; `openssl rand -hex 32` makes 64";
+            let message = "`admin_key` is short enough to be guessed";
+            self.find(Code::Risky, "server.admin_key", message, way_out);
+        }
         let token = self.config.secret("server.metrics_token");
         if token.is_some_and(|token| token.matches(b"gufo-metrics")) {
             let way_out = "write one of your own; `openssl rand -hex 32` makes one";

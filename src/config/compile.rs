@@ -55,6 +55,7 @@ impl Config {
             gufo,
             upstreams,
             dns: self.dns(),
+            effective: self.effective(),
             observe: Observe { access_log: self.log("server.access_log") },
         };
         match Faults::sift(findings) {
@@ -89,6 +90,7 @@ impl Config {
             },
             shutdown_grace: self.duration("server.shutdown_grace"),
             upload_grace: self.duration("server.upload_grace"),
+            admin_key: self.secret("server.admin_key").filter(|key| !key.is_empty()),
             metrics_token: self.secret("server.metrics_token").filter(|token| !token.is_empty()),
             trusted_peers: self.cidrs("server.trusted_peers"),
             proxy_protocol: self.text("server.proxy_protocol").as_deref() == Some("required"),

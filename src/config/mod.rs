@@ -18,6 +18,7 @@ mod check;
 mod dns;
 mod document;
 mod dotenv;
+mod effective;
 mod hosts;
 mod policies;
 mod routes;

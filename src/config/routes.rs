@@ -99,6 +99,14 @@ impl<'a> Reader<'a> {
         self.findings.push(self.config.finding(code, path, message, way_out));
     }
 
+    /// The same, but not again for the next route that it concerns.
+    pub(super) fn find_once(&mut self, code: Code, path: &str, message: &str, way_out: &str) {
+        let finding = self.config.finding(code, path, message, way_out);
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
     /// Something about the value of a key of a route, which the message begins with.
     fn blame(&mut self, number: &str, key: &str, what: &str, way_out: &str) {
         let path = format!("route.{number}.{key}");

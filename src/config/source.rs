@@ -10,7 +10,7 @@ use super::default_file;
 use super::fault::{Code, Faults, Finding};
 use super::load;
 use super::place::Place;
-use crate::base::limits::{CONFIG_BYTES_MAX, KEY_FILE_BYTES_MAX};
+use crate::base::limits::{CONFIG_BYTES_MAX, KEY_FILE_BYTES_MAX, LIST_FILE_BYTES_MAX};
 use crate::tls::server::FileContent;
 
 /// The texts that a configuration is read from.
@@ -139,6 +139,16 @@ pub fn read_file(path: &Path) -> io::Result<FileContent> {
         return Err(io::Error::other("it is longer than 1 MiB"));
     }
     Ok(FileContent { bytes, mode })
+}
+
+/// A file that lists one thing on each line.
+pub fn read_list(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LIST_FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > LIST_FILE_BYTES_MAX {
+        return Err(io::Error::other("it is longer than 8 MiB"));
+    }
+    Ok(text)
 }
 
 fn read_text(path: &Path) -> Result<String, Faults> {

@@ -84,7 +84,7 @@ impl Config {
         }
     }
 
-    fn value(&self, path: &str) -> Option<Value> {
+    pub(super) fn value(&self, path: &str) -> Option<Value> {
         if let Some(entry) = self.values.get(path) {
             return Some(entry.value.clone());
         }

@@ -41,10 +41,15 @@ pub type Load = Box<dyn FnMut(u64) -> Result<Snapshot, String> + Send>;
 
 /// What control is asked to do.
 enum Ask {
-    Reload,
+    Reload {
+        /// Told the generation that runs then, or why the one before stays.
+        done: Option<Sender<Result<u64, String>>>,
+    },
     /// Names of endpoints have other addresses.
     Renew,
     Stop,
+    /// As [`Ask::Stop`]; but a second one changes nothing.
+    Drain,
 }
 
 /// Between two collections of latencies when nobody reads the metrics.
@@ -94,7 +99,13 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let snapshot = Arc::new(snapshot);
     let driver = driver::choose(snapshot.server.io, &notices)?;
     let fleet = Fleet::start(&snapshot, driver, notices.clone())?;
-    let state = State::new(Arc::clone(&snapshot), driver, fleet.readers(), notices.clone());
+    let state = State::new(
+        Arc::clone(&snapshot),
+        driver,
+        fleet.readers(),
+        fleet.addresses(),
+        notices.clone(),
+    );
     if let Some(stats) = fleet.log_stats() {
         state.set_log(stats);
     }
@@ -142,7 +153,7 @@ impl Gateway {
         let asker = self.asker.clone();
         let listen = move || loop {
             let ask = match signals.wait() {
-                Signal::Reload => Ask::Reload,
+                Signal::Reload => Ask::Reload { done: None },
                 Signal::Stop => Ask::Stop,
             };
             if asker.send(ask).is_err() {
@@ -167,9 +178,14 @@ impl Gateway {
         loop {
             let wait = if self.certificates.is_empty() { COLLECT_INTERVAL } else { WATCH_INTERVAL };
             match self.asks.recv_timeout(wait) {
-                Ok(Ask::Reload) => self.reload(),
+                Ok(Ask::Reload { done }) => {
+                    let result = self.reload();
+                    if let Some(done) = done {
+                        let _ = done.try_send(result);
+                    }
+                }
                 Ok(Ask::Renew) => self.renew(),
-                Ok(Ask::Stop) => return self.stop(),
+                Ok(Ask::Stop | Ask::Drain) => return self.stop(),
                 Err(RecvTimeoutError::Timeout) => {
                     self.look_at_certificates();
                     // What a shard holds is bounded also if nobody reads the metrics.
@@ -186,12 +202,12 @@ impl Gateway {
     fn start_admin(&self, snapshot: &Snapshot) -> Result<(), String> {
         let Some(address) = snapshot.server.admin else { return Ok(()) };
         let latency = self.fleet.latency();
-        admin::start(address, Arc::clone(&self.state), latency)
+        admin::start(address, Arc::clone(&self.state), latency, self.asker.clone())
             .map_err(|error| format!("server.admin: cannot listen on {address}: {error}"))
     }
 
     /// All or nothing: on any fault the running generation stays.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Result<u64, String> {
         self.fleet.reopen_log();
         let running = self.state.snapshot();
         let generation = running.generation + 1;
@@ -212,12 +228,14 @@ impl Gateway {
                     told = told.with("after_restart", waiting.join(", "));
                 }
                 self.notices.tell(told);
+                Ok(generation)
             }
             Err(fault) => {
                 self.resolver.follow(&mut Snapshot::clone(&running), Duration::ZERO);
                 self.state.reload_failed();
                 let stays = format!("generation {} stays: {fault}", running.generation);
                 self.notices.tell(notice(Severity::Error, "reload_rejected", stays));
+                Err(fault)
             }
         }
     }
@@ -334,6 +352,6 @@ impl Stopper {
 
     /// As SIGHUP.
     pub fn reload(&self) {
-        let _ = self.asker.send(Ask::Reload);
+        let _ = self.asker.send(Ask::Reload { done: None });
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::time::UnixTime;
 use crate::io::uring::Driver;
@@ -27,6 +27,8 @@ pub struct State {
     reasons: Vec<&'static str>,
     log: OnceLock<Arc<LogStats>>,
     admin: OnceLock<SocketAddr>,
+    started: Instant,
+    addresses: Vec<SocketAddr>,
     draining: AtomicBool,
     board: Board,
     inner: Mutex<Inner>,
@@ -45,6 +47,7 @@ impl State {
         snapshot: Arc<Snapshot>,
         driver: Driver,
         readers: Vec<CountersReader>,
+        addresses: &[SocketAddr],
         notices: Notices,
     ) -> Self {
         let mut labels = Labels::default();
@@ -63,6 +66,8 @@ impl State {
             reasons: reason::ALL.iter().map(|reason| reason.row().code).collect(),
             log: OnceLock::new(),
             admin: OnceLock::new(),
+            started: Instant::now(),
+            addresses: addresses.to_vec(),
             draining: AtomicBool::new(false),
             board: Board::default(),
             inner: Mutex::new(inner),
@@ -82,6 +87,25 @@ impl State {
     /// Whether the gateway takes requests.
     pub fn is_ready(&self) -> bool {
         !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Since the start of the process.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Where clients connect.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(super) fn shards(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// Whether the last reload gave the generation that runs.
+    pub(super) fn reload_successful(&self) -> bool {
+        self.inner().reload_successful
     }
 
     pub(super) fn admin_address(&self) -> Option<SocketAddr> {

@@ -54,7 +54,8 @@ impl Policies {
     /// Whether anything is asked at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Policies { front, auth, people, limit, .. } = self;
-        front.is_none() && auth.is_none() && people.is_none() && limit.is_none()
+        let Policies { errors, front, auth, people, limit, .. } = self;
+        let told = *errors == Errors::Problem;
+        told && front.is_none() && auth.is_none() && people.is_none() && limit.is_none()
     }
 }

@@ -14,13 +14,14 @@ use crate::message::framing::Framing;
 use crate::message::head::{Method, RequestHead};
 use crate::message::known::Known;
 use crate::observe::labels::Label;
-use crate::policy::set::Policies;
+use crate::policy::front::cors::Preflight;
+use crate::policy::set::{Errors, Policies};
 use crate::protocol::h1::body::BodyDecoder;
 use crate::protocol::upgrade::Upgrade;
 use crate::route::rule::{Facts, Headers};
 use crate::route::select::{self, Refusal, Selected};
 use crate::snapshot::gufo::Module;
-use crate::snapshot::route::{Action, Route};
+use crate::snapshot::route::{Action, Route, Routes};
 use crate::snapshot::upstream::{Protocol, UpstreamId};
 
 use super::body::{Pace, RequestBody};
@@ -253,15 +254,17 @@ fn open_body<'a, I: Io>(
             let pace = Pace { bytes: rate.bytes, window: rate.window };
             (snapshot.upload_bytes_max(target.module).unwrap_or(u64::MAX), pace)
         }
-        // It is streamed: how much is too much is for the endpoint to say.
-        Plan::Forward(_, upstream) => {
+        // It is streamed: how much is too much is for the route and the endpoint to say.
+        Plan::Forward(route, upstream) => {
+            let front = route.policies.as_ref().and_then(|policies| policies.front.as_ref());
+            let body_max = front.and_then(|front| front.body_max).unwrap_or(u64::MAX);
             let spec = snapshot.upstream(*upstream);
             if spec.is_some_and(|spec| spec.protocol == Protocol::Grpc) {
                 // A call may be silent in one direction for as long as it is not in the other.
                 timeouts.body_idle = limits::CALL_SILENCE_MAX;
-                (u64::MAX, Pace { bytes: 0, ..usual })
+                (body_max, Pace { bytes: 0, ..usual })
             } else {
-                (u64::MAX, usual)
+                (body_max, usual)
             }
         }
         Plan::Answer(_) | Plan::Refuse(_) | Plan::Call(_) | Plan::Health(_) => {
@@ -318,13 +321,7 @@ fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>, scratch: &mut Scratch) -> Plan
         // No tunnels to anywhere; and TRACE would show what proxies add.
         return refuse(Reason::MethodNotAllowed);
     }
-    let facts = Facts {
-        host: head.host_name.of(text),
-        path: head.path.of(text),
-        method: head.method,
-        method_text: head.method_text.of(text),
-        headers: Headers { fields: &head.fields, bytes: text },
-    };
+    let facts = facts(exchange, routes, scratch);
     let Selected { found, path } = match routes.table().select(&facts, &mut scratch.select) {
         Ok(selected) => selected,
         Err(Refusal::Path(_) | Refusal::Odd(_)) => return refuse(Reason::PathInvalid),
@@ -345,10 +342,42 @@ fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>, scratch: &mut Scratch) -> Plan
             redirect.location(&scratch.path, query, &mut location);
             Plan::Answer(Box::new(Reply::redirect(redirect.status, &location)))
         }
-        Action::Reply(status) => Plan::Answer(Box::new(Reply::empty(*status))),
+        Action::Reply(status) => Plan::Answer(Box::new(reply_of(*status, route))),
     };
     let policies = route.policies.as_deref();
     Planned { plan, style, label, policies }
+}
+
+/// What finds the route. A preflight takes the one that its request will take, if that has CORS: it
+/// is asked on its behalf, and routes may be for some methods only.
+fn facts<'a, I: Io>(
+    exchange: &'a Exchange<'a, I>,
+    routes: &Routes,
+    scratch: &mut Scratch,
+) -> Facts<'a> {
+    let (head, text) = (exchange.head, exchange.text);
+    let own = Facts {
+        host: head.host_name.of(text),
+        path: head.path.of(text),
+        method: head.method,
+        method_text: head.method_text.of(text),
+        headers: Headers { fields: &head.fields, bytes: text },
+    };
+    let Some(preflight) = Preflight::of(head, text) else { return own };
+    let method_text = preflight.method;
+    let asked = Facts { method: Method::of(method_text), method_text, ..own };
+    let selected = routes.table().select(&asked, &mut scratch.select).ok();
+    let route = selected.and_then(|selected| routes.get(selected.found.route));
+    let front = route.and_then(|route| route.policies.as_ref()?.front.as_ref());
+    if front.is_some_and(|front| front.cors.is_some()) { asked } else { own }
+}
+
+/// An answer with a status and no more, but for the one text that clients of 3xpluto know.
+fn reply_of(status: u16, route: &Route) -> Reply {
+    match (status, route.policies.as_ref().map(|policies| policies.errors)) {
+        (404, Some(Errors::ThreeX)) => Reply::text(404, "404 page not found\n"),
+        _ => Reply::empty(status),
+    }
 }
 
 /// Asks the policies of the route that a request takes.

@@ -87,8 +87,8 @@ pub(super) async fn respond<I: Io>(
             let gufo = &exchange.tables.snapshot.gufo;
             let now = cx.io.unix_now();
             let reply = match style {
-                Style::Problem => match exchange.admission.get().and_then(|a| a.refusal.as_ref()) {
-                    Some(refusal) => Reply::refusal(reason, refusal),
+                Style::Problem => match exchange.admission.get().and_then(|a| a.refusal(reason)) {
+                    Some(refusal) => Reply::refusal(reason, &refusal),
                     None => Reply::problem(reason, exchange.request_id.as_str()),
                 },
                 Style::Call => {

@@ -23,6 +23,12 @@ pub enum CidrError {
 }
 
 impl Cidr {
+    /// The address that it begins with, and how many bits of that count.
+    #[must_use]
+    pub fn parts(&self) -> (IpAddr, u8) {
+        (self.address, self.prefix)
+    }
+
     /// Whether the address lies in the range. An IPv4 address may come as `::ffff:a.b.c.d`.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

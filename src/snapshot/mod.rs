@@ -22,6 +22,7 @@ pub mod upstream;
 mod tests;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// All that one generation of the configuration says.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub dns: dns::Dns,
     /// Which requests go there, and what is done with the others.
     pub routes: route::Routes,
+    /// The configuration as an operator is shown it: JSON, without secrets.
+    pub effective: Arc<str>,
     /// What is told about the traffic.
     pub observe: observe::Observe,
 }
@@ -59,6 +62,7 @@ impl Snapshot {
             upstreams: Vec::new(),
             dns: dns::Dns::default(),
             routes: route::Routes::default(),
+            effective: "{}".into(),
             observe: observe::Observe::default(),
         }
     }

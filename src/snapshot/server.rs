@@ -24,6 +24,8 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// The same for uploads in flight.
     pub upload_grace: Duration,
+    /// What opens `/-/` on the admin listener, in `X-Admin-Key`; `None`: nothing does.
+    pub admin_key: Option<Secret>,
     /// What a reader of the metrics must show in `X-Metrics-Token`; `None`: no token was set.
     pub metrics_token: Option<Secret>,
     /// Peers whose forwarding fields are believed. Empty: nobody's.
@@ -136,6 +138,7 @@ impl Default for Server {
             io: IoDriver::Auto,
             shutdown_grace: limits::SHUTDOWN_GRACE,
             upload_grace: limits::UPLOAD_GRACE,
+            admin_key: None,
             metrics_token: None,
             trusted_peers: Vec::new(),
             http2: Http2::default(),

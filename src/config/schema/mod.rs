@@ -96,6 +96,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("GUFO_DB_PASS", "database.password"),
     ("GUFO_EMAIL_PASS", "email.password"),
     ("GUFO_REDIS_URL", "redis.host"),
+    ("APIGW_ADMIN_KEY", "server.admin_key"),
     ("SERVER_SIGN", "server.sign"),
     ("SERVER_MASTERSERVICE", "server.masterservice"),
     ("SECURITY_MODE", "security.mode"),

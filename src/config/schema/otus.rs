@@ -35,6 +35,11 @@ pub const SERVER: &[Key] = &[
         "127.0.0.1:9100",
         "where metrics and readiness are served",
     ),
+    open(
+        "server.admin_key",
+        Kind::Secret,
+        "what `X-Admin-Key` must carry for `/-/` on the admin listener; without it there is none",
+    ),
     open("server.metrics_token", Kind::Secret, "what `X-Metrics-Token` must carry"),
     open("server.sign", Kind::Secret, "shared secret of the gateway and its services; required"),
     live(

@@ -1,5 +1,50 @@
-//! What comes before all else: CORS, addresses, hosts, and what browsers are told.
+//! What comes before all else: CORS, hosts, addresses, sizes, and what browsers are told.
+//!
+//! Start with [`FrontRule`], the table of contents.
 
-/// What a route asks for.
-#[derive(Clone, PartialEq, Debug)]
-pub struct FrontRule {}
+pub mod address;
+pub mod cors;
+pub mod host;
+pub mod origin;
+pub mod security;
+
+use std::sync::Arc;
+
+use super::names::Names;
+
+/// What a route asks for, in the order in which it is asked.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct FrontRule {
+    /// Which pages of other origins may read answers.
+    pub cors: Option<cors::Cors>,
+    /// What browsers are told to be careful about.
+    pub security: Option<security::SecurityHeaders>,
+    /// Fields of the endpoint's answers that the two above write themselves.
+    pub replaced: Option<Arc<Names>>,
+    /// Which hosts are served; `None`: those that the route matches.
+    pub hosts: Option<host::Hosts>,
+    /// The port of HTTPS that requests without TLS are sent to; `None`: they are served.
+    pub https: Option<u16>,
+    /// Which clients are served.
+    pub address: Option<address::AddressRule>,
+    /// Bytes that a request head may have.
+    pub head_max: Option<usize>,
+    /// Bytes that a request body may have.
+    pub body_max: Option<u64>,
+}
+
+impl FrontRule {
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == FrontRule::default()
+    }
+
+    /// Notes which fields of endpoints are replaced by the lines of this rule.
+    pub fn replace(&mut self) {
+        let cors = self.cors.iter().map(|_| "access-control-*");
+        let security = self.security.iter().flat_map(|rule| rule.names().iter().copied());
+        let names = Names::new(cors.chain(security));
+        self.replaced = (!names.is_empty()).then(|| Arc::new(names));
+    }
+}

@@ -1,12 +1,13 @@
 //! Policies of a route, asked for one exchange in this order: identity headers are stripped, CORS,
 //! client address, authentication, rate, concurrency, breaker.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::io::Io;
 use crate::policy::identity::Identity;
 use crate::policy::names::Names;
-use crate::policy::set::Policies;
+use crate::policy::set::{Errors, Policies};
 use crate::snapshot::Snapshot;
 
 use super::exchange::Exchange;
@@ -15,6 +16,7 @@ use super::reply::Reply;
 
 mod auth;
 mod front;
+mod legacy;
 mod limit;
 mod people;
 
@@ -50,6 +52,10 @@ pub(super) struct Admission {
     pub(super) stripped: Vec<Arc<Names>>,
     /// Who asks.
     pub(super) identity: Option<Arc<Identity>>,
+    /// How refusals are told that no policy has words for.
+    errors: Errors,
+    /// Bytes that a body may have, where the route says so.
+    body_max: Option<u64>,
     /// What is said of a refusal in place of a problem.
     pub(super) refusal: Option<Refusal>,
     /// What the exchange holds until its end.
@@ -57,7 +63,7 @@ pub(super) struct Admission {
 }
 
 /// A refusal as another gateway tells it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
     /// A JSON text; empty: no content.
@@ -78,7 +84,8 @@ pub(super) async fn admit<I: Io>(
     exchange: &Exchange<'_, I>,
     policies: &Policies,
 ) -> (Admission, Verdict) {
-    let mut admission = Admission::default();
+    let body_max = policies.front.as_ref().and_then(|front| front.body_max);
+    let mut admission = Admission { errors: policies.errors, body_max, ..Admission::default() };
     let verdict = ask(exchange, policies, &mut admission).await;
     let verdict = match verdict {
         Ok(None) => Verdict::Pass,
@@ -97,7 +104,7 @@ async fn ask<I: Io>(
         people::strip(rule, admission);
     }
     if let Some(rule) = &policies.front
-        && let Some(reply) = front::ask(exchange, policies, rule, admission)?
+        && let Some(reply) = front::ask(exchange, rule, admission)?
     {
         return Ok(Some(reply));
     }
@@ -117,6 +124,14 @@ async fn ask<I: Io>(
 }
 
 impl Admission {
+    /// What is said in place of a problem, whoever refuses and why.
+    pub(super) fn refusal(&self, reason: Reason) -> Option<Cow<'_, Refusal>> {
+        match &self.refusal {
+            Some(refusal) => Some(Cow::Borrowed(refusal)),
+            None => legacy::refusal(self.errors, reason, self.body_max).map(Cow::Owned),
+        }
+    }
+
     /// Whether the endpoint does not get a field of this name.
     pub(super) fn strips(&self, name: &[u8]) -> bool {
         self.stripped.iter().any(|names| names.contains(name))
