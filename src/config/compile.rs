@@ -8,6 +8,7 @@ use super::fault::{Faults, Finding};
 use super::policies;
 use super::routes::{self, is_upload};
 use super::values::Config;
+use crate::policy::set::Errors;
 use crate::route::pattern::PathPattern;
 use crate::route::rewrite::Rewrite;
 use crate::route::rule::Rule;
@@ -20,7 +21,7 @@ use crate::snapshot::gufo::{
 use crate::snapshot::limits::Limits;
 use crate::snapshot::observe::Observe;
 use crate::snapshot::route::{Action, Route, RouteTimeouts, Routes};
-use crate::snapshot::server::{Http2, IoDriver, Listener, Server};
+use crate::snapshot::server::{Http2, IoDriver, Listener, RequestId, Server};
 use crate::snapshot::timeouts::Timeouts;
 use crate::snapshot::transport::Transport;
 use crate::snapshot::upgrades::Upgrades;
@@ -90,6 +91,14 @@ impl Config {
             },
             shutdown_grace: self.duration("server.shutdown_grace"),
             upload_grace: self.duration("server.upload_grace"),
+            request_id: match self.text("server.request_id").as_deref() {
+                Some("hex24") => RequestId::Hex24,
+                _ => RequestId::Uuid,
+            },
+            errors: self
+                .text("server.errors")
+                .and_then(|name| Errors::from_name(&name))
+                .unwrap_or_default(),
             admin_key: self.secret("server.admin_key").filter(|key| !key.is_empty()),
             metrics_token: self.secret("server.metrics_token").filter(|token| !token.is_empty()),
             trusted_peers: self.cidrs("server.trusted_peers"),

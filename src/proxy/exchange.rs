@@ -1,5 +1,6 @@
 //! One request and its answer: accept → parse → **route → policy → upstream → respond**.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use crate::message::head::{Method, RequestHead};
 use crate::message::known::Known;
 use crate::observe::labels::Label;
 use crate::policy::front::cors::Preflight;
-use crate::policy::set::{Errors, Policies};
+use crate::policy::set::Policies;
 use crate::protocol::h1::body::BodyDecoder;
 use crate::protocol::upgrade::Upgrade;
 use crate::route::rule::{Facts, Headers};
@@ -70,7 +71,7 @@ impl<'a, I: Io> Exchange<'a, I> {
         let tables = cx.tables(); // Pins one generation.
         let HeadText { head, text } = head;
         let time = cx.io.unix_now();
-        let request_id = request_id::of(cx, head, text, time);
+        let request_id = request_id::of(cx, head, text, time, tables.snapshot.server.request_id);
         let trusted = &tables.snapshot.server.trusted_peers;
         let client = super::client::address(trusted, peer, head, text);
         let admission = OnceCell::new();
@@ -93,6 +94,14 @@ impl<'a, I: Io> Exchange<'a, I> {
     pub(super) fn end_admission(&self, status: u16, reason: Option<Reason>) {
         if let Some(admission) = self.admission.get() {
             admission.end(status, reason);
+        }
+    }
+
+    /// What is said of a refusal in place of a problem.
+    pub(super) fn refusal(&self, reason: Reason) -> Option<Cow<'_, policy::Refusal>> {
+        match self.admission.get() {
+            Some(admission) => admission.refusal(reason),
+            None => policy::unrouted(self.tables.snapshot.server.errors, reason),
         }
     }
 
@@ -342,7 +351,7 @@ fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>, scratch: &mut Scratch) -> Plan
             redirect.location(&scratch.path, query, &mut location);
             Plan::Answer(Box::new(Reply::redirect(redirect.status, &location)))
         }
-        Action::Reply(status) => Plan::Answer(Box::new(reply_of(*status, route))),
+        Action::Reply(status) => Plan::Answer(Box::new(Reply::empty(*status))),
     };
     let policies = route.policies.as_deref();
     Planned { plan, style, label, policies }
@@ -370,14 +379,6 @@ fn facts<'a, I: Io>(
     let route = selected.and_then(|selected| routes.get(selected.found.route));
     let front = route.and_then(|route| route.policies.as_ref()?.front.as_ref());
     if front.is_some_and(|front| front.cors.is_some()) { asked } else { own }
-}
-
-/// An answer with a status and no more, but for the one text that clients of 3xpluto know.
-fn reply_of(status: u16, route: &Route) -> Reply {
-    match (status, route.policies.as_ref().map(|policies| policies.errors)) {
-        (404, Some(Errors::ThreeX)) => Reply::text(404, "404 page not found\n"),
-        _ => Reply::empty(status),
-    }
 }
 
 /// Asks the policies of the route that a request takes.

@@ -142,7 +142,11 @@ impl Reply {
 
     /// A refusal as another gateway tells it.
     pub(super) fn refusal(reason: Reason, refusal: &Refusal) -> Self {
-        let content_type = if refusal.body.is_empty() { "" } else { JSON };
+        let content_type = match refusal.body.first() {
+            None => "",
+            Some(b'{') => JSON,
+            Some(_) => "text/plain; charset=utf-8",
+        };
         let mut reply = Reply::new(refusal.status, content_type, refusal.body.clone());
         reply.proxy_status = Some(proxy_status(reason));
         reply

@@ -6,6 +6,8 @@ use crate::io::Io;
 use crate::message::head::RequestHead;
 use crate::message::known::Known;
 
+use crate::snapshot::server::RequestId;
+
 use super::context::Context;
 use super::trace::hex;
 
@@ -15,9 +17,11 @@ pub(super) fn of<I: Io>(
     head: &RequestHead,
     text: &[u8],
     time: UnixTime,
+    form: RequestId,
 ) -> Text<64> {
     match head.value(text, Known::XRequestId) {
         Some(id) if is_harmless(id) => Text::new(id),
+        _ if form == RequestId::Hex24 => hex24(cx),
         _ => new(cx, time),
     }
 }
@@ -35,6 +39,16 @@ pub(super) fn new<I: Io>(cx: &Context<I>, time: UnixTime) -> Text<64> {
     let high = (millis << 16) | 0x7000 | (a & 0x0fff);
     let low = 0x8000_0000_0000_0000 | (b >> 2);
     Text::ascii(&uuid(high, low))
+}
+
+/// 24 digits of chance.
+fn hex24<I: Io>(cx: &Context<I>) -> Text<64> {
+    let (a, b) = cx.with_prng(|prng| (prng.next_u64(), prng.next_u64()));
+    let (a, b) = (hex(a), hex(b));
+    let mut text = [b'0'; 24];
+    text[..16].copy_from_slice(&a);
+    text[16..].copy_from_slice(&b[..8]);
+    Text::ascii(&text)
 }
 
 /// A UUID as text.

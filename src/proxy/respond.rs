@@ -87,7 +87,7 @@ pub(super) async fn respond<I: Io>(
             let gufo = &exchange.tables.snapshot.gufo;
             let now = cx.io.unix_now();
             let reply = match style {
-                Style::Problem => match exchange.admission.get().and_then(|a| a.refusal(reason)) {
+                Style::Problem => match exchange.refusal(reason) {
                     Some(refusal) => Reply::refusal(reason, &refusal),
                     None => Reply::problem(reason, exchange.request_id.as_str()),
                 },

@@ -7,6 +7,7 @@ use super::cidr::Cidr;
 use super::secret::Secret;
 use super::transport::Transport;
 use crate::base::limits;
+use crate::policy::set::Errors;
 use crate::tls::server::ServerTls;
 
 /// What the process does as a whole.
@@ -24,6 +25,10 @@ pub struct Server {
     pub shutdown_grace: Duration,
     /// The same for uploads in flight.
     pub upload_grace: Duration,
+    /// What ids of requests look like that bring none.
+    pub request_id: RequestId,
+    /// How requests are refused that take no route.
+    pub errors: Errors,
     /// What opens `/-/` on the admin listener, in `X-Admin-Key`; `None`: nothing does.
     pub admin_key: Option<Secret>,
     /// What a reader of the metrics must show in `X-Metrics-Token`; `None`: no token was set.
@@ -34,6 +39,16 @@ pub struct Server {
     pub http2: Http2,
     /// Whether every connection begins with a header of the PROXY protocol, from trusted peers.
     pub proxy_protocol: bool,
+}
+
+/// What ids of requests look like that bring none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RequestId {
+    /// A UUID of version 7: it tells when it was made.
+    #[default]
+    Uuid,
+    /// 24 digits of chance (SPEC 2.5).
+    Hex24,
 }
 
 /// An address that clients connect to.
@@ -138,6 +153,8 @@ impl Default for Server {
             io: IoDriver::Auto,
             shutdown_grace: limits::SHUTDOWN_GRACE,
             upload_grace: limits::UPLOAD_GRACE,
+            request_id: RequestId::Uuid,
+            errors: Errors::Problem,
             admin_key: None,
             metrics_token: None,
             trusted_peers: Vec::new(),

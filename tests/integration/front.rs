@@ -281,19 +281,21 @@ fn a_route_has_limits_of_its_own() {
 #[test]
 fn clients_of_three_x_are_told_what_they_know() {
     on_both_drivers(|io| {
-        let more = "[[route]]\nid = \"rest\"\nmatch = { prefix = \"/none\" }\nreply = 404\n\
-                    errors = \"3x\"\n";
-        let keys = "max_body = \"10B\"\nerrors = \"3x\"";
-        let (gateway, backend) = before(io, "", keys, more);
+        let keys = "max_body = \"10B\"\nerrors = \"3x\"\nmatch.prefix = \"/x\"";
+        let first = "server.errors = \"3x\"\nserver.request_id = \"hex24\"\n";
+        let (gateway, backend) = before(io, first, keys, "");
         drop(backend);
         let mut client = gateway.client();
         let reply = client.get("/none/x");
         assert_eq!((reply.status, reply.text().as_str()), (404, "404 page not found\n"));
-        let reply = client.get("/");
+        let id = reply.field("x-request-id").unwrap();
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        assert!(id.len() == 24 && id.bytes().all(is_digit), "{id}");
+        let reply = client.get("/x");
         let told = (reply.status, reply.text());
         assert_eq!(told, (502, r#"{"error":"bad_gateway"}"#.to_owned()));
         assert_eq!(reply.field("content-type"), Some("application/json"));
-        client.head("POST", "/", &["Content-Length: 11"]);
+        client.head("POST", "/x", &["Content-Length: 11"]);
         let reply = client.reply();
         let told = (reply.status, reply.text());
         assert_eq!(told, (413, r#"{"error":"request_too_large","max_bytes":10}"#.to_owned()));

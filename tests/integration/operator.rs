@@ -110,7 +110,7 @@ fn the_configuration_is_told_without_its_secrets() {
         assert_eq!(of("server.admin_key"), ("***".into(), "settings.toml:4".into()));
         assert_eq!(of("server.sign").0, "***");
         assert_eq!(of("server.shutdown_grace"), ("30s".into(), "default".into()));
-        assert_eq!(of("route.000001.reply"), (410.into(), "settings.toml:15".into()));
+        assert_eq!(of("route.000001.reply"), (410.into(), "settings.toml:16".into()));
         assert_eq!(of("upstreams.users.endpoints").0, serde_json::json!(["127.0.0.1:1"]));
     });
 }

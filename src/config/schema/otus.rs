@@ -70,6 +70,18 @@ pub const SERVER: &[Key] = &[
         "true",
         "put Gufo's CORS and `Server` fields on answers",
     ),
+    live(
+        "server.request_id",
+        Kind::Choice(&["uuid", "hex24"]),
+        "uuid",
+        "ids of requests that bring none: a UUID of version 7, or 24 digits as 3xpluto's are",
+    ),
+    live(
+        "server.errors",
+        Kind::Choice(&["problem", "3x"]),
+        "problem",
+        "how requests are refused that take no route: RFC 9457, or as 3xpluto does",
+    ),
     live("server.lang", Kind::Text, "english", "language of calls that name none"),
     live(
         "server.grpc_timeout",

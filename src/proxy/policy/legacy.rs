@@ -24,6 +24,9 @@ fn three_x(reason: Reason, body_max: Option<u64>) -> Refusal {
             let body = format!("{{\"error\":\"request_too_large\"{max}}}");
             return Refusal { status: row.status, body: body.into_bytes() };
         }
+        (Reason::RouteNotFound, _) => {
+            return Refusal { status: 404, body: b"404 page not found\n".to_vec() };
+        }
         (Reason::Bug, _) => (500, "internal_error"),
         (Reason::Unauthenticated, _) => (401, "unauthorized"),
         // The original knew no other failure of an endpoint.
@@ -51,6 +54,7 @@ mod tests {
         check(Reason::ConnectRefused, 502, r#"{"error":"bad_gateway"}"#);
         check(Reason::UpstreamTimedOut, 502, r#"{"error":"bad_gateway"}"#);
         check(Reason::Unauthenticated, 401, r#"{"error":"unauthorized"}"#);
+        check(Reason::RouteNotFound, 404, "404 page not found\n");
         check(Reason::Bug, 500, r#"{"error":"internal_error"}"#);
         check(Reason::AddressRefused, 403, r#"{"error":"address_refused"}"#);
         assert!(refusal(Errors::Problem, Reason::Bug, None).is_none());

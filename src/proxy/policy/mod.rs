@@ -66,7 +66,7 @@ pub(super) struct Admission {
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
-    /// A JSON text; empty: no content.
+    /// A JSON text, or a plain one; empty: no content.
     pub(super) body: Vec<u8>,
 }
 
@@ -121,6 +121,11 @@ async fn ask<I: Io>(
         limit::ask(exchange, policies, rule, admission).await?;
     }
     Ok(None)
+}
+
+/// What is said in place of a problem where no route was taken.
+pub(super) fn unrouted(errors: Errors, reason: Reason) -> Option<Cow<'static, Refusal>> {
+    legacy::refusal(errors, reason, None).map(Cow::Owned)
 }
 
 impl Admission {
