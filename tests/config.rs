@@ -99,15 +99,11 @@ config/settings.toml:7:8: error[OT0105]: `head = \"1MiB\"` is out of range
   |
 7 | head = \"1MiB\"
   |        ^^^^^^ write \"1KiB\" to \"16KiB\"
-config/settings.toml:9:8: error[OT0202]: security mode \"mtls\" comes later
-  |
-9 | mode = \"mtls\"
-  |        ^^^^^^ write \"sign\" for now
 config/settings.toml:10:2: error[OT0102]: unknown table [timeout]
    |
 10 | [timeout]
    |  ^^^^^^^ did you mean `timeouts`?
-7 faults; nothing was changed
+6 faults; nothing was changed
 ",
     );
 }

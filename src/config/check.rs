@@ -31,6 +31,7 @@ pub(super) fn check(
     checker.routes();
     checker.proxying();
     checker.config.check_dns(checker.findings);
+    checker.config.check_trust(checker.findings);
     checker.config.check_tls(checker.findings);
     checker.not_built();
 }
@@ -68,22 +69,6 @@ impl Checker<'_> {
             let way_out = "write sign = \"...\" in [server], or set GUFO_SIGN; \
                            `openssl rand -hex 32` makes one";
             self.find(Code::Missing, "server.sign", "`server.sign` is not set", way_out);
-        }
-        match self.config.text("security.mode").as_deref() {
-            None | Some("sign") => {}
-            Some(mode) => {
-                let message = format!("security mode \"{mode}\" comes later");
-                self.find(Code::ComesLater, "security.mode", &message, "write \"sign\" for now");
-            }
-        }
-        match self.config.text("security.rest_mode").as_deref() {
-            None | Some("none") => {}
-            Some(mode) => {
-                let message =
-                    format!("rest mode \"{mode}\" comes later; clients would not be checked");
-                let way_out = "write \"none\" for now, and check clients before the gateway";
-                self.find(Code::ComesLater, "security.rest_mode", &message, way_out);
-            }
         }
         for path in ["server.grpc_tls_enabled", "server.grpc_mtls_enabled"] {
             if self.config.boolean(path) == Some(true) {

@@ -15,8 +15,8 @@ use crate::route::rule::Rule;
 use crate::snapshot::Snapshot;
 use crate::snapshot::dns::Origin;
 use crate::snapshot::gufo::{
-    ApiBase, Gufo, Module, Rate, SecurityMode, Upload, UploadRoute, default_headers, dialect,
-    end_marker, version_text,
+    ApiBase, Gufo, Module, Rate, Upload, UploadRoute, default_headers, dialect, end_marker,
+    version_text,
 };
 use crate::snapshot::limits::Limits;
 use crate::snapshot::observe::Observe;
@@ -152,7 +152,7 @@ impl Config {
         let mut gufo = Gufo::default();
         gufo.bases = self.paths("server.api_bases").into_iter().map(api_base).collect();
         gufo.sign = self.secret("server.sign").unwrap_or_default();
-        gufo.security_mode = SecurityMode::Sign;
+        gufo.trust = self.trust();
         gufo.language = self.text("server.lang").unwrap_or_default();
         gufo.legacy_status = self.boolean("gufo.strict_legacy_status") == Some(true);
         gufo.default_headers = if headers { default_headers() } else { Vec::new() };
@@ -293,6 +293,7 @@ impl Config {
             name: name.to_owned(),
             upstream,
             dialect: dialect(&text("dialect")),
+            sign_version: self.small(&key("sign_version")),
             internal: text("type") == "internal",
             timeout,
             stream_timeout: self.duration(&key("stream_timeout")),

@@ -24,6 +24,7 @@ mod policies;
 mod routes;
 mod suggest;
 mod tls;
+mod trust;
 mod upstreams;
 mod value;
 

@@ -276,18 +276,29 @@ fn an_empty_configuration_lacks_mode_and_sign_alone() {
 
 #[test]
 fn what_would_weaken_protection_silently_is_refused() {
-    for (line, want) in [
-        ("security.rest_mode = \"sign\"", "rest mode \"sign\" comes later"),
-        ("server.grpc_tls_enabled = true", "TLS towards services is asked for in"),
-    ] {
+    for (line, want) in [("server.grpc_tls_enabled = true", "TLS towards services is asked for in")]
+    {
         let needed = format!("server.sign = \"{SIGN}\"\nsecurity.mode = \"sign\"\n");
         let found = faults(&format!("{needed}{line}"));
         assert_eq!(found.list().len(), 1, "{found}");
         assert_eq!(found.list()[0].code, Code::ComesLater);
         assert!(found.list()[0].message.starts_with(want), "{found}");
     }
-    let found = faults(&format!("server.sign = \"{SIGN}\"\nsecurity.mode = \"hmac\""));
-    assert_eq!(brief(found.list()), ["OT0202: security mode \"hmac\" comes later"]);
+}
+
+#[test]
+fn a_mode_without_what_it_needs_is_refused() {
+    for (lines, want) in [
+        ("mode = \"hmac\"", "`security.hmac_secret` is not set"),
+        ("mode = \"sign\"\nrest_mode = \"hmac\"", "`security.hmac_secret` is not set"),
+        ("mode = \"sign\"\nrest_mode = \"mtls\"", "rest mode \"mtls\" asks for certificates"),
+        ("mode = \"mtls\"\n[microservices.a]\nhost = \"::1\"\nport = 1", "mode \"mtls\" proves"),
+    ] {
+        let found = faults(&format!("server.sign = \"{SIGN}\"\n[security]\n{lines}"));
+        assert_eq!(found.list().len(), 1, "{found}");
+        assert_eq!(found.list()[0].code, Code::Missing);
+        assert!(found.list()[0].message.starts_with(want), "{found}");
+    }
 }
 
 #[test]

@@ -213,6 +213,8 @@ impl Gateway {
         let generation = running.generation + 1;
         let loaded = (self.load)(generation).map(|mut snapshot| {
             self.resolver.follow(&mut snapshot, DNS_START_WAIT);
+            // What came once must not count again because the file was read anew.
+            snapshot.gufo.trust.nonces = Arc::clone(&running.gufo.trust.nonces);
             Arc::new(snapshot)
         });
         match loaded.and_then(|snapshot| self.fleet.publish(&snapshot).map(|()| snapshot)) {

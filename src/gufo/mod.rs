@@ -11,9 +11,11 @@ pub mod envelope;
 pub mod fault;
 pub mod filename;
 pub mod json;
+pub mod nonces;
 pub mod path;
 pub mod reply;
 pub mod request;
+pub mod trust;
 pub mod upload;
 pub mod wire;
 

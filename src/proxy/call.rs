@@ -13,6 +13,7 @@ use crate::message::head::Method;
 use crate::message::known::Known;
 use crate::observe::counters::Counter;
 use crate::protocol::grpc::status::Status;
+use crate::snapshot::gufo::SecurityMode;
 use crate::upstream::group::Outcome;
 
 use super::attempt::{Attempts, Method as GrpcMethod, wait};
@@ -21,6 +22,7 @@ use super::exchange::{Exchange, Target};
 use super::reason::Reason;
 use super::record::Record;
 use super::reply::Reply;
+use super::trust;
 
 /// What a call is made of and what it brings; used again for the next.
 #[derive(Debug, Default)]
@@ -56,6 +58,7 @@ pub(super) async fn run<I: Io>(
     record: &mut Record,
 ) -> Result<Reply, Reason> {
     read_body(body, &mut memory.body).await?;
+    trust::check(exchange, &target.path, target.shown, &memory.body)?;
     encode(exchange, target, memory)?;
     ask(exchange, target, memory, record).await
 }
@@ -138,7 +141,7 @@ fn encode<I: Io>(
         }
         (false, _) => (query_arguments(exchange), None),
     };
-    with_call(exchange, target, &args, |call| Call { body, ..*call }.encode(dialect, message))
+    with_call(exchange, target, &args, body, |call| call.encode(dialect, message))
         .map_err(|_| Reason::BodyTooLarge)
 }
 
@@ -165,6 +168,7 @@ pub(super) fn with_call<I: Io, T>(
     exchange: &Exchange<'_, I>,
     target: &Target<'_>,
     args: &[Argument<'_>],
+    body: Option<&str>,
     then: impl FnOnce(&Call<'_>) -> T,
 ) -> T {
     let (head, text) = (exchange.head, exchange.text);
@@ -173,14 +177,14 @@ pub(super) fn with_call<I: Io, T>(
     let credential = authorization.and_then(|value| value.split_once(' '));
     let gufo = &exchange.tables.snapshot.gufo;
     let path = &target.path;
-    then(&Call {
+    let mut call = Call {
         module: &path.module,
         param: &path.param,
         param_id: path.param_id.as_deref(),
         param_idd: path.param_idd.as_deref(),
         path: utf8(Some(head.path.of(text))),
         method: str::from_utf8(head.method_text.of(text)).unwrap_or_default(),
-        sign: gufo.sign.expose(),
+        sign: if gufo.trust.mode == SecurityMode::Sign { gufo.sign.expose() } else { "" },
         ip: Some(ip.as_str()),
         user_agent: utf8(head.value(text, Known::UserAgent)),
         api_version: Some(target.api_version),
@@ -190,8 +194,14 @@ pub(super) fn with_call<I: Io, T>(
         token_type: credential.map(|(kind, _)| kind),
         request_id: Some(exchange.request_id.as_str()),
         args,
+        body,
         ..Call::default()
-    })
+    };
+    let sign = trust::sign(exchange, target.module, &call, args);
+    if let Some(sign) = &sign {
+        call.sign = sign.as_str();
+    }
+    then(&call)
 }
 
 /// The digits of an octet with a dot behind them, and how many bytes that are.

@@ -36,6 +36,7 @@ use super::reason::Reason;
 use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
 use super::tables::Tables;
+use super::trust::Shown;
 use super::{call, request_id, respond, surface, upload, whole};
 
 /// What an exchange knows from its start to its end.
@@ -171,6 +172,8 @@ pub(super) struct Target<'a> {
     pub(super) index: usize,
     pub(super) path: ModulePath<'a>,
     pub(super) api_version: &'a str,
+    /// What its caller has shown.
+    pub(super) shown: Shown,
 }
 
 /// Serves one request to its end.

@@ -33,6 +33,7 @@ pub mod secure;
 mod surface;
 pub mod tables;
 mod trace;
+mod trust;
 mod turn;
 mod upload;
 mod whole;

@@ -4,7 +4,6 @@ use crate::gufo::path::{self, ModulePath, PathError, Reserved};
 use crate::io::Io;
 use crate::message::framing::Framing;
 use crate::message::head::Method;
-use crate::message::known::Known;
 use crate::observe::labels::Label;
 use crate::snapshot::gufo::{ApiBase, UploadRoute};
 
@@ -12,6 +11,7 @@ use super::exchange::{Exchange, Plan, Target};
 use super::grpc::health;
 use super::reason::Reason;
 use super::reply::{self, Reply, Style};
+use super::trust::{self, Shown};
 
 /// The paths that are not of routes: of the gateway itself, and of the Gufo surface.
 pub(super) fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style, Label) {
@@ -80,20 +80,19 @@ fn plan_module<'a, I: Io>(
         Some(_) => return (Plan::Refuse(Reason::ModuleReserved), Label::OTHER),
         None => {}
     }
-    let sign = exchange.head.value(exchange.text, Known::XSign);
-    let is_signed = sign.is_some_and(|sign| gufo.sign.matches(sign));
-    if sign.is_some() && !is_signed {
-        return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
-    }
+    let shown = match trust::look(exchange, &path) {
+        Ok(shown) => shown,
+        Err(reason) => return (Plan::Refuse(reason), Label::OTHER),
+    };
     let Some((index, module)) = gufo.find(path.module.as_bytes()) else {
         return (Plan::Refuse(Reason::ModuleUnknown), Label::OTHER);
     };
-    if module.internal && !is_signed {
+    if module.internal && shown == Shown::Nothing {
         return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
     }
     let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
     let api_version = gufo.bases.get(path.base).map_or("", |base: &ApiBase| &base.version);
-    let target = Target { module, index, path, api_version };
+    let target = Target { module, index, path, api_version, shown };
     if method == Method::Put { (Plan::Upload(target), label) } else { (Plan::Call(target), label) }
 }
 
@@ -119,6 +118,11 @@ fn plan_route<'a, I: Io>(
         rest: &[],
         reserved: None,
     };
+    let shown = match trust::look(exchange, &path) {
+        Ok(shown) => shown,
+        Err(reason) => return (Plan::Refuse(reason), Style::Envelope, label),
+    };
     let api_version = gufo.bases.first().map_or("", |base| &base.version);
-    (Plan::Upload(Target { module, index, path, api_version }), Style::Envelope, label)
+    let target = Target { module, index, path, api_version, shown };
+    (Plan::Upload(target), Style::Envelope, label)
 }

@@ -28,6 +28,7 @@ use super::grpc::unframed::Unframed;
 use super::reason::Reason;
 use super::record::Record;
 use super::reply::Reply;
+use super::trust;
 
 /// Ranges of one message. More, smaller chunks than this make another message.
 const RANGES_MAX: usize = 256;
@@ -43,6 +44,7 @@ pub(super) async fn run<I: Io>(
     body: &mut RequestBody<'_, I>,
     record: &mut Record,
 ) -> Result<Reply, Reason> {
+    trust::check(exchange, &target.path, target.shown, &[])?;
     let mut files = Files::new(exchange, target)?;
     let cx = exchange.cx;
     let now = cx.io.now();
@@ -269,7 +271,7 @@ impl Files {
         };
         let args = query_arguments(exchange);
         let rule = target.module.upload;
-        let uploader = with_call(exchange, target, &args, |call| {
+        let uploader = with_call(exchange, target, &args, None, |call| {
             Uploader::new(call, target.module.dialect, rule.end_marker)
         });
         Ok(Files {

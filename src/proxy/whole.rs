@@ -17,6 +17,7 @@ use super::exchange::{Exchange, Target};
 use super::reason::Reason;
 use super::record::Record;
 use super::reply::Reply;
+use super::trust;
 use super::upload::reason_of;
 
 /// Bytes of a file: a message has to hold it with what is said of it.
@@ -47,6 +48,7 @@ async fn upload<I: Io>(
     body: &mut RequestBody<'_, I>,
     record: &mut Record,
 ) -> Result<Reply, Reason> {
+    trust::check(exchange, &target.path, target.shown, &[])?;
     let (head, text) = (exchange.head, exchange.text);
     let content_type = head.value(text, Known::ContentType).unwrap_or_default();
     let file = if is_multipart(content_type) {
@@ -64,7 +66,7 @@ async fn upload<I: Io>(
     record.upload = Some(access_log::Upload { files: 1, bytes });
     let args = query_arguments(exchange);
     let mut memory = Memory::default();
-    with_call(exchange, target, &args, |call| {
+    with_call(exchange, target, &args, None, |call| {
         let file = Some((file.name.as_str(), &file.content[..]));
         memory.encode(&Call { file, ..*call }, target.module.dialect)
     })?;

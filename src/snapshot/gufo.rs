@@ -8,6 +8,8 @@ use super::secret::Secret;
 use super::upstream::UpstreamId;
 use crate::base::limits;
 use crate::gufo::dialect::{Dialect, EndMarker};
+use crate::gufo::nonces::Nonces;
+use crate::gufo::trust::SigningKey;
 use crate::policy::set::Policies;
 
 /// The Gufo surface.
@@ -17,8 +19,8 @@ pub struct Gufo {
     pub bases: Vec<ApiBase>,
     /// What `Request.Sign` carries, and what an `X-Sign` must equal.
     pub sign: Secret,
-    /// How services know that a call comes from this gateway.
-    pub security_mode: SecurityMode,
+    /// How services know that a call comes from this gateway, and how callers are known.
+    pub trust: Trust,
     /// The language of calls that name none: `english`.
     pub language: String,
     /// Whether faults have the statuses of the original, such as 400 for a service that is down
@@ -53,6 +55,47 @@ pub enum SecurityMode {
     /// `Request.Sign` carries the shared secret.
     #[default]
     Sign,
+    /// It carries a signature of the single call (SPEC 7.2).
+    Hmac,
+    /// It is empty: the certificate of the connection is the proof.
+    Mtls,
+}
+
+/// What callers from outside must show (SPEC 7.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RestMode {
+    /// Nothing; a wrong `X-Sign` is refused.
+    #[default]
+    None,
+    /// `X-Sign` with the shared secret.
+    Sign,
+    /// `X-Sign` with a signature of the request.
+    Hmac,
+    /// A certificate.
+    Mtls,
+}
+
+/// Trust between the gateway, its services and its callers.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Towards services.
+    pub mode: SecurityMode,
+    /// Towards callers.
+    pub rest: RestMode,
+    /// Of the mode `hmac`, and what it was made of.
+    pub key: Option<(SigningKey, Secret)>,
+    /// How long a signature holds.
+    pub max_age: Duration,
+    /// Those that came; kept by the generations of one process.
+    pub nonces: Arc<Nonces>,
+}
+
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        let secret = |trust: &Self| trust.key.as_ref().map(|(_, secret)| secret.clone());
+        (self.mode, self.rest, self.max_age) == (other.mode, other.rest, other.max_age)
+            && secret(self) == secret(other)
+    }
 }
 
 /// A path whose requests with a body, of any method, are uploads to a module.
@@ -77,6 +120,8 @@ pub struct Module {
     pub upstream: UpstreamId,
     /// The form of the protocol that it speaks.
     pub dialect: Dialect,
+    /// Which version of signatures it is sent: 1 or 2 (SPEC 7.2).
+    pub sign_version: u8,
     /// Whether only requests whose `X-Sign` is the shared secret may reach it (SPEC 7.1).
     pub internal: bool,
     /// From the start of a unary call to its answer.
@@ -172,6 +217,7 @@ impl Module {
             name: name.to_owned(),
             upstream,
             dialect: Dialect::B,
+            sign_version: 1,
             internal: false,
             timeout: limits::CALL_TIMEOUT,
             stream_timeout: limits::STREAM_IDLE_TIMEOUT,
@@ -197,7 +243,7 @@ impl Default for Gufo {
         Gufo {
             bases: ["v3", "v1"].map(ApiBase::of_version).to_vec(),
             sign: Secret::default(),
-            security_mode: SecurityMode::Sign,
+            trust: Trust::default(),
             language: "english".to_owned(),
             legacy_status: true,
             default_headers: default_headers(),

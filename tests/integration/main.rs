@@ -35,4 +35,5 @@ mod proxy_protocol;
 mod service_groups;
 mod shards;
 mod tls;
+mod trust;
 mod uploads;

@@ -32,8 +32,6 @@ pub const KEYS: &[Key] = &[
     not_yet("server.heartbeat", SECONDS, "between two heartbeats of a service"),
     not_yet("server.grpc_tls_enabled", BOOL, "TLS towards services; `true` is refused"),
     not_yet("server.grpc_mtls_enabled", BOOL, "mutual TLS towards services; `true` is refused"),
-    not_yet("security.hmac_secret", SECRET, "secret of mode `hmac`"),
-    not_yet("security.max_age", SECONDS, "how long a signature of mode `hmac` holds"),
     not_yet("security.jwt_secret", SECRET, "secret of tokens"),
     not_yet("security.aes_key", SECRET, "key of encrypted values; set by GUFO_AES_KEY"),
     not_yet("security.ca_cert", TEXT, "certificates that are trusted"),

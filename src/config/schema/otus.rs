@@ -99,14 +99,18 @@ pub const SECURITY: &[Key] = &[
     open(
         "security.mode",
         Kind::Choice(&["sign", "hmac", "mtls"]),
-        "how services know the gateway; required; only `sign` is served yet",
+        "how services know the gateway: by `server.sign`, by a signature of each call, or by its \
+         certificate alone; required",
     ),
     live(
         "security.rest_mode",
         Kind::Choice(&["none", "sign", "hmac", "mtls"]),
         "none",
-        "what clients must show; only `none` is served yet",
+        "what clients must show: nothing, `X-Sign` with `server.sign`, `X-Sign` with a signature of \
+         the request, or a certificate",
     ),
+    open("security.hmac_secret", Kind::Secret, "what signatures are made with, in mode `hmac`"),
+    live("security.max_age", seconds(1000, DAY), "2m", "how long a signature holds"),
 ];
 
 /// `[listener]`
@@ -288,6 +292,12 @@ pub const MICROSERVICES: &[Key] = &[
         Kind::Choice(&["a", "b", "c"]),
         "b",
         "the form of the protocol that it speaks: `a` up to 1.17, `b`, or `c` from 1.30 on",
+    ),
+    live(
+        "microservices.*.sign_version",
+        Kind::Integer(1, 2),
+        "1",
+        "in mode `hmac`: 1, over module and time, or 2, over path, method and arguments as well",
     ),
     open("microservices.*.timeout", seconds(1, DAY), "as `server.grpc_timeout`, which it replaces"),
     live(

@@ -1,0 +1,89 @@
+//! How the gateway, its services and its callers know each other (SPEC part 7).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::fault::{Code, Finding};
+use super::values::Config;
+use crate::base::time::UnixTime;
+use crate::gufo::nonces::Nonces;
+use crate::gufo::trust::SigningKey;
+use crate::snapshot::gufo::{RestMode, SecurityMode, Trust};
+
+/// Below so many characters, a shared secret can be guessed.
+const SECRET_CHARACTERS_MIN: usize = 16;
+const SECRET: &str = "security.hmac_secret";
+
+impl Config {
+    pub(super) fn trust(&self) -> Trust {
+        let secret = self.secret(SECRET).filter(|secret| !secret.is_empty());
+        let wanted = self.signs();
+        let key = secret.filter(|_| wanted).map(|secret| {
+            let key = SigningKey::new(secret.expose().as_bytes());
+            (key, secret)
+        });
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Trust {
+            mode: match self.text("security.mode").as_deref() {
+                Some("hmac") => SecurityMode::Hmac,
+                Some("mtls") => SecurityMode::Mtls,
+                _ => SecurityMode::Sign,
+            },
+            rest: match self.text("security.rest_mode").as_deref() {
+                Some("sign") => RestMode::Sign,
+                Some("hmac") => RestMode::Hmac,
+                Some("mtls") => RestMode::Mtls,
+                _ => RestMode::None,
+            },
+            key,
+            max_age: self.duration("security.max_age"),
+            nonces: Arc::new(Nonces::new(UnixTime(started))),
+        }
+    }
+
+    /// Whether anything is signed, or signatures are asked for.
+    fn signs(&self) -> bool {
+        let is_hmac = |key| self.text(key).as_deref() == Some("hmac");
+        is_hmac("security.mode") || is_hmac("security.rest_mode")
+    }
+
+    /// What trust needs and what would leave it without effect.
+    pub(super) fn check_trust(&self, findings: &mut Vec<Finding>) {
+        let mut find = |code, path: &str, message: &str, way_out: &str| {
+            findings.push(self.finding(code, path, message, way_out));
+        };
+        let secret = self.secret(SECRET).filter(|secret| !secret.is_empty());
+        let way_out = "write hmac_secret = \"...\" in [security]; `openssl rand -hex 32` makes one";
+        match secret {
+            None if self.signs() => {
+                let message = "`security.hmac_secret` is not set, and mode \"hmac\" signs with it";
+                find(Code::Missing, "security.mode", message, way_out);
+            }
+            Some(secret) if secret.expose().chars().count() < SECRET_CHARACTERS_MIN => {
+                let message = "`hmac_secret` is short enough to be guessed";
+                find(Code::Risky, SECRET, message, "write 16 characters or more");
+            }
+            _ => {}
+        }
+        let rest = self.text("security.rest_mode");
+        let asks = self.texts("tls.client_ca").is_empty() && !self.is_given("tls.client_ca");
+        if rest.as_deref() == Some("mtls") && asks {
+            let message = "rest mode \"mtls\" asks for certificates, and no listener does";
+            let way_out = "write cert, key and client_ca in [tls]";
+            find(Code::Missing, "security.rest_mode", message, way_out);
+        }
+        if self.text("security.mode").as_deref() != Some("mtls") {
+            return;
+        }
+        for name in self.names("microservices") {
+            let table = format!("microservices.{name}");
+            if !self.is_given(&format!("{table}.tls.cert")) {
+                let message = format!(
+                    "mode \"mtls\" proves calls by a certificate, and \"{name}\" gets none"
+                );
+                let way_out = format!("write on, cert and key in [{table}.tls]");
+                find(Code::Missing, &self.first_below(&table), &message, &way_out);
+            }
+        }
+    }
+}

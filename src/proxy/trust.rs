@@ -1,0 +1,120 @@
+//! Signatures of calls: ours for services, those of callers for us (SPEC part 7).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::base::time::UnixTime;
+use crate::gufo::arguments::Argument;
+use crate::gufo::nonces::Seen;
+use crate::gufo::path::ModulePath;
+use crate::gufo::request::Call;
+use crate::gufo::trust::{
+    NONCE_BYTES, Signature, Subject, Token, arguments_digest, path_of, request_digest,
+};
+use crate::io::Io;
+use crate::message::known::Known;
+use crate::snapshot::gufo::{Module, RestMode, SecurityMode};
+
+use super::exchange::Exchange;
+use super::reason::Reason;
+
+/// What a caller has shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Shown {
+    /// Nothing, and nothing was asked for.
+    Nothing,
+    /// That it is one of us.
+    Proof,
+    /// A signature over content that has not come yet: what is said if it does not hold.
+    Claim(Reason),
+}
+
+/// Looks at what a caller shows, as far as that can be done before its content is there.
+pub(super) fn look<I: Io>(
+    exchange: &Exchange<'_, I>,
+    path: &ModulePath<'_>,
+) -> Result<Shown, Reason> {
+    let gufo = &exchange.tables.snapshot.gufo;
+    let sign = exchange.head.value(exchange.text, Known::XSign);
+    let refusal = match (gufo.trust.rest, sign) {
+        (RestMode::Mtls, _) if exchange.down.socket().client_certificate().is_none() => {
+            return Err(Reason::Unauthenticated);
+        }
+        (RestMode::None | RestMode::Mtls, None) => return Ok(Shown::Nothing),
+        (RestMode::Sign | RestMode::Hmac, None) => return Err(Reason::Unauthenticated),
+        (RestMode::None | RestMode::Mtls, Some(_)) => Reason::SignatureWrong,
+        (RestMode::Sign | RestMode::Hmac, Some(_)) => Reason::Unauthenticated,
+    };
+    let sign = sign.unwrap_or_default();
+    if gufo.trust.rest != RestMode::Hmac && gufo.sign.matches(sign) {
+        return Ok(Shown::Proof);
+    }
+    let Some((key, _)) = gufo.trust.key.as_ref().filter(|_| gufo.trust.rest != RestMode::Sign)
+    else {
+        return Err(refusal);
+    };
+    let token = Token::parse(sign).ok_or(refusal)?;
+    if !token.is_fresh(exchange.time, gufo.trust.max_age) {
+        return Err(refusal);
+    }
+    match token.nonce {
+        Some(_) => Ok(Shown::Claim(refusal)),
+        None if key.holds_1(&token, &path.module) => Ok(Shown::Proof),
+        None => Err(refusal),
+    }
+}
+
+/// Checks a signature over content that is there now. Of an upload, it is over none.
+pub(super) fn check<I: Io>(
+    exchange: &Exchange<'_, I>,
+    path: &ModulePath<'_>,
+    shown: Shown,
+    body: &[u8],
+) -> Result<(), Reason> {
+    let Shown::Claim(refusal) = shown else { return Ok(()) };
+    let trust = &exchange.tables.snapshot.gufo.trust;
+    let sign = exchange.head.value(exchange.text, Known::XSign).unwrap_or_default();
+    let (Some((key, _)), Some(token)) = (&trust.key, Token::parse(sign)) else {
+        return Err(refusal);
+    };
+    let query = exchange.head.query.map(|query| query.of(exchange.text)).unwrap_or_default();
+    let parts = [Some(&path.param), path.param_id.as_ref(), path.param_idd.as_ref()];
+    let parts: Vec<&str> =
+        parts.into_iter().flatten().map(Cow::as_ref).filter(|part| !part.is_empty()).collect();
+    let subject = Subject {
+        module: &path.module,
+        path: &parts.join("/"),
+        method: str::from_utf8(exchange.head.method_text.of(exchange.text)).unwrap_or_default(),
+        digest: request_digest(query, body),
+    };
+    let nonce = token.nonce.filter(|_| key.holds_2(&token, &subject)).ok_or(refusal)?;
+    let end =
+        crate::base::time::UnixTime(std::time::Duration::from_secs(token.time) + trust.max_age);
+    match trust.nonces.note(nonce, token.time, end, exchange.time) {
+        Seen::First => Ok(()),
+        Seen::Again | Seen::Before => Err(refusal),
+        Seen::Full => Err(Reason::Overloaded),
+    }
+}
+
+/// What `Sign` of a call to this module carries.
+pub(super) fn sign<I: Io>(
+    exchange: &Exchange<'_, I>,
+    module: &Module,
+    call: &Call<'_>,
+    args: &[Argument<'_>],
+) -> Option<Signature> {
+    let trust = &exchange.tables.snapshot.gufo.trust;
+    match (trust.mode, &trust.key) {
+        (SecurityMode::Hmac, Some((key, _))) if module.sign_version == 2 => {
+            let mut nonce = [0; NONCE_BYTES];
+            exchange.cx.io.secret(&mut nonce);
+            let digest = arguments_digest(args, call.body);
+            let path = path_of(call);
+            let subject = Subject { module: call.module, path: &path, method: call.method, digest };
+            Some(key.sign_2(&subject, nonce, exchange.time))
+        }
+        (SecurityMode::Hmac, Some((key, _))) => Some(key.sign_1(call.module, exchange.time)),
+        (SecurityMode::Sign | SecurityMode::Mtls, _) | (SecurityMode::Hmac, None) => None,
+    }
+}
