@@ -31,6 +31,12 @@ pub enum Command {
         #[command(subcommand)]
         command: CertCommand,
     },
+    /// Write what another gateway was told as settings of this one.
+    Migrate {
+        /// What.
+        #[command(subcommand)]
+        command: MigrateCommand,
+    },
     /// Run one of the demo's services alone, for tests.
     #[command(hide = true)]
     Service(ServiceArgs),
@@ -99,6 +105,30 @@ pub struct CertInitArgs {
     pub names: Vec<String>,
 }
 
+/// `otus migrate`
+#[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
+pub enum MigrateCommand {
+    /// Write its configuration as a settings file, and tell what became of each key.
+    Config(MigrateArgs),
+}
+
+/// `otus migrate config`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
+pub struct MigrateArgs {
+    /// Which gateway it is of: `3x` is 3xpluto/go-api-gateway.
+    #[arg(long, value_parser = ["3x"])]
+    pub from: String,
+    /// Its configuration.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the settings are written [default: to the standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace the file that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// `otus service`
 #[derive(ClapArgs, Clone, PartialEq, Eq, Debug)]
 pub struct ServiceArgs {
@@ -136,6 +166,9 @@ mod tests {
             panic!("not read")
         };
         assert_eq!((explain.url.as_str(), explain.headers.len()), ("/a", 2));
+        let migrate = ["migrate", "config", "--from", "3x", "a.yaml", "-o", "b.toml"];
+        assert!(matches!(parse(&migrate), Some(Args { command: Some(Command::Migrate { .. }) })));
+        assert_eq!(parse(&["migrate", "config", "--from", "4x", "a.yaml"]), None);
         assert!(matches!(parse(&["demo"]), Some(Args { command: Some(Command::Demo(_)) })));
         assert!(matches!(
             parse(&["service", "demo", "--listen", "127.0.0.1:0"]),

@@ -8,11 +8,12 @@ pub mod cert;
 pub mod check;
 pub mod demo;
 pub mod explain;
+pub mod migrate;
 pub mod start;
 
 use std::process::ExitCode;
 
-use args::{Args, CertCommand, Command, StartArgs};
+use args::{Args, CertCommand, Command, MigrateCommand, StartArgs};
 use clap::Parser;
 
 /// Reads the command line and does what it says; gives the status to end with.
@@ -25,6 +26,9 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args, &mut std::io::stdout()),
         Command::Cert { command: CertCommand::Init(args) } => {
             cert::run(&args, &mut std::io::stdout())
+        }
+        Command::Migrate { command: MigrateCommand::Config(args) } => {
+            migrate::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
         }
         Command::Service(args) => demo::run_service(&args),
     }

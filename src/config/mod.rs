@@ -8,6 +8,7 @@ pub mod compile;
 pub mod default_file;
 pub mod fault;
 pub mod load;
+pub mod migrate;
 pub mod place;
 pub mod reference;
 pub mod schema;

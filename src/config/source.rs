@@ -101,12 +101,25 @@ pub fn write_default(path: &Path, random: &mut dyn FnMut(&mut [u8])) -> io::Resu
     if untouched {
         return Err(io::Error::other("there are no random bytes for its secrets"));
     }
+    write_private(path, &text, false)
+}
+
+/// Writes a file that its owner alone may read. It appears whole or not at all; one that exists is
+/// replaced only if that is said.
+pub fn write_private(path: &Path, text: &str, replace: bool) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
-    let written = write_new(&temporary, &text).and_then(|()| fs::hard_link(&temporary, path));
-    let removed = fs::remove_file(&temporary);
-    written.and(removed)?;
+    let written = write_new(&temporary, text).and_then(|()| {
+        if replace {
+            return fs::rename(&temporary, path);
+        }
+        fs::hard_link(&temporary, path).and_then(|()| fs::remove_file(&temporary))
+    });
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),
@@ -151,7 +164,8 @@ pub fn read_list(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn read_text(path: &Path) -> Result<String, Faults> {
+/// The text of a file that an operator wrote.
+pub fn read_text(path: &Path) -> Result<String, Faults> {
     let refuse = |message: String, way_out: &str| {
         let place = Place::File(path.display().to_string());
         let way_out = way_out.to_owned();

@@ -6,8 +6,8 @@
 pub(super) mod entries;
 
 mod toml;
-mod tree;
-mod yaml;
+pub(super) mod tree;
+pub(super) mod yaml;
 
 #[cfg(test)]
 mod tests;

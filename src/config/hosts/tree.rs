@@ -10,13 +10,13 @@ pub(super) const DEPTH_MAX: usize = 8;
 
 /// A value and the bytes where it was written.
 #[derive(Debug)]
-pub(super) struct Value {
-    pub(super) node: Node,
-    pub(super) span: Range<usize>,
+pub(in crate::config) struct Value {
+    pub(in crate::config) node: Node,
+    pub(in crate::config) span: Range<usize>,
 }
 
 #[derive(Debug)]
-pub(super) enum Node {
+pub(in crate::config) enum Node {
     Text(String),
     List(Vec<Value>),
     Table(Vec<Entry>),
@@ -26,10 +26,10 @@ pub(super) enum Node {
 
 /// A key of a table and its value.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) key_span: Range<usize>,
-    pub(super) value: Value,
+pub(in crate::config) struct Entry {
+    pub(in crate::config) key: String,
+    pub(in crate::config) key_span: Range<usize>,
+    pub(in crate::config) value: Value,
 }
 
 impl Node {

@@ -13,7 +13,7 @@ use crate::config::document::Flaw;
 use crate::config::fault::Code;
 
 /// Reads the text; the first thing that is wrong ends it.
-pub(super) fn parse(text: &str) -> Result<Value, Flaw> {
+pub(in crate::config) fn parse(text: &str) -> Result<Value, Flaw> {
     let mut reader = Reader { places: Places::new(text), open: Vec::new(), root: None };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
