@@ -172,7 +172,9 @@ impl Asked {
         }
         let table = snapshot.routes.table();
         let policy = table.rule(found.route).map_or("", |rule| rule.path_policy.name());
-        line(text, "policies", &format!("path_policy {policy}"));
+        let asked = route.policies.iter().flat_map(|policies| policies.steps());
+        let steps: Vec<_> = [format!("path_policy {policy}")].into_iter().chain(asked).collect();
+        line(text, "policies", &steps.join(" → "));
         match &route.action {
             Action::Proxy(id) => {
                 let Some(upstream) = snapshot.upstream(*id) else { return };

@@ -12,7 +12,6 @@ use crate::policy::set::Errors;
 use crate::route::pattern::PathPattern;
 use crate::route::rewrite::Rewrite;
 use crate::route::rule::Rule;
-use crate::snapshot::Snapshot;
 use crate::snapshot::dns::Origin;
 use crate::snapshot::gufo::{
     ApiBase, Gufo, Module, Rate, Upload, UploadRoute, default_headers, dialect, end_marker,
@@ -26,6 +25,7 @@ use crate::snapshot::timeouts::Timeouts;
 use crate::snapshot::transport::Transport;
 use crate::snapshot::upgrades::Upgrades;
 use crate::snapshot::upstream::{Endpoint, Pool, Retry, Upstream, UpstreamId};
+use crate::snapshot::{Shown, Snapshot};
 
 /// Gives the addresses of a host name with this port. None: they are found later, and nothing is
 /// wrong about that.
@@ -56,7 +56,7 @@ impl Config {
             gufo,
             upstreams,
             dns: self.dns(),
-            effective: self.effective(),
+            effective: Shown(self.effective()),
             observe: Observe { access_log: self.log("server.access_log") },
         };
         match Faults::sift(findings) {

@@ -51,6 +51,21 @@ impl Errors {
 }
 
 impl Policies {
+    /// What is asked, in its order, for people.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        let Policies { errors: _, route: _, front, auth, people, limit } = self;
+        let mut steps = Vec::new();
+        if people.is_some() {
+            steps.push("identity fields stripped".to_owned());
+        }
+        steps.extend(front.iter().flat_map(FrontRule::steps));
+        steps.extend(auth.iter().map(|_| "auth".to_owned()));
+        steps.extend(people.iter().map(|_| "identity".to_owned()));
+        steps.extend(limit.iter().map(|_| "limits".to_owned()));
+        steps
+    }
+
     /// Whether anything is asked at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -21,6 +21,7 @@ pub mod upstream;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -44,9 +45,32 @@ pub struct Snapshot {
     /// Which requests go there, and what is done with the others.
     pub routes: route::Routes,
     /// The configuration as an operator is shown it: JSON, without secrets.
-    pub effective: Arc<str>,
+    pub effective: Shown,
     /// What is told about the traffic.
     pub observe: observe::Observe,
+}
+
+/// A text for operators that says how a snapshot was written, and is no part of what it means: two
+/// are always equal.
+#[derive(Clone)]
+pub struct Shown(pub Arc<str>);
+
+impl Default for Shown {
+    fn default() -> Self {
+        Shown("{}".into())
+    }
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
+    }
 }
 
 impl Snapshot {
@@ -62,7 +86,7 @@ impl Snapshot {
             upstreams: Vec::new(),
             dns: dns::Dns::default(),
             routes: route::Routes::default(),
-            effective: "{}".into(),
+            effective: Shown::default(),
             observe: observe::Observe::default(),
         }
     }

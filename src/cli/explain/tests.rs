@@ -9,6 +9,8 @@ first_byte_timeout = "9s"
 [[route]]
 id = "users"
 match = { path = "/api/users/{id}", methods = "GET" }
+allow = ["10.0.0.0/8", "10.1.0.0/16"]
+max_body = "1MiB"
 upstream = "api"
 strip_prefix = "/api"
 timeouts = { total = "1m" }
@@ -53,7 +55,7 @@ fn the_winner_is_told_with_its_upstream_and_timeouts() {
 path       /api//users/%37
   normal   /api/users/7
   becomes  /users/7
-policies   path_policy strict
+policies   path_policy strict → addresses (allow 1, deny 0) → max_body 1MiB
 upstream   api http://127.0.0.1:9001,service:9002 least_request
 timeouts   connect 5s · first byte 9s · idle 60s · total 60s
 ",

@@ -26,7 +26,7 @@ pub(super) fn read(reader: &mut Reader<'_>, number: &str) -> Option<FrontRule> {
         hosts: hosts(reader, number),
         https: https(reader, number),
         address: address(reader, number),
-        head_max: size(reader, number, "max_head").and_then(|max| usize::try_from(max).ok()),
+        head_max: size(reader, number, "max_head"),
         body_max: size(reader, number, "max_body"),
     };
     rule.replace();

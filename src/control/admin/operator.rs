@@ -37,7 +37,7 @@ pub(super) fn answer(request: &Request, admin: &Admin) -> Answer {
         b"/-/routes" => Answer::json(200, report::routes(&snapshot)),
         b"/-/limits" => Answer::json(200, report::limits(&snapshot)),
         b"/-/auth" => Answer::json(200, report::auth(&snapshot)),
-        b"/-/config" => Answer::json(200, snapshot.effective.as_bytes()),
+        b"/-/config" => Answer::json(200, snapshot.effective.0.as_bytes()),
         b"/-/reload" => reload(admin),
         b"/-/drain" => drain(admin),
         _ => Answer::problem(404, "not_found", "docs/admin.md names all paths"),

@@ -11,6 +11,7 @@ pub mod security;
 use std::sync::Arc;
 
 use super::names::Names;
+use crate::base::size::ByteSize;
 
 /// What a route asks for, in the order in which it is asked.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -28,7 +29,7 @@ pub struct FrontRule {
     /// Which clients are served.
     pub address: Option<address::AddressRule>,
     /// Bytes that a request head may have.
-    pub head_max: Option<usize>,
+    pub head_max: Option<u64>,
     /// Bytes that a request body may have.
     pub body_max: Option<u64>,
 }
@@ -38,6 +39,27 @@ impl FrontRule {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == FrontRule::default()
+    }
+
+    /// What is asked, in its order, for people.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        let FrontRule { cors, security, replaced: _, hosts, https, address, .. } = self;
+        let mut steps = Vec::new();
+        steps.extend(security.iter().map(|_| "security headers".to_owned()));
+        steps.extend(cors.iter().map(|_| "cors".to_owned()));
+        steps.extend(hosts.iter().map(|_| "allowed hosts".to_owned()));
+        if let Some(address) = address {
+            let allow = address
+                .allow
+                .as_ref()
+                .map_or_else(|| "all".to_owned(), |allow| allow.len().to_string());
+            steps.push(format!("addresses (allow {allow}, deny {})", address.deny.len()));
+        }
+        steps.extend(https.iter().map(|port| format!("https (port {port})")));
+        steps.extend(self.head_max.iter().map(|max| format!("max_head {}", ByteSize(*max))));
+        steps.extend(self.body_max.iter().map(|max| format!("max_body {}", ByteSize(*max))));
+        steps
     }
 
     /// Notes which fields of endpoints are replaced by the lines of this rule.

@@ -55,7 +55,7 @@ pub(super) fn ask<I: Io>(
         let status = host::redirect_status(head.method);
         return Ok(Some(Box::new(Reply::redirect(status, &location))));
     }
-    if rule.head_max.is_some_and(|max| text.len() > max) {
+    if rule.head_max.is_some_and(|max| u64::try_from(text.len()).is_ok_and(|len| len > max)) {
         return Err(Reason::HeadTooLarge);
     }
     Ok(None)
