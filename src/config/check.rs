@@ -33,6 +33,7 @@ pub(super) fn check(
     checker.config.check_dns(checker.findings);
     checker.config.check_trust(checker.findings);
     checker.config.check_tls(checker.findings);
+    checker.config.check_auth(checker.findings);
     checker.not_built();
 }
 

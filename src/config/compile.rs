@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::fault::{Faults, Finding};
 use super::policies;
@@ -42,6 +43,7 @@ impl Config {
     ) -> Result<(Snapshot, Vec<Finding>), Faults> {
         let mut findings = Vec::new();
         let mut resolver = Resolver { resolve, known: BTreeMap::new(), told: BTreeSet::new() };
+        let auth = Arc::new(self.auth(&mut findings));
         let (modules, mut upstreams) = self.modules(&mut resolver, &mut findings);
         for name in self.names("upstreams") {
             upstreams.push(self.http_upstream(&name, &mut resolver, &mut findings));
@@ -55,6 +57,7 @@ impl Config {
             routes: self.routes(&gufo, &upstreams),
             gufo,
             upstreams,
+            auth,
             dns: self.dns(),
             effective: Shown(self.effective()),
             observe: Observe { access_log: self.log("server.access_log") },

@@ -15,6 +15,7 @@ pub mod schema;
 pub mod source;
 pub mod values;
 
+mod auth;
 mod check;
 mod dns;
 mod document;

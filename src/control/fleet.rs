@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::bounded;
+use crossbeam::channel::{Receiver, Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::base::prng::Prng;
@@ -23,6 +23,7 @@ use crate::snapshot::observe::LogTarget as TargetSpec;
 
 use super::cores;
 use super::health::{Board, Checker};
+use super::jwks::Keeper;
 
 /// How long a shard may take to answer a letter before it counts as stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +43,7 @@ impl Fleet {
         snapshot: &Arc<Snapshot>,
         driver: Driver,
         notices: Notices,
+        key_asks: &Sender<Arc<str>>,
     ) -> Result<Self, String> {
         let cores = cores::choose(&snapshot.server.workers)?;
         let (addresses, mut listeners) = listen(snapshot, cores.len())?;
@@ -69,6 +71,7 @@ impl Fleet {
                 snapshot: Arc::clone(snapshot),
                 counters,
                 log: sender,
+                key_asks: key_asks.clone(),
             };
             let (shard, postbox) =
                 start(spec).map_err(|error| format!("shard {number} did not start: {error}"))?;
@@ -130,6 +133,16 @@ impl Fleet {
         board: Board,
     ) -> std::io::Result<Checker> {
         Checker::start(snapshot, Arc::clone(&self.postboxes), notices, board, prng())
+    }
+
+    /// Starts looking for the keys of tokens.
+    pub(super) fn keep_keys(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        notices: Notices,
+        asked: Receiver<Arc<str>>,
+    ) -> std::io::Result<Keeper> {
+        Keeper::start(snapshot, Arc::clone(&self.postboxes), notices, asked, prng())
     }
 
     pub(super) fn drain(&self, grace: Grace) {

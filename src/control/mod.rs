@@ -12,7 +12,9 @@ mod dns;
 pub mod driver;
 mod fleet;
 mod health;
+mod jwks;
 mod state;
+mod wire;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ use certificates::{Found, Watch};
 use dns::Resolver;
 use fleet::Fleet;
 use health::Checker;
+use jwks::Keeper;
 pub use state::State;
 
 /// Makes snapshots: the configuration as it is now, under the generation number that is given.
@@ -66,6 +69,7 @@ pub struct Gateway {
     resolver: Resolver,
     fleet: Fleet,
     checker: Checker,
+    keeper: Keeper,
     state: Arc<State>,
     load: Load,
     asks: Receiver<Ask>,
@@ -98,7 +102,8 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     resolver.follow(&mut snapshot, DNS_START_WAIT);
     let snapshot = Arc::new(snapshot);
     let driver = driver::choose(snapshot.server.io, &notices)?;
-    let fleet = Fleet::start(&snapshot, driver, notices.clone())?;
+    let (key_asks, wanted) = jwks::asks();
+    let fleet = Fleet::start(&snapshot, driver, notices.clone(), &key_asks)?;
     let state = State::new(
         Arc::clone(&snapshot),
         driver,
@@ -112,11 +117,24 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let checker = fleet
         .check_health(&snapshot, notices.clone(), state.board())
         .map_err(|error| format!("no thread for health checks: {error}"))?;
+    let keeper = fleet
+        .keep_keys(&snapshot, notices.clone(), wanted)
+        .map_err(|error| format!("no thread for keys: {error}"))?;
     let state = Arc::new(state);
     let mut certificates = Watch::default();
     certificates.follow(&snapshot);
-    let gateway =
-        Gateway { resolver, fleet, checker, state, load, asks, asker, notices, certificates };
+    let gateway = Gateway {
+        resolver,
+        fleet,
+        checker,
+        keeper,
+        state,
+        load,
+        asks,
+        asker,
+        notices,
+        certificates,
+    };
     gateway.start_admin(&snapshot)?;
     Ok(gateway)
 }
@@ -221,6 +239,7 @@ impl Gateway {
             Ok(snapshot) => {
                 let waiting = restart_keys(&running, &snapshot);
                 self.checker.follow(&snapshot);
+                self.keeper.follow(&snapshot);
                 self.certificates.follow(&snapshot);
                 self.state.publish(snapshot);
                 let mut told = notice(Severity::Info, "reload", "the configuration was reloaded")

@@ -1,9 +1,11 @@
 //! What every exchange of a shard can reach: its world, its tables, its state.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use crossbeam::channel::Sender;
 
 use crate::base::prng::Prng;
 use crate::io::buffer::{BufferPool, Gather};
@@ -66,6 +68,8 @@ pub struct Context<I: Io> {
     pub(super) watches: Parked<Rc<Event>>,
     /// What clients of HTTP/2 may have under way beyond their first windows.
     pub(super) allowance: Allowance,
+    /// Where keys of tokens are asked for; empty where there is no control.
+    pub key_asks: OnceCell<Sender<Arc<str>>>,
     /// Connections with an upload in flight.
     pub uploads: Parked<SocketOf<I>>,
     tables: RefCell<Rc<Tables<I>>>,
@@ -134,6 +138,7 @@ impl<I: Io> Context<I> {
             streams: Gate::default(),
             watches: Parked::default(),
             allowance: Allowance::default(),
+            key_asks: OnceCell::new(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),

@@ -33,6 +33,11 @@ pub enum Letter {
         /// Which, and in what state.
         changes: Vec<HealthChange>,
     },
+    /// Keys of tokens were looked for.
+    Keys {
+        /// What was found.
+        news: Vec<KeyNews>,
+    },
     /// Stop: finish what is in flight.
     Drain {
         /// How long to wait for it.
@@ -50,6 +55,8 @@ pub struct HealthChange {
     /// Whether it is used.
     pub health: Health,
 }
+
+pub use crate::proxy::policy::keys::KeyNews;
 
 /// The shard's end.
 pub struct Mailbox {

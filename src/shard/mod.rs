@@ -67,6 +67,11 @@ pub async fn run<I: Io>(
                     }
                     cx.tell_watches();
                 }
+                Letter::Keys { news } => {
+                    for news in &news {
+                        cx.tables().policies.set_keys(news, cx.io.now());
+                    }
+                }
                 Letter::Drain { grace } if !draining => {
                     draining = true;
                     let (done, cut_off) = (Rc::clone(&drained), Rc::clone(&cut_off));

@@ -32,6 +32,8 @@ pub struct Spec {
     pub counters: ShardCounters,
     /// Where it tells about exchanges.
     pub log: LogSender,
+    /// Where it asks for keys of tokens, by the name of their source.
+    pub key_asks: Sender<Arc<str>>,
 }
 
 /// A shard that runs.
@@ -100,5 +102,6 @@ fn prepare(ring: &Ring, spec: Spec) -> std::io::Result<Parts> {
         ring.bell().map_err(|error| std::io::Error::other(format!("no bell: {error:?}")))?;
     let (postbox, mailbox) = mailbox(bell);
     let cx = Context::new(ring.clone(), spec.number, spec.snapshot, spec.counters, spec.log);
+    let _ = cx.key_asks.set(spec.key_asks);
     Ok((cx, listeners, mailbox, ear, postbox))
 }

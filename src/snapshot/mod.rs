@@ -4,6 +4,7 @@
 //! make it with [`Snapshot::minimal`]. Plain structs, shared by `Arc`, with dense ids.
 //! Start with [`Snapshot`]: its fields are the table of contents.
 
+pub mod auth;
 pub mod cidr;
 pub mod diff;
 pub mod dns;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub gufo: gufo::Gufo,
     /// Where requests go. The index is the [`UpstreamId`](upstream::UpstreamId).
     pub upstreams: Vec<upstream::Upstream>,
+    /// How it is known who calls.
+    pub auth: Arc<auth::Auth>,
     /// How host names of endpoints are resolved.
     pub dns: dns::Dns,
     /// Which requests go there, and what is done with the others.
@@ -84,6 +87,7 @@ impl Snapshot {
             limits: limits::Limits::default(),
             gufo: gufo::Gufo::default(),
             upstreams: Vec::new(),
+            auth: Arc::default(),
             dns: dns::Dns::default(),
             routes: route::Routes::default(),
             effective: Shown::default(),

@@ -1,4 +1,4 @@
-//! The little of a certificate that operators are told: when it is good, and whose it is.
+//! The little of a certificate that is read: when it is good, and whose it is.
 
 use std::time::Duration;
 
@@ -13,6 +13,10 @@ const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+const SET: u8 = 0x31;
+const OBJECT_ID: u8 = 0x06;
+/// Bytes of the name of whom a certificate is for.
+const SUBJECT_BYTES_MAX: usize = 1024;
 
 /// Reads the validity of a certificate (RFC 5280 §4.1).
 pub(super) fn validity(certificate: &[u8]) -> Option<Validity> {
@@ -31,6 +35,73 @@ pub(super) fn validity(certificate: &[u8]) -> Option<Validity> {
     let (from, rest) = time(validity)?;
     let (until, _) = time(rest)?;
     Some(Validity { from, until })
+}
+
+/// Whom a certificate names, in the way of RFC 4514 but in the order of the certificate:
+/// `C=DE,O=Example,CN=alice`. `None` for a name that is empty, or that cannot be written so.
+#[must_use]
+pub fn subject(certificate: &[u8]) -> Option<String> {
+    let (outer, _) = element(certificate, SEQUENCE)?;
+    let (mut fields, _) = element(outer, SEQUENCE)?;
+    if fields.first() == Some(&VERSION) {
+        (_, fields) = element(fields, VERSION)?;
+    }
+    for _ in 0..4 {
+        // Serial number, signature algorithm, issuer, validity.
+        let tag = *fields.first()?;
+        (_, fields) = element(fields, tag)?;
+    }
+    let (mut names, _) = element(fields, SEQUENCE)?;
+    let mut out = String::new();
+    while !names.is_empty() {
+        let (set, rest) = element(names, SET)?;
+        let (pair, _) = element(set, SEQUENCE)?;
+        let (kind, value) = element(pair, OBJECT_ID)?;
+        let (text, _) = element(value, *value.first()?)?;
+        push_name(&mut out, attribute(kind)?, str::from_utf8(text).ok()?)?;
+        names = rest;
+    }
+    (!out.is_empty() && out.len() <= SUBJECT_BYTES_MAX).then_some(out)
+}
+
+/// Appends an attribute; characters that separate are escaped, control characters refused.
+fn push_name(out: &mut String, name: &str, value: &str) -> Option<()> {
+    if !out.is_empty() {
+        out.push(',');
+    }
+    out.push_str(name);
+    out.push('=');
+    for character in value.chars() {
+        if character.is_control() {
+            return None;
+        }
+        if ",+\"\\<>;=".contains(character) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    Some(())
+}
+
+/// The short name of an attribute (RFC 4514 §3, RFC 5280 §A.1).
+fn attribute(object_id: &[u8]) -> Option<&'static str> {
+    Some(match object_id {
+        [0x55, 4, 3] => "CN",
+        [0x55, 4, 4] => "SN",
+        [0x55, 4, 5] => "serialNumber",
+        [0x55, 4, 6] => "C",
+        [0x55, 4, 7] => "L",
+        [0x55, 4, 8] => "ST",
+        [0x55, 4, 9] => "STREET",
+        [0x55, 4, 10] => "O",
+        [0x55, 4, 11] => "OU",
+        [0x55, 4, 12] => "title",
+        [0x55, 4, 42] => "GN",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "emailAddress",
+        _ => return None,
+    })
 }
 
 /// The content of the element at the start, which must have this tag, and what follows it.
@@ -138,6 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn the_subject_is_written_as_one_line() {
+        use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+        let named = |names: &[(DnType, &str)]| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name = DistinguishedName::new();
+            for (kind, value) in names {
+                params.distinguished_name.push(kind.clone(), *value);
+            }
+            subject(params.self_signed(&KeyPair::generate().unwrap()).unwrap().der())
+        };
+        let whole = [(DnType::OrganizationName, "A, \"B\""), (DnType::CommonName, "alice=x")];
+        assert_eq!(named(&whole).unwrap(), r#"O=A\, \"B\",CN=alice\=x"#);
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&[(DnType::CommonName, "a\nb")]), None);
+        assert_eq!(named(&[(DnType::CommonName, &"x".repeat(1100))]), None);
+    }
+
+    #[test]
     fn bytes_become_text() {
         for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(bytes.as_bytes()), text);
@@ -151,9 +240,9 @@ mod tests {
         for len in 0..400 {
             let bytes: Vec<u8> =
                 (0..len).map(|_| u8::try_from(prng.below(256)).unwrap_or(0)).collect();
-            let _ = validity(&bytes);
+            let (_, _) = (validity(&bytes), subject(&bytes));
             let framed = [&[SEQUENCE, 0x82, 1, 0, SEQUENCE, 0x81, 200][..], &bytes].concat();
-            let _ = validity(&framed);
+            let (_, _) = (validity(&framed), subject(&framed));
         }
         assert_eq!(element(&[SEQUENCE, 0x84, 255, 255, 255, 255, 1], SEQUENCE), None);
     }

@@ -15,6 +15,7 @@
 mod support;
 
 mod admin;
+mod auth;
 mod backpressure;
 mod calls;
 mod clients_that_leave;

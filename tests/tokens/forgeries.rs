@@ -19,7 +19,7 @@ fn a_token_of_each_algorithm_is_believed_and_a_changed_one_is_not() {
         let token = signer.token(&claims());
         let keys = jwks(&[&signer]);
         let verified = check(&token, &[algorithm], &keys).unwrap();
-        assert_eq!(verified.facts.subject, "alice", "{algorithm}");
+        assert_eq!(verified.identity.subject, "alice", "{algorithm}");
         assert_eq!(verified.claims["sub"], "alice");
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let mut bytes = base64url::decode(signature.as_bytes()).unwrap();
@@ -152,7 +152,7 @@ fn a_secret_of_the_operator_needs_no_name_and_no_short_one_is_taken() {
     assert!(Key::shared(Algorithm::Hs256, &[7; 31]).is_err());
     assert!(Key::shared(Algorithm::Hs512, &[7; 63]).is_err());
     assert!(Key::shared(Algorithm::Rs256, &[7; 64]).is_err());
-    assert!(Key::shared_short(Algorithm::Hs256, b"").is_err());
+    assert!(Key::of_secret(&[Algorithm::Hs256], b"").is_err());
     assert!(!format!("{keys:?}").contains("whatever"));
 }
 
@@ -173,7 +173,7 @@ fn claims_that_endpoints_are_told_come_with_the_verdict() {
     let fields = [("x-sub".to_owned(), "a".to_owned()), ("x-ids".to_owned(), "1,b".to_owned())];
     assert_eq!(verified.fields, fields);
     assert!(verified.weight() > 200);
-    assert_eq!(verified.facts.until, NOW + 31);
+    assert_eq!(verified.until, NOW + 31);
 }
 
 #[test]

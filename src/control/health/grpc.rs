@@ -12,7 +12,8 @@ use crate::protocol::h2::connection::event::{Event, HeadersKind};
 use crate::protocol::h2::frame::{StreamId, to_usize};
 use crate::protocol::h2::hpack::encode::Block;
 
-use super::probe::{USER_AGENT, Wire};
+use super::super::wire::Wire;
+use super::probe::USER_AGENT;
 
 /// Of an answer; a real one has two.
 const ANSWER_BYTES_MAX: usize = 1024;

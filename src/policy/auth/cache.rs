@@ -112,7 +112,7 @@ impl Cache {
         while self.slots.len() >= self.bounds.entries || self.bytes + weight > self.bounds.bytes {
             self.make_room(now);
         }
-        let until = verified.facts.until.min(now.saturating_add(self.bounds.seconds));
+        let until = verified.until.min(now.saturating_add(self.bounds.seconds));
         let verified = Rc::clone(verified);
         self.bytes += weight;
         self.places.insert(digest, self.slots.len());

@@ -2,22 +2,27 @@
 
 use std::fmt;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::policy::identity::{Identity, Kind};
 
 /// A token of which only the SHA-256 is kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FixedToken {
     hash: [u8; 32],
     /// Who brings it.
-    pub subject: String,
+    pub identity: Arc<Identity>,
 }
 
 impl FixedToken {
     /// A token, and who brings it.
     #[must_use]
     pub fn new(token: &[u8], subject: impl Into<String>) -> Self {
-        FixedToken { hash: sha256(token), subject: subject.into() }
+        let (kind, subject) = (Kind::Admin, subject.into());
+        let identity = Arc::new(Identity { kind, subject, ..Identity::default() });
+        FixedToken { hash: sha256(token), identity }
     }
 
     /// Whose token this is. The time depends on its length and on how many there are alone.
@@ -40,7 +45,7 @@ impl FixedToken {
 
 impl fmt::Debug for FixedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "*** of {}", self.subject)
+        write!(f, "*** of {}", self.identity.subject)
     }
 }
 
@@ -55,7 +60,8 @@ mod tests {
     #[test]
     fn a_token_is_known_whole_or_not_at_all() {
         let all = [FixedToken::new(b"one", "a"), FixedToken::new(b"two", "b")];
-        let find = |token: &[u8]| FixedToken::find(&all, token).map(|one| one.subject.as_str());
+        let find =
+            |token: &[u8]| FixedToken::find(&all, token).map(|one| one.identity.subject.as_str());
         assert_eq!(find(b"one"), Some("a"));
         assert_eq!(find(b"two"), Some("b"));
         for token in [&b""[..], b"on", b"onee", b"One", b"one\0"] {

@@ -38,25 +38,24 @@ impl std::fmt::Debug for Verifier {
 impl Key {
     /// A shared secret, for one algorithm. It must be as long as its hash (RFC 7518 §3.2).
     pub fn shared(algorithm: Algorithm, secret: &[u8]) -> Result<Key, &'static str> {
-        let (hash, min) = algorithm.shared().ok_or("the algorithm takes no secret")?;
+        let (_, min) = algorithm.shared().ok_or("the algorithm takes no secret")?;
         if secret.len() < min {
             return Err("the secret is shorter than the hash of its algorithm");
         }
-        Ok(Key::weak(algorithm, hash, secret))
+        Key::of_secret(&[algorithm], secret)
     }
 
-    /// A shared secret of any length but none: old clients are signed for with short ones.
-    pub fn shared_short(algorithm: Algorithm, secret: &[u8]) -> Result<Key, &'static str> {
-        let (hash, _) = algorithm.shared().ok_or("the algorithm takes no secret")?;
+    /// A shared secret of any length but none, for some algorithms: old issuers have short ones.
+    pub fn of_secret(algorithms: &[Algorithm], secret: &[u8]) -> Result<Key, &'static str> {
         if secret.is_empty() {
             return Err("the secret is empty");
         }
-        Ok(Key::weak(algorithm, hash, secret))
-    }
-
-    fn weak(algorithm: Algorithm, hash: hmac::Algorithm, secret: &[u8]) -> Key {
-        let verifier = Verifier::Shared(Box::new(hmac::Key::new(hash, secret)));
-        Key { names: Hint::default(), verifiers: vec![(algorithm, verifier)] }
+        let verifier = |algorithm: &Algorithm| {
+            let (hash, _) = algorithm.shared()?;
+            Some((*algorithm, Verifier::Shared(Box::new(hmac::Key::new(hash, secret)))))
+        };
+        let verifiers = algorithms.iter().filter_map(verifier).collect();
+        Ok(Key { names: Hint::default(), verifiers })
     }
 
     /// Reads a key. `secrets`: whether it may be a shared secret, which nobody publishes.

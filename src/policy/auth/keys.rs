@@ -1,5 +1,6 @@
 //! A set of keys (RFC 7517 §5), and which of them a token may be of.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
@@ -36,7 +37,7 @@ impl KeyBy {
         Some(match name {
             "kid" => KeyBy::Kid,
             "x5t" => KeyBy::X5t,
-            "x5t#S256" => KeyBy::X5tS256,
+            "x5t#s256" => KeyBy::X5tS256,
             "kid_x5t" => KeyBy::KidX5t,
             _ => return None,
         })
@@ -63,6 +64,8 @@ pub struct KeySet {
     keys: Vec<Key>,
     /// There is one key, and tokens need not name it.
     is_single: bool,
+    /// The SHA-256 of the text that it was read from.
+    print: [u8; 32],
 }
 
 /// A key that is not used, and why.
@@ -78,7 +81,7 @@ impl KeySet {
     /// The one key of an operator.
     #[must_use]
     pub fn single(key: Key) -> KeySet {
-        KeySet { keys: vec![key], is_single: true }
+        KeySet { keys: vec![key], is_single: true, print: [0; 32] }
     }
 
     /// Reads a set, or a single key. Keys that are not for us are passed over and told of; a set
@@ -114,7 +117,14 @@ impl KeySet {
         if keys.is_empty() {
             return Err(skipped.first().map_or("it has no keys", |skipped| skipped.why));
         }
-        Ok((KeySet { keys, is_single: false }, skipped))
+        let print = digest(&SHA256, text).as_ref().try_into().unwrap_or_default();
+        Ok((KeySet { keys, is_single: false, print }, skipped))
+    }
+
+    /// Whether both were read from the same text.
+    #[must_use]
+    pub fn is_same(&self, other: &KeySet) -> bool {
+        self.print == other.print
     }
 
     /// How many keys there are.

@@ -17,6 +17,10 @@ pub mod profile;
 pub mod propagate;
 pub mod verify;
 
+use std::sync::Arc;
+
+use crate::policy::names::Names;
+
 /// What a route asks for.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AuthRule {
@@ -24,6 +28,6 @@ pub struct AuthRule {
     pub profiles: Vec<usize>,
     /// Whether a request that brings nothing at all may pass.
     pub anonymous: bool,
-    /// Whether the endpoint gets what the client has proved itself with.
-    pub keep_authorization: bool,
+    /// Fields that the endpoint does not get from the client.
+    pub stripped: Arc<Names>,
 }

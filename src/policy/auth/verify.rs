@@ -4,14 +4,20 @@
 //! which must be on the operator's list, and the name of its key, which must be among the
 //! operator's. Keys and URLs that a token brings (`jwk`, `jku`, `x5u`, `x5c`) are not read.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Map, Value};
+
+use crate::base::time::UnixTime;
+use crate::policy::identity::{Identity, Kind};
 
 use super::algorithm::Algorithm;
 use super::claims::{ClaimRules, Facts};
 use super::jws::Jws;
 use super::keys::{KeyBy, KeySet};
 use super::object;
-use super::propagate::Propagated;
+use super::propagate::{Propagated, is_field_value};
 
 /// Why a token is not believed. Clients are told none of it; logs and metrics are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -84,8 +90,12 @@ pub struct TokenRules {
 /// A token that is believed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Verified {
-    /// What its claims said of who it is.
-    pub facts: Facts,
+    /// Who it is for.
+    pub identity: Arc<Identity>,
+    /// The first second, since 1970, at which it is believed no more.
+    pub until: u64,
+    /// Whether its roles and scopes are enough.
+    pub is_allowed: bool,
     /// All its claims.
     pub claims: Map<String, Value>,
     /// Fields for endpoints: names in lower case, and values.
@@ -101,8 +111,9 @@ impl Verified {
         let claims =
             self.claims.iter().map(|(name, value)| 48 + name.len() + object::weight(value));
         size_of::<Self>()
-            + of_texts(&self.facts.roles)
-            + of_texts(&self.facts.scopes)
+            + size_of::<Identity>()
+            + of_texts(&self.identity.roles)
+            + of_texts(&self.identity.scopes)
             + fields.sum::<usize>()
             + claims.sum::<usize>()
     }
@@ -124,5 +135,22 @@ pub fn verify(
     let facts = rules.claims.check(&claims, now)?;
     let field = |told: &Propagated| Some((told.field.clone(), told.value(&claims)?));
     let fields = rules.propagated.iter().filter_map(field).collect();
-    Ok(Verified { facts, claims, fields })
+    let expires = Some(UnixTime(Duration::from_secs(facts.until)));
+    let text = |names: &[&str]| {
+        let found = names.iter().find_map(|name| claims.get(*name)?.as_str());
+        found.filter(|text| is_field_value(text)).unwrap_or_default().to_owned()
+    };
+    let identity = Arc::new(Identity {
+        kind: Kind::Jwt,
+        org: text(&["owner", "org"]),
+        email: text(&["email"]),
+        phone: text(&["phone_number", "phone"]),
+        subject: facts.subject,
+        roles: facts.roles,
+        scopes: facts.scopes,
+        expires,
+        ..Identity::default()
+    });
+    let Facts { until, is_allowed, .. } = facts;
+    Ok(Verified { identity, until, is_allowed, claims, fields })
 }

@@ -1,29 +1,276 @@
-//! Authentication of one exchange.
+//! Authentication of one exchange: the profiles of its route are tried in their order.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::time::Instant;
 use crate::io::Io;
 use crate::policy::auth::AuthRule;
-use crate::policy::set::Policies;
+use crate::policy::auth::cache::{Bounds, Cache, digest};
+use crate::policy::auth::credential::{self, Brought};
+use crate::policy::auth::fixed::FixedToken;
+use crate::policy::auth::jws::Jws;
+use crate::policy::auth::profile::{Profile, Proof};
+use crate::policy::auth::verify::{Denied, TokenRules, Verified, verify};
+use crate::policy::identity::{Identity, Kind};
+use crate::policy::set::{Errors, Policies};
+use crate::protocol::h1::encode;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::reason::Reason;
 use crate::snapshot::Snapshot;
+use crate::snapshot::auth::{Auth, KeySource};
+use crate::tls::x509;
 
-use super::Admission;
+use super::keys::{KeyNews, Slot};
+use super::{Admission, Refusal};
 
 /// What a shard knows of tokens and keys.
-#[derive(Debug, Default)]
-pub(super) struct State {}
+#[derive(Debug)]
+pub(super) struct State {
+    auth: Arc<Auth>,
+    /// By the place of the source.
+    slots: Vec<Rc<Slot>>,
+    cache: Rc<RefCell<Cache>>,
+}
 
-impl State {
-    pub(super) fn new(_snapshot: &Snapshot, _old: Option<&State>) -> Self {
-        State {}
+impl Default for State {
+    fn default() -> Self {
+        let cache = Rc::new(RefCell::new(Cache::new(Bounds::default())));
+        State { auth: Arc::default(), slots: Vec::new(), cache }
     }
 }
 
+impl State {
+    /// Keys stay where their source did not change. What was believed is forgotten with the rules
+    /// that it was believed by.
+    pub(super) fn new(snapshot: &Snapshot, old: Option<&State>) -> Self {
+        let auth = Arc::clone(&snapshot.auth);
+        let slot = |source: &KeySource| {
+            let kept = old.and_then(|old| old.slots.iter().find(|slot| slot.source == *source));
+            kept.cloned().unwrap_or_else(|| Rc::new(Slot::new(source)))
+        };
+        let slots = auth.sources.iter().map(slot).collect();
+        let cache = match old.filter(|old| Arc::ptr_eq(&old.auth, &auth)) {
+            Some(old) => Rc::clone(&old.cache),
+            None => State::default().cache,
+        };
+        State { auth, slots, cache }
+    }
+
+    /// Takes what control has found.
+    pub(super) fn set_keys(&self, news: &KeyNews, now: Instant) {
+        for (place, slot) in self.slots.iter().enumerate() {
+            if slot.source != *news.source || !slot.set(news, now) {
+                continue;
+            }
+            for (number, profile) in (0..).zip(&self.auth.profiles) {
+                if matches!(&profile.proof, Proof::Token { source, .. } if *source == place) {
+                    self.cache.borrow_mut().forget(number);
+                }
+            }
+        }
+    }
+
+    /// Something was revoked: every token is looked at again.
+    pub(super) fn forget_tokens(&self) {
+        self.cache.borrow_mut().clear();
+    }
+}
+
+/// What one profile says.
+enum Outcome {
+    /// It is this one.
+    Known(Arc<Identity>, Option<Rc<Verified>>),
+    /// The endpoint judges.
+    Passed,
+    /// There is nothing of its sort.
+    Absent,
+    /// There is something, and it is not believed.
+    Denied,
+    /// It is believed, and not enough.
+    Forbidden,
+    /// There are no keys to say so or otherwise.
+    Unavailable,
+}
+
+/// Whether the request proves who it comes from, as its route asks.
 pub(super) async fn ask<I: Io>(
-    _exchange: &Exchange<'_, I>,
-    _policies: &Policies,
-    _rule: &AuthRule,
-    _admission: &mut Admission,
+    exchange: &Exchange<'_, I>,
+    policies: &Policies,
+    rule: &AuthRule,
+    admission: &mut Admission,
 ) -> Result<(), Reason> {
-    Ok(())
+    admission.stripped.push(Arc::clone(&rule.stripped));
+    let tables = Rc::clone(&exchange.tables);
+    let state = &tables.policies.auth;
+    let (mut denied, mut forbidden, mut unavailable) = (false, false, false);
+    for number in &rule.profiles {
+        let Some(profile) = state.auth.profiles.get(*number) else { return Err(Reason::Bug) };
+        match outcome(exchange, state, *number, profile).await {
+            Outcome::Known(identity, verified) => {
+                if let Some(verified) = &verified {
+                    for (name, value) in &verified.fields {
+                        encode::field(&mut admission.request, name.as_bytes(), value.as_bytes());
+                    }
+                }
+                admission.identity = Some(identity);
+                admission.verified = verified;
+                return Ok(());
+            }
+            Outcome::Passed => return Ok(()),
+            Outcome::Absent => {}
+            Outcome::Denied => denied = true,
+            Outcome::Forbidden => forbidden = true,
+            Outcome::Unavailable => unavailable = true,
+        }
+    }
+    let reason = match (forbidden, unavailable) {
+        (true, _) => Reason::Forbidden,
+        (_, true) => Reason::AuthUnavailable,
+        _ if rule.anonymous && !denied && is_anonymous(exchange, state, rule) => return Ok(()),
+        _ => Reason::Unauthenticated,
+    };
+    refuse(policies.errors, reason, denied, admission);
+    Err(reason)
+}
+
+/// Whether a request brings nothing at all, in none of the places that are looked at.
+fn is_anonymous<I: Io>(exchange: &Exchange<'_, I>, state: &State, rule: &AuthRule) -> bool {
+    let profiles = rule.profiles.iter().filter_map(|number| state.auth.profiles.get(*number));
+    let places: Vec<_> = profiles.map(|profile| &profile.places).collect();
+    credential::is_anonymous(exchange.head, exchange.text, &places)
+}
+
+/// Says what is missing: to programs as RFC 6750 §3 does, to people as the route does.
+fn refuse(errors: Errors, reason: Reason, brought: bool, admission: &mut Admission) {
+    let challenge: &[u8] = match reason {
+        Reason::Forbidden => b"Bearer error=\"insufficient_scope\"",
+        Reason::AuthUnavailable => b"",
+        _ if brought => b"Bearer error=\"invalid_token\"",
+        _ => b"Bearer",
+    };
+    if challenge.is_empty() {
+        encode::field(&mut admission.answer, b"retry-after", b"5");
+    } else {
+        encode::field(&mut admission.answer, b"www-authenticate", challenge);
+    }
+    let body = match (errors, reason) {
+        (Errors::Problem, _) => return,
+        (Errors::ThreeX, Reason::Unauthenticated) => r#"{"error":"unauthorized"}"#,
+        (Errors::ThreeX, Reason::Forbidden) => r#"{"error":"forbidden"}"#,
+        (Errors::ThreeX, _) => r#"{"error":"auth_unavailable"}"#,
+        (Errors::Hanzo, Reason::Unauthenticated) if brought => {
+            r#"{"error":"unauthorized","message":"Invalid token"}"#
+        }
+        (Errors::Hanzo, Reason::Unauthenticated) => {
+            r#"{"error":"unauthorized","message":"Authentication required"}"#
+        }
+        (Errors::Hanzo, Reason::Forbidden) => {
+            r#"{"error":"forbidden","message":"Insufficient permissions"}"#
+        }
+        (Errors::Hanzo, _) => r#"{"error":"auth_unavailable"}"#,
+    };
+    let status = reason.row().status;
+    admission.refusal = Some(Refusal { status, body: body.as_bytes().to_vec() });
+}
+
+async fn outcome<I: Io>(
+    exchange: &Exchange<'_, I>,
+    state: &State,
+    number: usize,
+    profile: &Profile,
+) -> Outcome {
+    if matches!(profile.proof, Proof::Certificate) {
+        return certificate(exchange);
+    }
+    let brought = profile.places.find(exchange.head, exchange.text);
+    let token = match (&brought, brought.token()) {
+        (_, Some(token)) => token,
+        (Brought::Nothing, None) => return Outcome::Absent,
+        (_, None) => return Outcome::Denied,
+    };
+    if profile.passes(token) {
+        return Outcome::Passed;
+    }
+    match &profile.proof {
+        Proof::Fixed(tokens) => match FixedToken::find(tokens, token) {
+            Some(found) => Outcome::Known(Arc::clone(&found.identity), None),
+            None => Outcome::Denied,
+        },
+        Proof::Token { rules, source, patience } => {
+            let Some(slot) = state.slots.get(*source) else { return Outcome::Unavailable };
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            let asked = Asked { number, rules, slot, patience: *patience };
+            signed(exchange, state, &asked, token).await
+        }
+        Proof::Certificate => Outcome::Absent,
+    }
+}
+
+/// How a signed token is looked at.
+struct Asked<'a> {
+    number: u32,
+    rules: &'a TokenRules,
+    slot: &'a Slot,
+    patience: Duration,
+}
+
+async fn signed<I: Io>(
+    exchange: &Exchange<'_, I>,
+    state: &State,
+    asked: &Asked<'_>,
+    token: &[u8],
+) -> Outcome {
+    let name = digest(asked.number, token);
+    let now = exchange.time.seconds();
+    if let Some(verified) = state.cache.borrow_mut().get(&name, now) {
+        return known(verified);
+    }
+    let deadline = exchange.started + asked.patience;
+    loop {
+        let now = exchange.cx.io.unix_now().seconds();
+        let keys = asked.slot.keys();
+        let verdict = match &keys {
+            Some(keys) => verify(token, asked.rules, keys, now),
+            // Nobody waits for what could not be believed in any case.
+            None => Jws::parse(token).and(Err(Denied::KeyUnknown)),
+        };
+        match verdict {
+            Ok(verified) => {
+                let verified = Rc::new(verified);
+                state.cache.borrow_mut().put(name, asked.number, &verified, now);
+                return known(verified);
+            }
+            Err(Denied::KeyUnknown) => {
+                if asked.slot.look_again(exchange.cx, deadline).await {
+                    continue;
+                }
+                return if keys.is_some() { Outcome::Denied } else { Outcome::Unavailable };
+            }
+            Err(_) => return Outcome::Denied,
+        }
+    }
+}
+
+fn known(verified: Rc<Verified>) -> Outcome {
+    if !verified.is_allowed {
+        return Outcome::Forbidden;
+    }
+    Outcome::Known(Arc::clone(&verified.identity), Some(verified))
+}
+
+/// The certificate was verified with the handshake: only who it names is read here.
+fn certificate<I: Io>(exchange: &Exchange<'_, I>) -> Outcome {
+    let Some(certificate) = exchange.down.socket().client_certificate() else {
+        return Outcome::Absent;
+    };
+    match x509::subject(&certificate) {
+        Some(subject) => {
+            let kind = Kind::Mtls;
+            Outcome::Known(Arc::new(Identity { kind, subject, ..Identity::default() }), None)
+        }
+        None => Outcome::Denied,
+    }
 }

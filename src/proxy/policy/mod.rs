@@ -2,9 +2,12 @@
 //! client address, authentication, rate, concurrency, breaker.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::base::time::Instant;
 use crate::io::Io;
+use crate::policy::auth::verify::Verified;
 use crate::policy::identity::Identity;
 use crate::policy::names::Names;
 use crate::policy::set::{Errors, Policies};
@@ -16,6 +19,7 @@ use super::reply::Reply;
 
 mod auth;
 mod front;
+pub mod keys;
 mod legacy;
 mod limit;
 mod people;
@@ -39,6 +43,18 @@ impl States {
     }
 }
 
+impl States {
+    /// Takes what control has found of keys.
+    pub fn set_keys(&self, news: &keys::KeyNews, now: Instant) {
+        self.auth.set_keys(news, now);
+    }
+
+    /// Something was revoked: every token is looked at again.
+    pub fn forget_tokens(&self) {
+        self.auth.forget_tokens();
+    }
+}
+
 /// What policies add to an exchange.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
@@ -50,6 +66,8 @@ pub(super) struct Admission {
     pub(super) request: Vec<u8>,
     /// Fields of the request that the endpoint does not get, each set of them.
     pub(super) stripped: Vec<Arc<Names>>,
+    /// The token that said who asks, if it was one.
+    pub(super) verified: Option<Rc<Verified>>,
     /// Who asks.
     pub(super) identity: Option<Arc<Identity>>,
     /// How refusals are told that no policy has words for.

@@ -1,15 +1,12 @@
-use super::super::claims::Facts;
+use std::sync::Arc;
+
 use super::*;
+use crate::policy::identity::Identity;
 
 fn verified(until: u64, bytes: usize) -> Rc<Verified> {
-    let facts = Facts {
-        subject: "s".repeat(bytes),
-        until,
-        roles: Vec::new(),
-        scopes: vec!["x".repeat(bytes)],
-        is_allowed: true,
-    };
-    Rc::new(Verified { facts, claims: serde_json::Map::new(), fields: Vec::new() })
+    let identity = Identity { scopes: vec!["x".repeat(bytes)], ..Identity::default() };
+    let (claims, fields) = (serde_json::Map::new(), Vec::new());
+    Rc::new(Verified { identity: Arc::new(identity), until, is_allowed: true, claims, fields })
 }
 
 fn name(number: usize) -> Digest {

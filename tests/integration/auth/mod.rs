@@ -1,0 +1,5 @@
+//! Who may call: tokens, keys, and where both come from.
+
+mod keys;
+mod others;
+mod tokens;
