@@ -157,10 +157,7 @@ fn refuse(errors: Errors, reason: Reason, brought: bool, admission: &mut Admissi
         encode::field(&mut admission.answer, b"www-authenticate", challenge);
     }
     let body = match (errors, reason) {
-        (Errors::Problem, _) => return,
-        (Errors::ThreeX, Reason::Unauthenticated) => r#"{"error":"unauthorized"}"#,
-        (Errors::ThreeX, Reason::Forbidden) => r#"{"error":"forbidden"}"#,
-        (Errors::ThreeX, _) => r#"{"error":"auth_unavailable"}"#,
+        (Errors::Problem | Errors::ThreeX, _) => return,
         (Errors::Hanzo, Reason::Unauthenticated) if brought => {
             r#"{"error":"unauthorized","message":"Invalid token"}"#
         }
