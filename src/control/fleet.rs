@@ -190,6 +190,14 @@ pub(super) fn prng() -> Prng {
     Prng::new(u64::from_le_bytes(seed))
 }
 
+/// What keys of clients are hashed with. Without chance there is no start: whoever knew it could
+/// choose keys that meet in one place.
+pub(super) fn secret() -> Result<[u8; 16], String> {
+    let mut secret = [0; 16];
+    let filled = SystemRandom::new().fill(&mut secret);
+    filled.map(|()| secret).map_err(|_| "the system gives no random bytes".to_owned())
+}
+
 fn target(snapshot: &Snapshot) -> LogTarget {
     match &snapshot.observe.access_log {
         Some(TargetSpec::Stderr) => LogTarget::Stderr,

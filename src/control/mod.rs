@@ -27,6 +27,8 @@ use crate::base::limits::DNS_START_WAIT;
 pub use crate::io::signals::Signal;
 use crate::io::signals::Signals;
 use crate::observe::notice::{Notice, Notices, Severity};
+use crate::policy::limit::book::Book;
+use crate::policy::limit::key::Secret;
 use crate::shard::Grace;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diff::restart_keys;
@@ -76,6 +78,8 @@ pub struct Gateway {
     asker: Sender<Ask>,
     notices: Notices,
     certificates: Watch,
+    /// What is counted, and the counts.
+    book: Book,
 }
 
 /// Blocks the signals that control waits for, in this thread and all that it starts: call it first
@@ -100,6 +104,8 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let resolver = Resolver::start(fleet::prng(), notices.clone(), changed)
         .map_err(|error| format!("no thread for names: {error}"))?;
     resolver.follow(&mut snapshot, DNS_START_WAIT);
+    let shards = cores::choose(&snapshot.server.workers)?.len();
+    let book = snapshot.count_with(&Book::new(Secret::new(fleet::secret()?), shards));
     let snapshot = Arc::new(snapshot);
     let driver = driver::choose(snapshot.server.io, &notices)?;
     let (key_asks, wanted) = jwks::asks();
@@ -134,6 +140,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         asker,
         notices,
         certificates,
+        book,
     };
     gateway.start_admin(&snapshot)?;
     Ok(gateway)
@@ -233,10 +240,12 @@ impl Gateway {
             self.resolver.follow(&mut snapshot, DNS_START_WAIT);
             // What came once must not count again because the file was read anew.
             snapshot.gufo.trust.nonces = Arc::clone(&running.gufo.trust.nonces);
-            Arc::new(snapshot)
+            let book = snapshot.count_with(&self.book);
+            (Arc::new(snapshot), book)
         });
-        match loaded.and_then(|snapshot| self.fleet.publish(&snapshot).map(|()| snapshot)) {
-            Ok(snapshot) => {
+        match loaded.and_then(|loaded| self.fleet.publish(&loaded.0).map(|()| loaded)) {
+            Ok((snapshot, book)) => {
+                self.book = book;
                 let waiting = restart_keys(&running, &snapshot);
                 self.checker.follow(&snapshot);
                 self.keeper.follow(&snapshot);

@@ -4,6 +4,8 @@
 //! Start with [`Policies`](set::Policies); `proxy::policy` asks them in their order.
 
 pub mod auth;
+pub mod breaker;
+pub mod concurrency;
 pub mod front;
 pub mod identity;
 pub mod limit;
@@ -11,4 +13,5 @@ pub mod names;
 pub mod people;
 pub mod recent;
 pub mod set;
+pub mod shed;
 pub mod verdicts;

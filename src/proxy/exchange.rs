@@ -94,7 +94,7 @@ impl<'a, I: Io> Exchange<'a, I> {
     /// The exchange is over for its policies.
     pub(super) fn end_admission(&self, status: u16, reason: Option<Reason>) {
         if let Some(admission) = self.admission.get() {
-            admission.end(status, reason);
+            admission.end(status, reason, self.cx.io.lately());
         }
     }
 

@@ -26,6 +26,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::policy::limit::book::Book;
+
 /// All that one generation of the configuration says.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Snapshot {
@@ -99,6 +101,12 @@ impl Snapshot {
     #[must_use]
     pub fn upstream(&self, id: upstream::UpstreamId) -> Option<&upstream::Upstream> {
         self.upstreams.get(id.index())
+    }
+
+    /// Gives all that is counted its state: that of `book`, where the same is asked as before.
+    #[must_use]
+    pub fn count_with(&mut self, book: &Book) -> Book {
+        book.next(self.gufo.policies.iter_mut().chain(self.routes.policies_mut()))
     }
 
     /// Bytes that an upload to this module may have; `None`: any number.

@@ -45,6 +45,11 @@ impl Routes {
         self.list.get(id.index())
     }
 
+    /// What is asked by each route that asks anything.
+    pub fn policies_mut(&mut self) -> impl Iterator<Item = &mut Arc<Policies>> {
+        self.list.iter_mut().filter_map(|route| route.policies.as_mut())
+    }
+
     /// All routes, in the order of their ids.
     #[must_use]
     pub fn list(&self) -> &[Route] {

@@ -91,8 +91,6 @@ pub const KEYS: &[Key] = &[
         "true",
         "faults have the statuses of Gufo, such as 400 for a service that is down",
     ),
-    not_yet("gufo.rate_limit_rps", NUMBER, "requests in a second, of all clients"),
-    not_yet("gufo.rate_limit_burst", NUMBER, "requests at once, of all clients"),
     not_yet("masterregistry.ttl", SECONDS, "life of an address"),
     not_yet("masterregistry.refresh_interval", SECONDS, "between two renewals"),
     not_yet("masterregistry.sweeper_interval", SECONDS, "between two sweeps"),

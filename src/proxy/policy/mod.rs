@@ -161,7 +161,7 @@ impl Admission {
     }
 
     /// The exchange is over: with this status, 0 for none, and for this reason if it went wrong.
-    pub(super) fn end(&self, status: u16, reason: Option<Reason>) {
-        self.held.end(status, reason);
+    pub(super) fn end(&self, status: u16, reason: Option<Reason>, now: Instant) {
+        self.held.end(status, reason, now);
     }
 }
