@@ -61,6 +61,7 @@ impl Config {
             dns: self.dns(),
             effective: Shown(self.effective()),
             observe: Observe { access_log: self.log("server.access_log") },
+            rate_store: policies::rate_store(self),
         };
         match Faults::sift(findings) {
             Ok(faults) => Err(faults),

@@ -13,6 +13,7 @@ pub mod driver;
 mod fleet;
 mod health;
 mod jwks;
+mod rate_store;
 mod state;
 mod wire;
 
@@ -39,6 +40,7 @@ use dns::Resolver;
 use fleet::Fleet;
 use health::Checker;
 use jwks::Keeper;
+use rate_store::Courier;
 pub use state::State;
 
 /// Makes snapshots: the configuration as it is now, under the generation number that is given.
@@ -80,6 +82,7 @@ pub struct Gateway {
     certificates: Watch,
     /// What is counted, and the counts.
     book: Book,
+    _courier: Option<Courier>,
 }
 
 /// Blocks the signals that control waits for, in this thread and all that it starts: call it first
@@ -105,7 +108,11 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         .map_err(|error| format!("no thread for names: {error}"))?;
     resolver.follow(&mut snapshot, DNS_START_WAIT);
     let shards = cores::choose(&snapshot.server.workers)?.len();
-    let book = snapshot.count_with(&Book::new(Secret::new(fleet::secret()?), shards));
+    let courier = snapshot.rate_store.clone().map(|spec| Courier::start(spec, notices.clone()));
+    let courier = courier.transpose().map_err(|error| format!("no thread for rates: {error}"))?;
+    let outbox = courier.as_ref().map(Courier::outbox);
+    let book = Book::new(Secret::new(fleet::secret()?), shards, outbox);
+    let book = snapshot.count_with(&book);
     let snapshot = Arc::new(snapshot);
     let driver = driver::choose(snapshot.server.io, &notices)?;
     let (key_asks, wanted) = jwks::asks();
@@ -141,6 +148,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         notices,
         certificates,
         book,
+        _courier: courier,
     };
     gateway.start_admin(&snapshot)?;
     Ok(gateway)

@@ -6,5 +6,6 @@ pub mod h1;
 pub mod h2;
 pub mod multipart;
 pub mod proxy_protocol;
+pub mod resp;
 pub mod upgrade;
 pub mod websocket;

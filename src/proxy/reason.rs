@@ -36,6 +36,7 @@ pub enum Reason {
     TooBusy,
     CircuitOpen,
     Overloaded,
+    LimitsUnavailable,
     BodyMalformed,
     BodyTruncated,
     BodyTooLarge,
@@ -149,6 +150,7 @@ impl Reason {
             Reason::TooBusy                => row(503, Gateway, Keep, "too_busy", "too many requests are under way"),
             Reason::CircuitOpen            => row(503, Gateway, Keep, "circuit_open", "the service is given time to recover"),
             Reason::Overloaded             => row(503, Gateway, Keep, "overloaded", "the gateway has more to do than it can"),
+            Reason::LimitsUnavailable      => row(503, Gateway, Keep, "limits_unavailable", "limits cannot be checked now"),
             Reason::BodyMalformed          => row(400, Client, Close, "body_malformed", "the body's framing is not valid"),
             Reason::BodyTruncated          => row(400, Client, Close, "body_truncated", "the body ended before it was complete"),
             Reason::BodyTooLarge           => row(413, Client, Close, "body_too_large", "the body is larger than allowed"),
@@ -206,7 +208,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 58] = [
+pub const ALL: [Reason; 59] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -237,6 +239,7 @@ pub const ALL: [Reason; 58] = [
     Reason::TooBusy,
     Reason::CircuitOpen,
     Reason::Overloaded,
+    Reason::LimitsUnavailable,
     Reason::BodyMalformed,
     Reason::BodyTruncated,
     Reason::BodyTooLarge,

@@ -266,6 +266,7 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::TooBusy
         | Reason::CircuitOpen
         | Reason::Overloaded
+        | Reason::LimitsUnavailable
         | Reason::ClientLeft
         | Reason::ClientStalled => return None,
     })

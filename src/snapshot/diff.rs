@@ -26,6 +26,7 @@ pub fn restart_keys(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         ("server.workers", old.server.workers != new.server.workers),
         ("server.io", old.server.io != new.server.io),
         ("server.access_log", old.observe.access_log != new.observe.access_log),
+        ("rate_store", old.rate_store != new.rate_store),
         ("limits.read_buffer", old.limits.read_buffer_bytes != new.limits.read_buffer_bytes),
     ]
     .into_iter()

@@ -11,6 +11,7 @@ pub mod dns;
 pub mod gufo;
 pub mod limits;
 pub mod observe;
+pub mod rate_store;
 pub mod route;
 pub mod secret;
 pub mod server;
@@ -53,6 +54,8 @@ pub struct Snapshot {
     pub effective: Shown,
     /// What is told about the traffic.
     pub observe: observe::Observe,
+    /// Where several machines count together; `None`: each for itself.
+    pub rate_store: Option<rate_store::RateStore>,
 }
 
 /// A text for operators that says how a snapshot was written, and is no part of what it means: two
@@ -94,6 +97,7 @@ impl Snapshot {
             routes: route::Routes::default(),
             effective: Shown::default(),
             observe: observe::Observe::default(),
+            rate_store: None,
         }
     }
 

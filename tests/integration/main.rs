@@ -29,6 +29,7 @@ mod h2;
 mod hostile_clients;
 mod http;
 mod lifecycle;
+mod limits;
 mod operator;
 mod panics;
 mod peers_that_fail;

@@ -19,6 +19,7 @@ pub(crate) mod link;
 pub(crate) mod peer;
 pub(crate) mod plain;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod rude;
 pub(crate) mod service;
 pub(crate) mod tls;

@@ -8,8 +8,10 @@ use crate::policy::limit::fields::Shown;
 use crate::policy::limit::key::Grouping;
 use crate::policy::limit::limiter::{self, Limiter};
 use crate::policy::limit::rate::{RATE_MAX, Rate, RateError};
+use crate::policy::limit::remote::{OnFailure, Sharing};
 use crate::policy::limit::rule::{By, RateRule};
 use crate::policy::{breaker, concurrency};
+use crate::snapshot::rate_store::RateStore;
 
 /// Requests a second of the Gufo surface, if only its burst is said (SPEC 11.1).
 const GUFO_RPS: u64 = 100;
@@ -103,7 +105,14 @@ fn rate(reader: &mut Reader<'_>, table: &str, sort: &str, name: &str) -> Option<
         rate,
         burst: u32::try_from(burst).unwrap_or(u32::MAX),
         keys: if by == By::All { 1 } else { config.small(&key("keys")) },
+        sharing: sharing(config, table, rate, burst),
     };
+    if rule.sharing.is_some() && !config.is_given("rate_store.address") {
+        let message = "a limit is shared with other machines, and they have no store";
+        let way_out = "write [rate_store] with its address, or leave `shared` out";
+        reader.find(Code::Missing, &key("shared"), message, way_out);
+        return None;
+    }
     if !Limiter::is_countable(&rule) {
         let message = "so many at once would take more than a lifetime to come back";
         let path = config.first_below(table);
@@ -117,6 +126,35 @@ fn rate(reader: &mut Reader<'_>, table: &str, sort: &str, name: &str) -> Option<
     };
     let (v4, v6) = (config.small(&key("ipv4_prefix")), config.small(&key("ipv6_prefix")));
     Some(RateRule { rule, by, grouping: Grouping { v4, v6 }, shown, legacy_503: false })
+}
+
+/// A fifth of the burst, or what the rate gives in a twentieth of a second, is leased if nothing is
+/// said: so the store is seldom waited for.
+fn sharing(config: &Config, table: &str, rate: Rate, burst: u64) -> Option<Sharing> {
+    let key = |key: &str| format!("{table}.{key}");
+    if config.boolean(&key("shared")) != Some(true) {
+        return None;
+    }
+    let lease = config.integer(&key("lease"));
+    let lease = lease.unwrap_or_else(|| (burst / 5).max(rate.ceiling() / 20).max(1));
+    let on_failure = config.text(&key("on_failure")).unwrap_or_default();
+    let on_failure = OnFailure::from_name(&on_failure).unwrap_or_default();
+    Some(Sharing { lease: u32::try_from(lease).unwrap_or(u32::MAX), on_failure })
+}
+
+/// Where several machines count together.
+pub(in crate::config) fn rate_store(config: &Config) -> Option<RateStore> {
+    if !config.is_given("rate_store.address") {
+        return None;
+    }
+    Some(RateStore {
+        address: config.text("rate_store.address")?,
+        username: config.text("rate_store.username").unwrap_or_default(),
+        password: config.secret("rate_store.password").unwrap_or_default(),
+        database: config.small("rate_store.database"),
+        prefix: config.text("rate_store.prefix").unwrap_or_default(),
+        timeout: config.duration("rate_store.timeout"),
+    })
 }
 
 fn concurrency(config: &Config, table: &str, id: &str) -> Option<concurrency::Rule> {
@@ -175,6 +213,7 @@ pub(super) fn read_surface(config: &Config) -> Option<LimitRule> {
         rate: Rate::per_second(rps.saturating_mul(1000))?,
         burst: u32::try_from(burst).unwrap_or(u32::MAX),
         keys: 1,
+        sharing: None,
     };
     let (grouping, shown) = (Grouping::default(), Shown::default());
     let rates = vec![RateRule { rule, by: By::All, grouping, shown, legacy_503: false }];

@@ -13,6 +13,8 @@ mod front;
 mod limit;
 mod people;
 
+pub(super) use limit::rate_store;
+
 /// What a route asks for; `None`: nothing.
 pub(super) fn of_route(reader: &mut Reader<'_>, number: &str, id: &str) -> Option<Arc<Policies>> {
     let errors = reader.text(number, "errors");

@@ -1,6 +1,6 @@
 //! The keys of rates, concurrency and breakers.
 
-use super::key::{Key, Kind, between, live, open};
+use super::key::{Key, Kind, Reload, between, live, open, restart};
 
 const BY: &str = "who counts as one: `route` (all together), `address`, `principal` (by address if \
                   nobody was authenticated), `header:<name>`, `query:<name>`, `segment:<number>` \
@@ -15,6 +15,14 @@ const FIELDS_HELP: &str = "what clients are told: `RateLimit` and `RateLimit-Pol
 const V4: &str = "so many bits of an IPv4 address count";
 const V6: &str = "so many bits of an IPv6 address count; 64: one subscriber";
 
+const SHARED: &str = "counted together with other machines, by `[rate_store]`";
+const LEASE: &str = "requests that a machine admits before the store has answered for those before \
+                     them; all machines together admit at most so many each more than the limit. \
+                     None said: a fifth of the burst, or the rate of 50 ms";
+const ON_FAILURE: Kind = Kind::Choice(&["local", "open", "closed"]);
+const ON_FAILURE_HELP: &str = "when the store does not answer: each machine holds the limit for \
+                               itself, all are admitted, or all are refused with 503";
+
 /// Keys of routes.
 pub const ROUTE: &[Key] = &[
     open(
@@ -28,6 +36,9 @@ pub const ROUTE: &[Key] = &[
     live("route.*.rate_limit.ipv6_prefix", Kind::Integer(16, 128), "64", V6),
     live("route.*.rate_limit.keys", COUNT, "65536", KEYS_HELP),
     live("route.*.rate_limit.fields", FIELDS, "both", FIELDS_HELP),
+    live("route.*.rate_limit.shared", Kind::Bool, "false", SHARED),
+    open("route.*.rate_limit.lease", Kind::Integer(1, 1_000_000), LEASE),
+    live("route.*.rate_limit.on_failure", ON_FAILURE, "local", ON_FAILURE_HELP),
     open(
         "route.*.rate_limits",
         Kind::Texts("names of `[rate_limits.<name>]`"),
@@ -105,11 +116,28 @@ pub const KEYS: &[Key] = &[
     live("rate_limits.*.ipv6_prefix", Kind::Integer(16, 128), "64", V6),
     live("rate_limits.*.keys", COUNT, "65536", KEYS_HELP),
     live("rate_limits.*.fields", FIELDS, "both", FIELDS_HELP),
+    live("rate_limits.*.shared", Kind::Bool, "false", SHARED),
+    open("rate_limits.*.lease", Kind::Integer(1, 1_000_000), LEASE),
+    live("rate_limits.*.on_failure", ON_FAILURE, "local", ON_FAILURE_HELP),
     live(
         "rate_limits.*.everywhere",
         Kind::Bool,
         "false",
         "asked of every route before all others, as a limit at the level of the service (SPEC 11.3)",
+    ),
+    Key {
+        reload: Reload::Restart,
+        ..open("rate_store.address", Kind::Text, "`host:port` of a server of Redis or Valkey")
+    },
+    restart("rate_store.username", Kind::Text, "", "the user of its access list"),
+    restart("rate_store.password", Kind::Secret, "", "its password"),
+    restart("rate_store.database", Kind::Integer(0, 65_535), "0", "the number of its database"),
+    restart("rate_store.prefix", Kind::Text, "otus:rate:", "what all keys there begin with"),
+    restart(
+        "rate_store.timeout",
+        between(1, 5),
+        "50ms",
+        "no request waits longer for it; then `on_failure` says what becomes of it",
     ),
     open(
         "gufo.rate_limit_rps",

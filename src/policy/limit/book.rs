@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::key::Secret;
 use super::limiter::Limiter;
+use super::remote::Outbox;
 use super::rule::{LimitRule, Live};
 use crate::policy::breaker::Breaker;
 use crate::policy::concurrency::Gauge;
@@ -19,23 +20,25 @@ use crate::policy::set::Policies;
 pub struct Book {
     secret: Secret,
     shards: usize,
+    outbox: Option<Arc<Outbox>>,
     limiters: BTreeMap<String, (usize, Arc<Limiter>)>,
     gauges: BTreeMap<String, Arc<Gauge>>,
     breakers: BTreeMap<String, Arc<Breaker>>,
 }
 
 impl Book {
-    /// An empty book for so many shards.
+    /// An empty book for so many shards. What is shared with other machines is reported to the
+    /// outbox.
     #[must_use]
-    pub fn new(secret: Secret, shards: usize) -> Self {
+    pub fn new(secret: Secret, shards: usize, outbox: Option<Arc<Outbox>>) -> Self {
         let (limiters, gauges, breakers) = Default::default();
-        Book { secret, shards, limiters, gauges, breakers }
+        Book { secret, shards, outbox, limiters, gauges, breakers }
     }
 
     /// Gives all these policies their state, and returns the book in which it stands.
     #[must_use]
     pub fn next<'a>(&self, all: impl Iterator<Item = &'a mut Arc<Policies>>) -> Book {
-        let mut next = Book::new(self.secret, self.shards);
+        let mut next = Book::new(self.secret, self.shards, self.outbox.clone());
         for policies in all {
             if policies.limit.is_some()
                 && let Some(rule) = &mut Arc::make_mut(policies).limit
@@ -82,7 +85,7 @@ impl Book {
         let kept = old.limiters.get(&rule.id).map(|(_, limiter)| limiter);
         let limiter = match kept.filter(|limiter| limiter.rule() == rule) {
             Some(limiter) => Arc::clone(limiter),
-            None => Arc::new(Limiter::new(rule.clone(), self.shards)?),
+            None => Arc::new(Limiter::new(rule.clone(), self.shards, self.outbox.as_ref())?),
         };
         let number = self.limiters.len();
         self.limiters.insert(rule.id.clone(), (number, Arc::clone(&limiter)));
@@ -114,7 +117,7 @@ mod tests {
 
     fn policies(rate: &str) -> Arc<Policies> {
         let (id, name) = ("a".to_owned(), "a".to_owned());
-        let rule = Rule { id, name, rate: rate.parse().unwrap(), burst: 1, keys: 1 };
+        let rule = Rule { id, name, rate: rate.parse().unwrap(), burst: 1, keys: 1, sharing: None };
         let (grouping, shown) = Default::default();
         let rate = RateRule { rule, by: By::All, grouping, shown, legacy_503: false };
         let limit = Some(LimitRule { rates: vec![rate], ..LimitRule::default() });
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_was_counted_outlives_a_reload_until_the_rule_is_another() {
-        let book = Book::new(Secret::new([1; 16]), 2);
+        let book = Book::new(Secret::new([1; 16]), 2, None);
         let (mut first, mut twin) = (policies("1/m"), policies("1/m"));
         let book = book.next([&mut first, &mut twin].into_iter());
         assert!(is_allowed(&first));

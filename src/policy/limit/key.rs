@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ring::digest::{Context, SHA256};
+
 /// What keys are hashed with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret([u64; 2]);
@@ -73,16 +75,36 @@ impl Secret {
     /// The key of these bytes; never zero.
     #[must_use]
     pub fn key(&self, sort: Sort, bytes: &[u8]) -> u64 {
-        let domain = match sort {
+        let [low, high] = self.0;
+        sip::<1, 3>([low, high ^ u64::from(sort.number())], bytes).max(1)
+    }
+}
+
+impl Sort {
+    const fn number(self) -> u8 {
+        match self {
             Sort::All => 0,
             Sort::Address => 1,
             Sort::Subject => 2,
             Sort::Field => 3,
             Sort::Parameter => 4,
-        };
-        let [low, high] = self.0;
-        sip::<1, 3>([low, high ^ domain], bytes).max(1)
+        }
     }
+}
+
+/// What these bytes are called where other machines, which have other secrets, know them as well:
+/// half of a SHA-256. Who could find two that are called the same could find them for anything.
+#[must_use]
+pub fn shared_name(sort: Sort, bytes: &[u8]) -> [u8; 16] {
+    let mut context = Context::new(&SHA256);
+    context.update(&[sort.number()]);
+    context.update(bytes);
+    let digest = context.finish();
+    let mut name = [0; 16];
+    for (to, from) in name.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
+    }
+    name
 }
 
 /// `SipHash` with `C` rounds for each word and `D` at the end (J.-P. Aumasson, D. J. Bernstein,

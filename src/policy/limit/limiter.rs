@@ -1,5 +1,6 @@
 //! One rule of how often, with the buckets of all its keys. Shared by all shards.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crossbeam::utils::CachePadded;
@@ -7,6 +8,7 @@ use crossbeam::utils::CachePadded;
 use super::bucket::{self, Taken};
 use super::purse::Purse;
 use super::rate::{Quota, Rate};
+use super::remote::{Ledger, OnFailure, Outbox, Report, Sharing};
 use super::table::{Spot, Table};
 
 /// What a limiter is made of. Its state outlives a reload as long as this stays the same.
@@ -22,6 +24,8 @@ pub struct Rule {
     pub burst: u32,
     /// Keys that have a bucket of their own; 1: one bucket for all.
     pub keys: usize,
+    /// How it is shared with other machines; `None`: it is not.
+    pub sharing: Option<Sharing>,
 }
 
 /// Tokens that a shard leases at most.
@@ -37,6 +41,7 @@ pub struct Limiter {
     shards: u64,
     lease_max: u64,
     buckets: Buckets,
+    ledger: Option<Ledger>,
 }
 
 #[derive(Debug)]
@@ -66,6 +71,19 @@ impl Verdict {
     }
 }
 
+/// What is said of a request where several machines share a limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// This.
+    Said(Verdict),
+    /// The store is to be waited for, as long as there is patience.
+    Wait,
+    /// The store does not answer, and everything is admitted then.
+    Open,
+    /// The store does not answer, and nothing is admitted then.
+    Closed,
+}
+
 /// What is known of a limiter at a moment, for people.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reading {
@@ -78,17 +96,22 @@ pub struct Reading {
 }
 
 impl Limiter {
-    /// A limiter with full buckets, for so many shards. `None` if the rule makes no bucket.
+    /// A limiter with full buckets, for so many shards. A rule that is shared leaves its reports in
+    /// the outbox; without one it is not shared. `None` if the rule makes no bucket.
     #[must_use]
-    pub fn new(rule: Rule, shards: usize) -> Option<Self> {
+    pub fn new(rule: Rule, shards: usize, outbox: Option<&Arc<Outbox>>) -> Option<Self> {
         let quota = Quota::new(rule.rate, rule.burst)?;
         let shards = u64::try_from(shards).unwrap_or(u64::MAX).max(1);
         let part = rule.rate.ceiling() / LEASED_PART.saturating_mul(shards);
+        let shared = rule.sharing.zip(outbox);
         let buckets = match rule.keys {
-            0 | 1 => Buckets::One(CachePadded::new(AtomicU64::new(0))),
+            0 | 1 if shared.is_none() => Buckets::One(CachePadded::new(AtomicU64::new(0))),
             keys => Buckets::Many(Table::new(keys)),
         };
-        Some(Limiter { rule, quota, shards, lease_max: part.clamp(1, LEASE_MAX), buckets })
+        let places = if let Buckets::Many(table) = &buckets { table.len() } else { 0 };
+        let ledger = shared.map(|(how, outbox)| Ledger::new(how, Arc::clone(outbox), places));
+        let lease_max = if ledger.is_some() { 1 } else { part.clamp(1, LEASE_MAX) };
+        Some(Limiter { rule, quota, shards, lease_max, buckets, ledger })
     }
 
     /// Whether a rule can be counted at all.
@@ -201,12 +224,51 @@ impl Limiter {
         taken
     }
 
-    /// The place of a key's bucket, if this limiter has many.
-    #[must_use]
-    pub fn spot(&self, key: u64, now: u64) -> Option<Spot<'_>> {
+    /// The bucket of a key that has a place.
+    pub(super) fn seek(&self, key: u64) -> Option<Spot<'_>> {
         match &self.buckets {
             Buckets::One(_) => None,
-            Buckets::Many(table) => table.find(key, now),
+            Buckets::Many(table) => table.seek(key),
         }
+    }
+
+    /// What several machines have to settle, if they share this limiter.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
+    }
+
+    /// As `ask`, of a limiter that several machines share. `name` is the key on all of them;
+    /// `is_late`: the store has been waited for as long as one may.
+    pub(super) fn ask_shared(
+        self: &Arc<Self>,
+        key: u64,
+        name: impl FnOnce() -> [u8; 16],
+        now: u64,
+        is_late: bool,
+    ) -> Answer {
+        let refused = Verdict::new(false, &self.quota, self.quota.span);
+        let (Some(ledger), Buckets::Many(table)) = (&self.ledger, &self.buckets) else {
+            return Answer::Said(refused);
+        };
+        let Some(spot) = table.find(key, now) else { return Answer::Said(refused) };
+        let has_lease = spot.is_spill() || ledger.has_lease(spot.index);
+        if ledger.outbox().is_down() || (is_late && !has_lease) {
+            match ledger.sharing().on_failure {
+                OnFailure::Open => return Answer::Open,
+                OnFailure::Closed => return Answer::Closed,
+                OnFailure::Local => {}
+            }
+        } else if !has_lease {
+            let debt = bucket::peek(spot.word, &self.quota, now);
+            let verdict = Verdict::new(false, &self.quota, debt);
+            return if verdict.left == 0 { Answer::Said(verdict) } else { Answer::Wait };
+        }
+        let taken = bucket::take(spot.word, &self.quota, now, |_| 1);
+        if taken.count == 1 && !spot.is_spill() && ledger.spent(spot.index) {
+            let (limiter, place, name) = (Arc::clone(self), spot.index, name());
+            ledger.report(Report { limiter, key, place, name, at: now });
+        }
+        Answer::Said(Verdict::new(taken.count == 1, &self.quota, taken.debt))
     }
 }

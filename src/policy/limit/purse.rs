@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::limiter::Limiter;
+use super::limiter::{Answer, Limiter, Verdict};
 
 /// A lease that is older goes back.
 const LIFE: u64 = 10_000_000;
@@ -41,9 +41,20 @@ impl Purse {
     }
 
     /// Asks its limiter whether one more request of this key may go on.
-    pub fn ask(&mut self, key: u64, now: u64) -> super::limiter::Verdict {
+    pub fn ask(&mut self, key: u64, now: u64) -> Verdict {
         let limiter = Arc::clone(&self.limiter);
         limiter.ask(self, key, now)
+    }
+
+    /// As [`ask`](Self::ask), of a limiter that several machines share.
+    pub fn ask_shared(
+        &mut self,
+        key: u64,
+        name: impl FnOnce() -> [u8; 16],
+        now: u64,
+        is_late: bool,
+    ) -> Answer {
+        self.limiter.ask_shared(key, name, now, is_late)
     }
 
     /// Whose purse it is.

@@ -12,13 +12,20 @@ const SECOND: u64 = 1_000_000_000;
 const START: u64 = 50 * SECOND;
 
 fn rule(rate: &str, burst: u32, keys: usize) -> Rule {
-    Rule { id: "r".to_owned(), name: "r".to_owned(), rate: rate.parse().unwrap(), burst, keys }
+    Rule {
+        id: "r".to_owned(),
+        name: "r".to_owned(),
+        rate: rate.parse().unwrap(),
+        burst,
+        keys,
+        sharing: None,
+    }
 }
 
 /// Requests of one key, its burst gone, that are spread over shards by `choose`, each second `offered` of them, for
 /// three seconds. What was admitted in each.
 fn admitted(rate: &str, shards: usize, choose: &mut dyn FnMut(u64) -> usize) -> [u64; 3] {
-    let limiter = Arc::new(Limiter::new(rule(rate, 20, 1), shards).unwrap());
+    let limiter = Arc::new(Limiter::new(rule(rate, 20, 1), shards, None).unwrap());
     let mut purses: Vec<Purse> = (0..shards).map(|_| Purse::new(Arc::clone(&limiter))).collect();
     for purse in &mut purses {
         while purse.ask(9, START).is_allowed {} // The burst is not what is looked at.
@@ -64,7 +71,7 @@ fn a_rate_holds_within_one_per_cent_whatever_the_spread_over_shards() {
 /// A burst of a thousand, offered at once, is given once.
 #[test]
 fn a_burst_is_given_once_over_all_shards() {
-    let limiter = Arc::new(Limiter::new(rule("20000/s", 1000, 1), 2).unwrap());
+    let limiter = Arc::new(Limiter::new(rule("20000/s", 1000, 1), 2, None).unwrap());
     assert!(limiter.lease_max() > 1);
     let mut purses = [Purse::new(Arc::clone(&limiter)), Purse::new(Arc::clone(&limiter))];
     let count = (0..5000).filter(|n| purses[n % 2].ask(9, START).is_allowed).count();
@@ -73,7 +80,7 @@ fn a_burst_is_given_once_over_all_shards() {
 
 #[test]
 fn a_lease_that_is_not_spent_goes_back() {
-    let limiter = Arc::new(Limiter::new(rule("20000/s", 1000, 1), 2).unwrap());
+    let limiter = Arc::new(Limiter::new(rule("20000/s", 1000, 1), 2, None).unwrap());
     let mut purse = Purse::new(Arc::clone(&limiter));
     assert!(purse.ask(9, START).is_allowed);
     drop(purse);
@@ -83,7 +90,7 @@ fn a_lease_that_is_not_spent_goes_back() {
 /// A million clients, one request each, within a minute; an abuser and a patient client among
 /// them.
 fn flood(rate: &str, burst: u32, keys: usize, patience: u64) -> (u64, u64, u64) {
-    let limiter = Arc::new(Limiter::new(rule(rate, burst, keys), 2).unwrap());
+    let limiter = Arc::new(Limiter::new(rule(rate, burst, keys), 2, None).unwrap());
     let secret = Secret::new([3; 16]);
     let mut purse = Purse::new(Arc::clone(&limiter));
     let (mut newcomers, mut abuser, mut patient_refused) = (0, 0, 0);
@@ -125,7 +132,7 @@ fn a_table_is_as_large_as_it_says() {
 
 #[test]
 fn threads_that_ask_at_once_get_what_there_is_and_no_more() {
-    let limiter = Arc::new(Limiter::new(rule("1/d", 1000, 64), 4).unwrap());
+    let limiter = Arc::new(Limiter::new(rule("1/d", 1000, 64), 4, None).unwrap());
     let ask = |limiter: &Arc<Limiter>| {
         let mut purse = Purse::new(Arc::clone(limiter));
         (0..3000).filter(|n| purse.ask(1 + n % 3, START).is_allowed).count()
@@ -141,7 +148,7 @@ fn threads_that_ask_at_once_get_what_there_is_and_no_more() {
 #[test]
 fn no_question_overflows() {
     for (rate, burst) in [("10000000/s", BURST_MAX), ("1/d", 20_000), ("0.001/s", 1)] {
-        let limiter = Arc::new(Limiter::new(rule(rate, burst, 16), 64).unwrap());
+        let limiter = Arc::new(Limiter::new(rule(rate, burst, 16), 64, None).unwrap());
         let mut purse = Purse::new(Arc::clone(&limiter));
         for now in [0, 1, START, u64::MAX / 2, u64::MAX - 1, u64::MAX, 5, 0] {
             for key in 0..40 {

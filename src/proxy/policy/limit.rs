@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::Instant;
@@ -11,8 +12,8 @@ use crate::policy::breaker::{Outcome, Permit};
 use crate::policy::concurrency::{self, Full, Gauge, Place};
 use crate::policy::limit::LimitRule;
 use crate::policy::limit::fields;
-use crate::policy::limit::key::{Secret, Sort};
-use crate::policy::limit::limiter::Verdict;
+use crate::policy::limit::key::{Secret, Sort, shared_name};
+use crate::policy::limit::limiter::{Answer, Verdict};
 use crate::policy::limit::purse::Purse;
 use crate::policy::limit::rule::{By, Live, RateRule};
 use crate::policy::set::{Errors, Policies};
@@ -55,14 +56,15 @@ impl State {
         }
     }
 
-    fn ask(&self, live: &Live, place: usize, key: u64, now: u64) -> Option<Verdict> {
+    /// Asks with the purse of a limiter of this shard.
+    fn with<T>(&self, live: &Live, place: usize, ask: impl FnOnce(&mut Purse) -> T) -> Option<T> {
         let (number, limiter) = live.rates.get(place)?;
         let mut purses = self.purses.borrow_mut();
         if purses.len() <= *number {
             purses.resize_with(*number + 1, || None);
         }
         let purse = purses.get_mut(*number)?;
-        Some(purse.get_or_insert_with(|| Purse::new(limiter.clone())).ask(key, now))
+        Some(ask(purse.get_or_insert_with(|| Purse::new(Arc::clone(limiter)))))
     }
 }
 
@@ -106,7 +108,7 @@ pub(super) async fn ask<I: Io>(
         return Err(Reason::Overloaded);
     }
     for (place, rate) in rule.rates.iter().enumerate() {
-        pass_rate(exchange, policies, (live, place), rate, admission)?;
+        pass_rate(exchange, policies, (live, place), rate, admission).await?;
     }
     if let (Some(rule), Some(gauge)) = (&rule.concurrency, &live.gauge) {
         let key = client_key(exchange, admission, &live.secret, rule);
@@ -124,17 +126,28 @@ pub(super) async fn ask<I: Io>(
     Ok(())
 }
 
-fn pass_rate<I: Io>(
+async fn pass_rate<I: Io>(
     exchange: &Exchange<'_, I>,
     policies: &Policies,
     (live, place): (&Live, usize),
     rate: &RateRule,
     admission: &mut Admission,
 ) -> Result<(), Reason> {
-    let (key, scope) = key_of(exchange, admission, rate, &live.secret);
+    let who = who(exchange, admission, rate);
+    let scope = who.scope;
     let now = exchange.started.as_nanos();
     let state = &exchange.tables.policies.limit;
-    let Some(verdict) = state.ask(live, place, key, now) else { return Err(Reason::Bug) };
+    let (_, limiter) = live.rates.get(place).ok_or(Reason::Bug)?;
+    let verdict = if limiter.ledger().is_some() {
+        match ask_shared(exchange, live, place, &who).await? {
+            Some(verdict) => verdict,
+            None => return Ok(()),
+        }
+    } else {
+        let key = live.secret.key(who.sort, &who.bytes);
+        let verdict = state.with(live, place, |purse| purse.ask(key, now));
+        verdict.ok_or(Reason::Bug)?
+    };
     let names = (policies.route.as_str(), scope);
     let unix = exchange.time.seconds();
     fields::write(&mut admission.answer, &rate.rule, rate.shown, &verdict, names, unix);
@@ -156,28 +169,69 @@ fn pass_rate<I: Io>(
     Err(Reason::RateLimited)
 }
 
-/// The key of an exchange, and what its scope is called.
-fn key_of<I: Io>(
+/// Asks a limit that several machines share, and waits for their store if that is needed. `None`:
+/// nothing is known, and the request is admitted.
+async fn ask_shared<I: Io>(
     exchange: &Exchange<'_, I>,
-    admission: &Admission,
+    live: &Live,
+    place: usize,
+    who: &Who<'_>,
+) -> Result<Option<Verdict>, Reason> {
+    let io = &exchange.cx.io;
+    let state = &exchange.tables.policies.limit;
+    let key = live.secret.key(who.sort, &who.bytes);
+    let ledger = live.rates.get(place).and_then(|(_, limiter)| limiter.ledger());
+    let patience = ledger.map_or(Duration::ZERO, |ledger| ledger.outbox().patience());
+    let mut now = exchange.started;
+    let deadline = now + patience;
+    loop {
+        let name = || shared_name(who.sort, &who.bytes);
+        let is_late = now >= deadline;
+        let answer =
+            state.with(live, place, |purse| purse.ask_shared(key, name, now.as_nanos(), is_late));
+        match answer.ok_or(Reason::Bug)? {
+            Answer::Said(verdict) => return Ok(Some(verdict)),
+            Answer::Open => return Ok(None),
+            Answer::Closed => return Err(Reason::LimitsUnavailable),
+            Answer::Wait => io.sleep_until(deadline.min(io.now() + QUEUE_PERIOD)).await,
+        }
+        now = io.now();
+    }
+}
+
+/// Whom a request counts for.
+struct Who<'a> {
+    sort: Sort,
+    bytes: Cow<'a, [u8]>,
+    /// What that is called.
+    scope: &'static str,
+}
+
+fn who<'a, I: Io>(
+    exchange: &Exchange<'a, I>,
+    admission: &'a Admission,
     rate: &RateRule,
-    secret: &Secret,
-) -> (u64, &'static str) {
+) -> Who<'a> {
     let (head, text) = (exchange.head, exchange.text);
+    let by_address = || {
+        let bytes = Cow::Owned(rate.grouping.network(exchange.client).to_vec());
+        Who { sort: Sort::Address, bytes, scope: "ip" }
+    };
     match &rate.by {
-        By::All => (secret.key(Sort::All, b""), "route"),
+        By::All => Who { sort: Sort::All, bytes: Cow::Borrowed(&[]), scope: "route" },
         By::Principal => match admission.identity.as_deref() {
             Some(identity) if !identity.subject.is_empty() => {
-                (secret.key(Sort::Subject, identity.subject.as_bytes()), "user")
+                let bytes = Cow::Owned(identity.subject.clone().into_bytes());
+                Who { sort: Sort::Subject, bytes, scope: "user" }
             }
-            _ => (secret.key(Sort::Address, &rate.grouping.network(exchange.client)), "ip"),
+            _ => by_address(),
         },
-        By::Address => (secret.key(Sort::Address, &rate.grouping.network(exchange.client)), "ip"),
+        By::Address => by_address(),
         By::Field(name) => {
             let fields = head.fields.iter();
             let mine = fields.filter(|f| f.name.of(text).eq_ignore_ascii_case(name.as_bytes()));
-            let value = single(mine.map(|field| Cow::Borrowed(field.value.of(text))));
-            (secret.key(Sort::Field, &value), "header")
+            let bytes = single(mine.map(|field| Cow::Borrowed(field.value.of(text))));
+            Who { sort: Sort::Field, bytes, scope: "header" }
         }
         By::Query(name) => {
             let query = head.query.map(|query| query.of(text)).unwrap_or_default();
@@ -187,13 +241,14 @@ fn key_of<I: Io>(
                 (decoded(name), value.get(1..).unwrap_or_default())
             });
             let mine = pairs.filter(|(own, _)| **own == *name.as_bytes());
-            let value = single(mine.map(|(_, value)| decoded(value)));
-            (secret.key(Sort::Parameter, &value), "param")
+            let bytes = single(mine.map(|(_, value)| decoded(value)));
+            Who { sort: Sort::Parameter, bytes, scope: "param" }
         }
         By::Segment(number) => {
             let path = head.path.of(text).split(|byte| *byte == b'/');
             let segment = path.filter(|segment| !segment.is_empty()).nth(number.saturating_sub(1));
-            (secret.key(Sort::Parameter, &decoded(segment.unwrap_or_default())), "param")
+            let bytes = decoded(segment.unwrap_or_default());
+            Who { sort: Sort::Parameter, bytes, scope: "param" }
         }
     }
 }

@@ -1,0 +1,96 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use crate::support::backend::Backend;
+use crate::support::gateway::on_both_drivers;
+use crate::support::journal::eventually;
+
+use super::gateway;
+
+#[test]
+fn a_breaker_opens_lets_one_probe_through_and_closes() {
+    on_both_drivers(|io| {
+        let status = Arc::new(AtomicU16::new(500));
+        let own = Arc::clone(&status);
+        let (address, asked) = Backend::listen().serve(move |_, _| {
+            let status = own.load(Ordering::SeqCst);
+            format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").into_bytes()
+        });
+        let text = format!(
+            "[upstreams.u]\nendpoints = [\"{address}\"]\nretry = {{ attempts = 1 }}\n\
+             outlier = {{ failures = 0 }}\n[[route]]\nid = \"b\"\nupstream = \"u\"\nerrors = \"3x\"\n\
+             circuit_breaker = {{ failures = 3, open = \"300ms\" }}\n"
+        );
+        let (gateway, _) = gateway(io, &text);
+        let ask = || gateway.client().get("/x");
+        // A success between starts the count anew.
+        status.store(404, Ordering::SeqCst);
+        assert_eq!(ask().status, 404);
+        status.store(500, Ordering::SeqCst);
+        assert_eq!([(); 3].map(|()| ask().status), [500; 3]);
+        let reached = asked.load(Ordering::SeqCst);
+        let refused = ask();
+        assert_eq!((refused.status, refused.field("retry-after")), (503, Some("1")));
+        assert_eq!(
+            refused.text(),
+            "{\"error\":\"circuit_open\",\"message\":\"upstream temporarily unavailable\",\
+             \"route\":\"b\"}"
+        );
+        assert_eq!(asked.load(Ordering::SeqCst), reached, "the upstream is left alone");
+        // The probe fails, and it is open again; the next one does well, and it is closed.
+        let probed = eventually("a probe", || Some(ask()).filter(|reply| reply.status == 500));
+        assert_eq!(probed.status, 500);
+        assert_eq!(ask().status, 503);
+        status.store(200, Ordering::SeqCst);
+        eventually("it closes", || (ask().status == 200).then_some(()));
+        assert_eq!([(); 5].map(|()| ask().status), [200; 5]);
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn clients_that_leave_open_no_breaker_and_keep_no_probe() {
+    on_both_drivers(|io| {
+        let backend = Backend::listen();
+        let text = format!(
+            "[upstreams.u]\nendpoints = [\"{}\"]\nretry = {{ attempts = 1 }}\n\
+             outlier = {{ failures = 0 }}\n[[route]]\nid = \"b\"\nupstream = \"u\"\n\
+             circuit_breaker = {{ failures = 1, open = \"50ms\" }}\n",
+            backend.address
+        );
+        let (gateway, _) = gateway(io, &text);
+        let leave = || {
+            let mut client = gateway.client();
+            client.head("GET", "/x", &[]);
+            let (mut visit, _) = backend.asked();
+            client.reset();
+            visit.closed();
+        };
+        (0..3).for_each(|_| leave());
+        let fail = || {
+            let mut client = gateway.client();
+            client.head("GET", "/x", &[]);
+            drop(backend.asked());
+            assert_eq!(client.reply().status, 502);
+        };
+        fail();
+        let reply = gateway.client().get("/x");
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (503, Some("circuit_open")));
+        std::thread::sleep(Duration::from_millis(60));
+        leave(); // That was the probe.
+        let mut client = gateway.client();
+        let mut visit = eventually("another probe", || {
+            client = gateway.client();
+            client.head("GET", "/x", &[]);
+            let mut visit = eventually("an answer", || {
+                let refused = !client.is_quiet_for(Duration::from_millis(20));
+                backend.visitor().map(Some).or(refused.then_some(None))
+            })?;
+            visit.try_request().map(|_| visit)
+        });
+        visit.send(b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.reply().status, 200);
+        gateway.is_clean();
+    });
+}
