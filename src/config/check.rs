@@ -34,6 +34,7 @@ pub(super) fn check(
     checker.config.check_trust(checker.findings);
     checker.config.check_tls(checker.findings);
     checker.config.check_auth(checker.findings);
+    checker.config.check_people(whole, checker.findings);
     checker.not_built();
 }
 

@@ -55,6 +55,7 @@ impl Config {
             timeouts: self.timeouts(),
             limits: self.limits(),
             routes: self.routes(&gufo, &upstreams),
+            people: self.people(&upstreams),
             gufo,
             upstreams,
             auth,

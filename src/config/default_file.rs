@@ -44,7 +44,7 @@ pub fn render(random: &mut dyn FnMut(&mut [u8])) -> String {
             Some(text) => writeln!(out, "{name} = {text}"),
             None => match (&key.kind, key.default) {
                 // A secret that several hosts share is not made by one of them.
-                (Kind::Secret, _) if key.path != "tls.ticket_secret" => {
+                (Kind::Secret, _) if !matches!(key.path, "tls.ticket_secret" | "billing.token") => {
                     writeln!(out, "{name} = \"{}\"", secret(random))
                 }
                 (kind, Some(default)) => writeln!(out, "# {name} = {}", as_toml(kind, default)),

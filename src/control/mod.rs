@@ -36,6 +36,7 @@ use crate::snapshot::diff::restart_keys;
 use crate::snapshot::server::Listener;
 
 use certificates::{Found, Watch};
+use clock::Clock;
 use dns::Resolver;
 use fleet::Fleet;
 use health::Checker;
@@ -83,6 +84,7 @@ pub struct Gateway {
     /// What is counted, and the counts.
     book: Book,
     _courier: Option<Courier>,
+    clock: Clock,
 }
 
 /// Blocks the signals that control waits for, in this thread and all that it starts: call it first
@@ -136,6 +138,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let state = Arc::new(state);
     let mut certificates = Watch::default();
     certificates.follow(&snapshot);
+    let clock = Clock::new();
     let gateway = Gateway {
         resolver,
         fleet,
@@ -149,6 +152,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         certificates,
         book,
         _courier: courier,
+        clock,
     };
     gateway.start_admin(&snapshot)?;
     Ok(gateway)
@@ -210,6 +214,7 @@ impl Gateway {
         let mut collected = Instant::now();
         loop {
             let wait = if self.certificates.is_empty() { COLLECT_INTERVAL } else { WATCH_INTERVAL };
+            let wait = wait.min(self.turn_revocations());
             match self.asks.recv_timeout(wait) {
                 Ok(Ask::Reload { done }) => {
                     let result = self.reload();
@@ -232,6 +237,17 @@ impl Gateway {
         }
     }
 
+    /// Begins new filters of revocations when it is time, and says how long that is not so.
+    fn turn_revocations(&self) -> Duration {
+        match &self.state.snapshot().people.revocations {
+            Some(revocations) => {
+                let now = self.clock.now();
+                revocations.turn(now) - now
+            }
+            None => Duration::MAX,
+        }
+    }
+
     fn start_admin(&self, snapshot: &Snapshot) -> Result<(), String> {
         let Some(address) = snapshot.server.admin else { return Ok(()) };
         let latency = self.fleet.latency();
@@ -248,6 +264,7 @@ impl Gateway {
             self.resolver.follow(&mut snapshot, DNS_START_WAIT);
             // What came once must not count again because the file was read anew.
             snapshot.gufo.trust.nonces = Arc::clone(&running.gufo.trust.nonces);
+            snapshot.people.follow(&running.people);
             let book = snapshot.count_with(&self.book);
             (Arc::new(snapshot), book)
         });

@@ -48,6 +48,11 @@ pub(super) struct Subject<'a, I: Io> {
 impl Record {
     pub(super) fn begin<I: Io>(cx: &Rc<Context<I>>, started: Instant) -> Self {
         cx.counters.count(Counter::RequestsStarted);
+        Record::aside(started)
+    }
+
+    /// For what an exchange asks others on its way: nobody is told of it.
+    pub(super) fn aside(started: Instant) -> Self {
         Record {
             label: Label::OTHER,
             received: 0,

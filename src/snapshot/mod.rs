@@ -11,6 +11,7 @@ pub mod dns;
 pub mod gufo;
 pub mod limits;
 pub mod observe;
+pub mod people;
 pub mod rate_store;
 pub mod route;
 pub mod secret;
@@ -56,6 +57,8 @@ pub struct Snapshot {
     pub observe: observe::Observe,
     /// Where several machines count together; `None`: each for itself.
     pub rate_store: Option<rate_store::RateStore>,
+    /// Who may call.
+    pub people: people::People,
 }
 
 /// A text for operators that says how a snapshot was written, and is no part of what it means: two
@@ -98,6 +101,7 @@ impl Snapshot {
             effective: Shown::default(),
             observe: observe::Observe::default(),
             rate_store: None,
+            people: people::People::default(),
         }
     }
 

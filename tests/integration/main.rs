@@ -28,6 +28,7 @@ mod front;
 mod h2;
 mod hostile_clients;
 mod http;
+mod identity;
 mod lifecycle;
 mod limits;
 mod operator;

@@ -41,6 +41,8 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(front::KEYS)
         .chain(auth::KEYS)
         .chain(people::KEYS)
+        .chain(people::REVOCATION)
+        .chain(people::API_KEYS)
         .chain(limit::KEYS)
         .chain(http::UPSTREAMS)
         .chain(http::UPSTREAM_SPREADING)

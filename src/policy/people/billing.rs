@@ -17,7 +17,7 @@ pub enum OnError {
 /// Which requests are asked about, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
-    /// The path of the question, to which `user` and `currency` are appended.
+    /// The path of the question.
     pub path: String,
     /// In which currency.
     pub currency: String,
@@ -41,12 +41,11 @@ impl Rule {
         (self.paths.is_empty() || is_below(&self.paths, path)) && !is_below(&self.exempt, path)
     }
 
-    /// The target that asks about an account.
+    /// The query that asks about an account.
     #[must_use]
-    pub fn target(&self, account: &Account) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.path.len() + account.0.len() + 32);
-        out.extend_from_slice(self.path.as_bytes());
-        out.extend_from_slice(b"?user=");
+    pub fn query(&self, account: &Account) -> Vec<u8> {
+        let mut out = Vec::with_capacity(account.0.len() + 32);
+        out.extend_from_slice(b"user=");
         escape(account.0.as_bytes(), &mut out);
         out.extend_from_slice(b"&currency=");
         escape(self.currency.as_bytes(), &mut out);
@@ -119,8 +118,8 @@ mod tests {
     fn accounts_are_escaped() {
         let account = Account::of(Some("acme"), "a b&currency=x#ü").unwrap();
         assert_eq!(account.as_str(), "acme/a b&currency=x#ü");
-        let want = "/v1/billing/balance?user=acme%2Fa%20b%26currency%3Dx%23%C3%BC&currency=usd";
-        assert_eq!(String::from_utf8(rule().target(&account)).unwrap(), want);
+        let want = "user=acme%2Fa%20b%26currency%3Dx%23%C3%BC&currency=usd";
+        assert_eq!(String::from_utf8(rule().query(&account)).unwrap(), want);
     }
 
     #[test]

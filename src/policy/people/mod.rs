@@ -1,6 +1,21 @@
 //! What is asked of an identity and told of it: identity headers, billing, bots, widgets,
 //! revocation.
+//!
+//! Start with [`iam`], which keeps the fields that say who the client is.
+
+pub mod abuse;
+pub mod api_key;
+pub mod billing;
+pub mod iam;
+pub mod revocation;
 
 /// What a route asks for.
-#[derive(Clone, PartialEq, Debug)]
-pub struct PeopleRule {}
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PeopleRule {
+    /// Which bots are turned away: the place of the list among all.
+    pub bots: Option<usize>,
+    /// How keys in pages may be used, likewise.
+    pub widget: Option<usize>,
+    /// Whether clients have to be able to pay.
+    pub billing: bool,
+}

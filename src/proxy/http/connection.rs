@@ -15,10 +15,10 @@ use crate::proxy::reason::Reason;
 use crate::snapshot::upstream::{Endpoint, Upstream};
 
 /// A connection that carries one exchange at a time.
-pub(super) struct HttpConnection<I: Io> {
-    pub(super) socket: SocketOf<I>,
+pub(in crate::proxy) struct HttpConnection<I: Io> {
+    pub(in crate::proxy) socket: SocketOf<I>,
     /// Whether it has carried an exchange before: then the endpoint may be about to close it.
-    pub(super) is_used: bool,
+    pub(in crate::proxy) is_used: bool,
     cx: Rc<Context<I>>,
 }
 
@@ -57,7 +57,7 @@ impl<I: Io> HttpPool<I> {
     }
 
     /// An idle connection on which nothing has happened since it was put back.
-    pub(super) fn take(&self, now: Instant) -> Option<HttpConnection<I>> {
+    pub(in crate::proxy) fn take(&self, now: Instant) -> Option<HttpConnection<I>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(entry) = idle.pop() {
             // Bytes that nobody asked for, or an end, make it unusable: the rest of a message that
@@ -70,7 +70,7 @@ impl<I: Io> HttpPool<I> {
     }
 
     /// A new connection.
-    pub(super) async fn connect(
+    pub(in crate::proxy) async fn connect(
         &self,
         cx: &Rc<Context<I>>,
         upstream: &Upstream,
@@ -95,7 +95,7 @@ impl<I: Io> HttpPool<I> {
     }
 
     /// Keeps a connection for the next exchange.
-    pub(super) fn put(
+    pub(in crate::proxy) fn put(
         self: &Rc<Self>,
         mut connection: HttpConnection<I>,
         upstream: &Upstream,

@@ -8,6 +8,7 @@ use crate::message::head::{Field, Method, RequestHead, ResponseHead, Version};
 use crate::message::hop::hop_by_hop;
 use crate::message::known::Known;
 use crate::policy::names::Names;
+use crate::policy::people::iam::fields::is_identity;
 use crate::protocol::h1::encode;
 use crate::protocol::upgrade::Upgrade;
 use crate::proxy::call;
@@ -47,10 +48,14 @@ pub(super) fn request<I: Io>(
     let ends_here = hop_by_hop(&head.fields, text);
     let trusts = exchange.trusts_peer();
     let admission = exchange.admission.get();
+    let strip = exchange.tables.snapshot.people.strip;
+    // Only we say who the client is.
+    let is_forged = |field: &Field| strip && is_identity(field, text);
     let mut run = Run::default();
     for (index, field) in head.fields.iter().enumerate() {
         if is_passed_on(field.known, trusts)
             && !ends_here.contains(index)
+            && !is_forged(field)
             && !admission.is_some_and(|own| own.strips(field.name.of(text)))
         {
             run.put(field, text, out);

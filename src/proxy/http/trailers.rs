@@ -3,6 +3,7 @@
 use crate::message::head::{Field, RequestHead, Version};
 use crate::message::known::Known;
 use crate::message::token::{self, is_token};
+use crate::policy::people::iam::fields::is_identity_name;
 use crate::protocol::h1::encode;
 
 /// So much of a name is looked at; the names and beginnings below are shorter.
@@ -99,7 +100,7 @@ pub(super) fn passed_on(lines: &[u8], fields: &[Field], text: &[u8], out: &mut V
 }
 
 fn is_passed_on(name: &[u8], fields: &[Field], text: &[u8]) -> bool {
-    !is_denied(name) && !is_nominated(name, fields, text)
+    !is_denied(name) && !is_identity_name(name) && !is_nominated(name, fields, text)
 }
 
 fn is_nominated(name: &[u8], fields: &[Field], text: &[u8]) -> bool {

@@ -118,9 +118,6 @@ async fn ask<I: Io>(
     policies: &Policies,
     admission: &mut Admission,
 ) -> Result<Option<Box<Reply>>, Reason> {
-    if let Some(rule) = &policies.people {
-        people::strip(rule, admission);
-    }
     if let Some(rule) = &policies.front
         && let Some(reply) = front::ask(exchange, rule, admission)?
     {

@@ -22,6 +22,17 @@ pub struct BotRule {
     cached: usize,
 }
 
+/// Patterns are compared as they were written.
+impl PartialEq for BotRule {
+    fn eq(&self, other: &Self) -> bool {
+        let lists = |rule: &BotRule| (rule.empty_is_bot, rule.cached);
+        lists(self) == lists(other)
+            && self.allow == other.allow
+            && self.deny == other.deny
+            && self.patterns.patterns() == other.patterns.patterns()
+    }
+}
+
 /// A pattern is none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BadPattern {
@@ -73,6 +84,12 @@ impl BotJudge {
     pub fn new(rule: &Arc<BotRule>) -> Self {
         let patterns = rule.patterns.clone();
         BotJudge { rule: Arc::clone(rule), patterns, known: Recent::new(rule.cached) }
+    }
+
+    /// What it judges by.
+    #[must_use]
+    pub fn rule(&self) -> &BotRule {
+        &self.rule
     }
 
     /// Whether the client is turned away: the first of empty, allowed, denied and patterns that

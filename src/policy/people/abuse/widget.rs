@@ -12,12 +12,22 @@ use super::sliding_log::{Full, SlidingLog};
 /// How such keys may be used.
 #[derive(Clone, Debug)]
 pub struct Widget {
+    /// The name of the rule.
+    pub name: String,
     /// How such a key begins.
     pub prefix: String,
     /// Hosts whose pages, and those of their subdomains, may use one; none: any may.
     pub origins: Vec<String>,
     /// How often.
     pub log: Arc<SlidingLog>,
+}
+
+/// What was counted makes no difference.
+impl PartialEq for Widget {
+    fn eq(&self, other: &Self) -> bool {
+        let words = |widget: &Widget| (widget.name.clone(), widget.prefix.clone());
+        words(self) == words(other) && self.origins == other.origins && self.log.is_like(&other.log)
+    }
 }
 
 /// Why a use is refused.
@@ -104,6 +114,7 @@ mod tests {
 
     fn widget(origins: &[&str]) -> Widget {
         Widget {
+            name: "page".to_owned(),
             prefix: Widget::PREFIX.to_owned(),
             origins: origins.iter().map(|text| (*text).to_owned()).collect(),
             log: Arc::new(SlidingLog::new(2, 600, Duration::from_secs(60))),

@@ -60,36 +60,26 @@ impl Person {
         })
     }
 
-    /// Writes the field lines.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let mut line = |name: &str, value: &str| {
-            for part in [name, ": ", value, "\r\n"] {
-                out.extend_from_slice(part.as_bytes());
-            }
-        };
-        line("x-user-id", &self.user);
-        let org = self.org.as_deref();
-        for (name, value) in [
-            ("x-org-id", org),
+    /// The fields: names in lower case, and values.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(String, String)> {
+        let org = self.org.clone();
+        let list = |words: &[String]| (!words.is_empty()).then(|| words.join(","));
+        let bits = (self.permissions != 0).then(|| self.permissions.to_string());
+        let fields = [
+            ("x-user-id", Some(self.user.clone())),
+            ("x-org-id", org.clone()),
             ("x-user-owner", org),
-            ("x-user-email", self.email.as_deref()),
-            ("x-phone-number", self.phone.as_deref()),
-            ("x-project-id", self.project.as_deref()),
-            ("x-billing-account-id", self.billing_account.as_deref()),
-        ] {
-            if let Some(value) = value {
-                line(name, value);
-            }
-        }
-        if !self.roles.is_empty() {
-            line("x-roles", &self.roles.join(","));
-        }
-        if self.permissions != 0 {
-            line("x-user-permissions", &self.permissions.to_string());
-        }
-        if self.is_admin {
-            line("x-user-isadmin", "true");
-        }
+            ("x-user-email", self.email.clone()),
+            ("x-phone-number", self.phone.clone()),
+            ("x-project-id", self.project.clone()),
+            ("x-billing-account-id", self.billing_account.clone()),
+            ("x-roles", list(&self.roles)),
+            ("x-user-permissions", bits),
+            ("x-user-isadmin", self.is_admin.then(|| "true".to_owned())),
+        ];
+        let told = fields.into_iter();
+        told.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 }
 
@@ -132,9 +122,8 @@ mod tests {
     }
 
     fn lines(claims: &Value) -> String {
-        let mut out = Vec::new();
-        read(claims).unwrap().write(&mut out);
-        String::from_utf8(out).unwrap()
+        let fields = read(claims).unwrap().fields();
+        fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
     }
 
     fn whole() -> Value {

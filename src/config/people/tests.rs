@@ -1,0 +1,96 @@
+//! Facts about what routes share, as operators write it.
+
+use std::io;
+use std::time::Duration;
+
+use super::*;
+use crate::config::load::load;
+use crate::config::source::Source;
+use crate::snapshot::Snapshot;
+
+const UPSTREAMS: &str = "upstreams.a.endpoints = \"127.0.0.1:1\"\n\
+                         upstreams.g = { endpoints = \"127.0.0.1:2\", protocol = \"grpc\" }\n";
+
+fn source(text: &str) -> Source {
+    let (path, text) = ("s.toml".to_owned(), format!("{UPSTREAMS}{text}"));
+    Source { path, text, dotenv: None, env: Vec::new(), hosts: None }
+}
+
+#[track_caller]
+fn compiled(text: &str) -> Snapshot {
+    let (config, notes) = load(source(text)).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(notes.is_empty(), "{notes:?}");
+    let nobody = |_: &str, _| Err(io::Error::new(io::ErrorKind::NotFound, "nobody"));
+    config.compile(1, &nobody).unwrap().0
+}
+
+/// `line code message` of the only fault, counted from behind the upstreams.
+#[track_caller]
+fn fault(text: &str) -> String {
+    let faults = load(source(text)).expect_err("no fault was found");
+    assert_eq!(faults.list().len(), 1, "{faults}");
+    faults.list()[0].line()
+}
+
+#[test]
+fn identity_fields_are_taken_away_unless_somebody_says_otherwise() {
+    assert!(compiled("").people.strip);
+    assert!(!compiled("identity.strip = false").people.strip);
+}
+
+#[test]
+fn routes_name_what_they_ask_for() {
+    let snapshot = compiled(
+        "bots.one.deny = [\"x\"]\nbots.two.patterns = [\"(?i)bot\"]\n\
+         widgets.page = { origins = [\"a.example\"], per_client = 3 }\n\
+         billing = { upstream = \"a\", token = \"t\", on_error = \"closed\" }\n\
+         [[route]]\nid = \"r\"\nupstream = \"a\"\nbots = \"two\"\nwidget = \"page\"\nbilling = true\n\
+         [[route]]\nid = \"s\"\nupstream = \"a\"\nmatch.path = \"/s\"\n",
+    );
+    let rule = snapshot.routes.list()[0].policies.as_ref().unwrap().people.clone().unwrap();
+    assert_eq!((rule.bots, rule.widget, rule.billing), (Some(1), Some(0), true));
+    assert!(snapshot.routes.list()[1].policies.is_none(), "a plain route pays for nothing");
+    let people = &snapshot.people;
+    assert_eq!(people.widgets[0].origins, ["a.example"]);
+    let billing = people.billing.as_ref().unwrap();
+    assert_eq!(billing.rule.on_error, OnError::Closed);
+    assert_eq!(billing.rule.exempt, ["/v1/commerce"]);
+    assert!(billing.token.matches(b"t"));
+    assert_eq!(billing.keep.allowed_for, Duration::from_secs(10));
+}
+
+#[test]
+fn filters_of_revocations_have_the_size_that_was_asked_for() {
+    assert_eq!(compiled("").people.revocations, None);
+    let text = "revocation = { token_keys = [\"jti\"], elements = 1000, false_positives = 0.01 }";
+    let revocations = compiled(text).people.revocations.unwrap();
+    assert_eq!(revocations.rule().shape.bits, 9586);
+    assert_eq!(revocations.rule().ttl, Duration::from_secs(3600));
+}
+
+#[test]
+fn mistakes_are_told_where_they_are() {
+    let route = "[[route]]\nid = \"r\"\nupstream = \"a\"\n";
+    for (text, want) in [
+        ("bots.b.patterns = [\"a\", \"(\"]\n".to_owned(), "`patterns`: 2: error: unclosed group"),
+        (format!("{route}bots = \"b\"\n"), "there is no [bots.b]"),
+        (format!("{route}widget = \"w\"\n"), "there is no [widgets.w]"),
+        (format!("{route}billing = true\n"), "nobody is asked who can pay"),
+        ("billing.token = \"t\"\n".to_owned(), "[billing] does not say who is asked"),
+        ("billing.upstream = \"b\"\n".to_owned(), "there is no upstream \"b\""),
+        ("billing.upstream = \"g\"\n".to_owned(), "upstream \"g\" does not speak http"),
+        (
+            "billing = { upstream = \"a\", exempt = [\"x\"] }\n".to_owned(),
+            "\"x\" is no beginning of a path",
+        ),
+        ("revocation.ttl = \"2h\"\n".to_owned(), "nothing can be revoked"),
+        (
+            "revocation = { token_keys = [\"jti\"], elements = 30000000, false_positives = 1e-12 }\n"
+                .to_owned(),
+            "more than 128 MiB each",
+        ),
+    ] {
+        let told = fault(&text);
+        assert!(told.contains(want), "{told}");
+    }
+}
