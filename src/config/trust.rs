@@ -66,8 +66,7 @@ impl Config {
             _ => {}
         }
         let rest = self.text("security.rest_mode");
-        let asks = self.texts("tls.client_ca").is_empty() && !self.is_given("tls.client_ca");
-        if rest.as_deref() == Some("mtls") && asks {
+        if rest.as_deref() == Some("mtls") && !self.is_given("tls.client_ca") {
             let message = "rest mode \"mtls\" asks for certificates, and no listener does";
             let way_out = "write cert, key and client_ca in [tls]";
             find(Code::Missing, "security.rest_mode", message, way_out);

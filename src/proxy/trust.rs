@@ -88,8 +88,7 @@ pub(super) fn check<I: Io>(
         digest: request_digest(query, body),
     };
     let nonce = token.nonce.filter(|_| key.holds_2(&token, &subject)).ok_or(refusal)?;
-    let end =
-        crate::base::time::UnixTime(std::time::Duration::from_secs(token.time) + trust.max_age);
+    let end = UnixTime(Duration::from_secs(token.time) + trust.max_age);
     match trust.nonces.note(nonce, token.time, end, exchange.time) {
         Seen::First => Ok(()),
         Seen::Again | Seen::Before => Err(refusal),
