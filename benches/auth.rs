@@ -61,6 +61,7 @@ impl Scene {
                 ..ClaimRules::default()
             },
             propagated: Vec::new(),
+            iam: None,
         };
         let (keys, _) = KeySet::parse(jwks(&[&signer]).as_bytes(), true).expect("keys");
         let cache = Cache::new(Bounds::default());

@@ -35,6 +35,7 @@ fn rules(algorithms: &[Algorithm]) -> TokenRules {
         key_name_needed: true,
         claims: ClaimRules::default(),
         propagated: Vec::new(),
+        iam: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fault::{Code, Finding};
+use super::iam::iam_algorithms;
 use super::source;
 use super::values::Config;
 use crate::message::known::Known;
@@ -31,7 +32,7 @@ const DEV_TOKEN: &[u8] = b"dev-token";
 /// What tokens of a kind are verified with.
 const fn kind_keys(kind: &str) -> &'static [&'static str] {
     match kind.as_bytes() {
-        b"jwt" => &["url", "file"],
+        b"jwt" | b"iam" => &["url", "file"],
         b"hs256" => &["secret"],
         b"static" => &["token"],
         _ => &[],
@@ -72,7 +73,7 @@ impl Config {
         if !needed.is_empty() && given.len() != 1 {
             let message = format!("`kind = \"{kind}\"` needs `{}`", needed.join("` or `"));
             let way_out = match kind.as_str() {
-                "jwt" => "write one of url = \"https://…\" and file = \"keys.json\"",
+                "jwt" | "iam" => "write one of url = \"https://…\" and file = \"keys.json\"",
                 "hs256" => "write secret_env = \"NAME\": the variable that holds it",
                 _ => "write token_env = \"NAME\": the variable that holds it",
             };
@@ -203,7 +204,11 @@ impl Config {
     fn algorithms(&self, name: &str, kind: &str) -> Vec<Result<Algorithm, String>> {
         let path = format!("auth.{name}.algorithms");
         if !self.is_given(&path) {
-            return vec![Ok(if kind == "hs256" { Algorithm::Hs256 } else { Algorithm::Rs256 })];
+            return match kind {
+                "hs256" => vec![Ok(Algorithm::Hs256)],
+                "iam" => iam_algorithms().map(Ok).collect(),
+                _ => vec![Ok(Algorithm::Rs256)],
+            };
         }
         self.texts(&path).into_iter().map(|text| Algorithm::of(&text).ok_or(text)).collect()
     }
@@ -229,12 +234,13 @@ impl Config {
             let texts = |key: &str| self.texts(&format!("auth.{name}.{key}"));
             let lower = |text: String| text.to_ascii_lowercase();
             let places = Places {
-                fields: texts("headers").into_iter().map(lower).collect(),
-                cookies: texts("cookies"),
-                basic: self.boolean(&format!("auth.{name}.basic")) == Some(true),
+                fields: self.iam_texts(&name, "headers").into_iter().map(lower).collect(),
+                cookies: self.iam_texts(&name, "cookies"),
+                basic: self.is_basic(&name),
             };
             let passed = texts("pass_prefixes");
-            auth.profiles.push(Profile { name, proof, places, passed });
+            let public = self.public(&name);
+            auth.profiles.push(Profile { name, proof, places, passed, public });
         }
         auth
     }
@@ -249,6 +255,11 @@ impl Config {
         let kind = self.text(&key("kind")).unwrap_or_default();
         match kind.as_str() {
             "mtls" => return Proof::Certificate,
+            "api_key" => {
+                // Checked before: without a service there is no place, and no key is known.
+                let place = self.key_profiles().iter().position(|own| own == name);
+                return Proof::Key(place.unwrap_or(usize::MAX));
+            }
             "static" => {
                 let token = self.secret(&key("token")).unwrap_or_default();
                 let given = self.is_given(&key("subject")).then(|| self.texts(&key("subject")));
@@ -291,8 +302,8 @@ impl Config {
             issuers: self.texts(&key("issuers")),
             audiences: self.texts(&key("audiences")),
             all_audiences: is("audience_match", "all"),
-            leeway: self.duration(&key("leeway")),
-            subject: self.texts(&key("subject")).into_iter().map(ClaimPath::new).collect(),
+            leeway: self.leeway(name),
+            subject: self.iam_texts(name, "subject").into_iter().map(ClaimPath::new).collect(),
             roles: grants("roles", false),
             scopes: grants("scopes", is("scopes_match", "all")),
         };
@@ -300,9 +311,10 @@ impl Config {
         TokenRules {
             algorithms: self.algorithms(name, kind).into_iter().filter_map(Result::ok).collect(),
             key_by: KeyBy::of(&self.text(&key("key_by")).unwrap_or_default()).unwrap_or_default(),
-            key_name_needed: !is("key_name", "optional"),
+            key_name_needed: !self.is_key_optional(name),
             claims,
             propagated: self.propagated(name).into_iter().flatten().map(told).collect(),
+            iam: self.admin_rule(name),
         }
     }
 

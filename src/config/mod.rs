@@ -22,6 +22,7 @@ mod document;
 mod dotenv;
 mod effective;
 mod hosts;
+mod iam;
 mod people;
 mod policies;
 mod routes;

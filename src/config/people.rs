@@ -66,7 +66,10 @@ impl Config {
         for name in self.key_profiles() {
             self.check_asked(&format!("auth.{name}"), "grpc", whole, findings);
         }
-        for key in ["billing.paths", "billing.exempt"] {
+        self.check_told(findings);
+        let public = self.names("auth").into_iter().map(|name| format!("auth.{name}.public_paths"));
+        let others = ["billing.paths", "billing.exempt"].map(str::to_owned);
+        for key in &others.into_iter().chain(public).collect::<Vec<_>>() {
             if let Some(path) = self.texts(key).iter().find(|path| !path.starts_with('/')) {
                 let message = format!("\"{path}\" is no beginning of a path");
                 let way_out = "write paths such as \"/v1/\"";
@@ -86,6 +89,18 @@ impl Config {
             let way_out = "write token_keys = [\"jti\"]";
             let message = "nothing can be revoked: there are no `token_keys`";
             findings.push(self.finding(Code::Missing, &path, message, way_out));
+        }
+    }
+
+    /// Complains of profiles whose word endpoints could not tell from that of a client.
+    fn check_told(&self, findings: &mut Vec<Finding>) {
+        let keeps = self.boolean("identity.strip") == Some(false);
+        let kind = |name: &String| self.text(&format!("auth.{name}.kind")).unwrap_or_default();
+        let tells = |name: &String| matches!(kind(name).as_str(), "iam" | "api_key");
+        if let Some(name) = self.names("auth").into_iter().find(tells).filter(|_| keeps) {
+            let message = format!("clients could write what [auth.{name}] tells endpoints");
+            let path = "identity.strip";
+            findings.push(self.finding(Code::Contradiction, path, &message, "write strip = true"));
         }
     }
 

@@ -59,7 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, number: &str) -> Option<AuthRule> {
             stripped.push(field.clone());
         }
         if strips {
-            stripped.extend(reader.config.texts(&format!("auth.{name}.headers")));
+            stripped.extend(reader.config.iam_texts(name, "headers"));
         }
     }
     let stripped = Arc::new(Names::new(stripped.iter().map(String::as_str)));

@@ -22,8 +22,10 @@ pub const ROUTE: &[Key] = &[
 pub const KEYS: &[Key] = &[
     open(
         "auth.*.kind",
-        Kind::Choice(&["jwt", "hs256", "static", "mtls"]),
-        "`jwt`: tokens signed by an issuer; `hs256`: with a shared secret; `static`: one token; \
+        Kind::Choice(&["jwt", "iam", "hs256", "static", "api_key", "mtls"]),
+        "`jwt`: tokens signed by an issuer; `iam`: the same, and endpoints are told of people in \
+         fields such as `X-User-Id`, with more defaults (docs/identity.md); `hs256`: signed with a \
+         shared secret; `static`: one token; `api_key`: keys that a service knows; \
          `mtls`: the certificate that `tls.client_ca` has verified",
     ),
     open("auth.*.url", Kind::Text, "where the issuer publishes its keys (JWKS)"),

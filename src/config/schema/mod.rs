@@ -42,7 +42,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(auth::KEYS)
         .chain(people::KEYS)
         .chain(people::REVOCATION)
-        .chain(people::API_KEYS)
+        .chain(people::PROFILES)
         .chain(limit::KEYS)
         .chain(http::UPSTREAMS)
         .chain(http::UPSTREAM_SPREADING)

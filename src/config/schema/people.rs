@@ -125,12 +125,25 @@ pub const REVOCATION: &[Key] = &[
     ),
 ];
 
-/// `[auth.<name>]` of kind `api_key`
-pub const API_KEYS: &[Key] = &[
+/// `[auth.<name>]` of the kinds `iam` and `api_key`
+pub const PROFILES: &[Key] = &[
+    open("auth.*.public_hosts", Kind::Texts("hosts"), "requests for these need no proof"),
+    open(
+        "auth.*.public_paths",
+        Kind::Texts("beginnings of paths: `\"/healthz\"`, `\"/.well-known/\"`"),
+        "nor do requests for these; one that ends in `/` stands for that segment and all below it",
+    ),
+    live(
+        "auth.*.admin_bit",
+        Kind::Choice(&["owner", "any_admin"]),
+        "owner",
+        "`iam`: who gets the `admin` bit in `X-User-Permissions`: administrators of the \
+         organisation `admin`, or of any",
+    ),
     open(
         "auth.*.upstream",
         Kind::Text,
-        "who knows API keys: a name of `[upstreams.<name>]` with `protocol = \"grpc\"`",
+        "`api_key`: who knows keys: a name of `[upstreams.<name>]` with `protocol = \"grpc\"`",
     ),
     live(
         "auth.*.method",
@@ -138,7 +151,6 @@ pub const API_KEYS: &[Key] = &[
         crate::policy::people::api_key::METHOD,
         "the method that is called with the SHA-256 of a key",
     ),
-    live("auth.*.timeout", between(1, 60), "5s", "how long its answer may take"),
     live(
         "auth.*.allowed_for",
         between(1, 300),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::credential::Places;
 use super::fixed::FixedToken;
 use super::verify::TokenRules;
+use crate::policy::people::iam::bypass::Public;
 
 /// A profile of authentication.
 #[derive(Clone, PartialEq, Debug)]
@@ -17,6 +18,8 @@ pub struct Profile {
     pub places: Places,
     /// Tokens that begin so are for the endpoint to judge: the request passes without an identity.
     pub passed: Vec<String>,
+    /// Requests that need none.
+    pub public: Public,
 }
 
 /// What proves who one is.
@@ -35,6 +38,8 @@ pub enum Proof {
     Fixed(Vec<FixedToken>),
     /// The certificate that the client has shown to the listener.
     Certificate,
+    /// A key that a service knows, by the place of that among all.
+    Key(usize),
 }
 
 impl Profile {

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::base::time::UnixTime;
 use crate::policy::identity::{Identity, Kind};
+use crate::policy::people::iam::mint::Person;
+use crate::policy::people::iam::permissions::{AdminRule, has_admin};
 
 use super::algorithm::Algorithm;
 use super::claims::{ClaimRules, Facts};
@@ -85,6 +87,8 @@ pub struct TokenRules {
     pub claims: ClaimRules,
     /// Which claims endpoints are told.
     pub propagated: Vec<Propagated>,
+    /// Whether endpoints are told who it is in the fields of [`iam`](crate::policy::people::iam).
+    pub iam: Option<AdminRule>,
 }
 
 /// A token that is believed.
@@ -134,7 +138,14 @@ pub fn verify(
     let claims = object::parse(&jws.content()?).ok_or(Denied::Malformed)?;
     let facts = rules.claims.check(&claims, now)?;
     let field = |told: &Propagated| Some((told.field.clone(), told.value(&claims)?));
-    let fields = rules.propagated.iter().filter_map(field).collect();
+    let mut fields: Vec<_> = rules.propagated.iter().filter_map(field).collect();
+    let person = match rules.iam {
+        Some(rule) => Person::read(&facts.subject, &claims, rule).map_err(|_| Denied::Subject)?,
+        None => Person::default(),
+    };
+    if rules.iam.is_some() {
+        fields.extend(person.fields());
+    }
     let expires = Some(UnixTime(Duration::from_secs(facts.until)));
     let text = |names: &[&str]| {
         let found = names.iter().find_map(|name| claims.get(*name)?.as_str());
@@ -149,6 +160,8 @@ pub fn verify(
         roles: facts.roles,
         scopes: facts.scopes,
         expires,
+        permissions: person.permissions,
+        is_admin: has_admin(person.permissions),
         ..Identity::default()
     });
     let Facts { until, is_allowed, .. } = facts;

@@ -15,6 +15,7 @@ use crate::policy::auth::jws::Jws;
 use crate::policy::auth::profile::{Profile, Proof};
 use crate::policy::auth::verify::{Denied, TokenRules, Verified, verify};
 use crate::policy::identity::{Identity, Kind};
+use crate::policy::people::iam::fields::PRINCIPAL;
 use crate::policy::set::{Errors, Policies};
 use crate::protocol::h1::encode;
 use crate::proxy::exchange::Exchange;
@@ -24,7 +25,7 @@ use crate::snapshot::auth::{Auth, KeySource};
 use crate::tls::x509;
 
 use super::keys::{KeyNews, Slot};
-use super::{Admission, Refusal};
+use super::{Admission, Refusal, people};
 
 /// What a shard knows of tokens and keys.
 #[derive(Debug)]
@@ -105,11 +106,21 @@ pub(super) async fn ask<I: Io>(
     admission.stripped.push(Arc::clone(&rule.stripped));
     let tables = Rc::clone(&exchange.tables);
     let state = &tables.policies.auth;
+    if is_public(exchange, state, rule) {
+        return Ok(());
+    }
     let (mut denied, mut forbidden, mut unavailable) = (false, false, false);
     for number in &rule.profiles {
         let Some(profile) = state.auth.profiles.get(*number) else { return Err(Reason::Bug) };
         match outcome(exchange, state, *number, profile).await {
+            Outcome::Known(_, Some(token)) if people::is_revoked(exchange, &token.claims) => {
+                denied = true;
+            }
             Outcome::Known(identity, verified) => {
+                if identity.kind == Kind::ApiKey {
+                    let (name, owner) = (PRINCIPAL.as_bytes(), identity.subject.as_bytes());
+                    encode::field(&mut admission.request, name, owner);
+                }
                 if let Some(verified) = &verified {
                     for (name, value) in &verified.fields {
                         encode::field(&mut admission.request, name.as_bytes(), value.as_bytes());
@@ -134,6 +145,19 @@ pub(super) async fn ask<I: Io>(
     };
     refuse(policies.errors, reason, denied, admission);
     Err(reason)
+}
+
+/// Whether a request needs to prove nothing: what the profiles say of its host or path.
+fn is_public<I: Io>(exchange: &Exchange<'_, I>, state: &State, rule: &AuthRule) -> bool {
+    let profiles = rule.profiles.iter().filter_map(|number| state.auth.profiles.get(*number));
+    let mut publics = profiles.map(|profile| &profile.public).filter(|one| !one.is_empty());
+    publics.any(|public| {
+        let mut buffer = Vec::new();
+        let host = exchange.head.host_name.of(exchange.text);
+        let path = people::plain_path(exchange, &mut buffer);
+        // What two readers could take for different paths is public by neither.
+        path.is_some_and(|path| public.contains(host, path))
+    })
 }
 
 /// Whether a request brings nothing at all, in none of the places that are looked at.
@@ -202,6 +226,14 @@ async fn outcome<I: Io>(
             let asked = Asked { number, rules, slot, patience: *patience };
             signed(exchange, state, &asked, token).await
         }
+        Proof::Key(number) => match people::owner_of(exchange, *number, token).await {
+            Ok(Some(owner)) => {
+                let (kind, subject) = (Kind::ApiKey, owner.as_ref().to_owned());
+                Outcome::Known(Arc::new(Identity { kind, subject, ..Identity::default() }), None)
+            }
+            Ok(None) => Outcome::Denied,
+            Err(_) => Outcome::Unavailable,
+        },
         Proof::Certificate => Outcome::Absent,
     }
 }

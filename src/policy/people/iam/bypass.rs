@@ -1,4 +1,4 @@
-//! Requests that are let through without a token, and tokens that are for the endpoint to judge.
+//! Requests that are let through without a token.
 
 /// Hosts and paths that are open to everybody (SPEC 10.4, step 2).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -11,6 +11,12 @@ pub struct Public {
 }
 
 impl Public {
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty() && self.paths.is_empty()
+    }
+
     /// Whether a request needs no token. `path` is in normal form, as it is forwarded: a path that
     /// only begins like a public one must not end elsewhere.
     #[must_use]
@@ -27,22 +33,6 @@ pub fn is_below(prefixes: &[String], path: &[u8]) -> bool {
         let prefix = prefix.as_bytes();
         path.starts_with(prefix) || prefix.strip_suffix(b"/").is_some_and(|segment| path == segment)
     })
-}
-
-/// Beginnings of tokens that are keys of the endpoint's and no tokens of ours (step 4). They carry
-/// no identity: whoever lets them pass leaves all checks to the endpoint.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct KeyPrefixes(pub Vec<String>);
-
-impl KeyPrefixes {
-    /// Those of the original. None is let through unless the configuration says so.
-    pub const KNOWN: &[&str] = &["hk-", "sk-", "fw_", "hz_", "pk-"];
-
-    /// Whether a token is passed through untouched.
-    #[must_use]
-    pub fn contains(&self, token: &[u8]) -> bool {
-        self.0.iter().any(|prefix| token.starts_with(prefix.as_bytes()))
-    }
 }
 
 #[cfg(test)]
@@ -64,17 +54,5 @@ mod tests {
         assert!(open("ID.example", "/api"));
         assert!(!open("xid.example", "/api") && !open("id.example.evil", "/api"));
         assert!(!Public::default().contains(b"", b"/"));
-    }
-
-    #[test]
-    fn no_key_passes_by_its_beginning_unless_it_is_listed() {
-        let none = KeyPrefixes::default();
-        let some = KeyPrefixes(vec!["hz_".to_owned()]);
-        for prefix in KeyPrefixes::KNOWN {
-            let key = format!("{prefix}abc");
-            assert!(!none.contains(key.as_bytes()));
-            assert_eq!(some.contains(key.as_bytes()), *prefix == "hz_");
-        }
-        assert!(!some.contains(b"HZ_abc") && !some.contains(b""));
     }
 }

@@ -37,12 +37,20 @@ pub struct Person {
 pub struct Nameless;
 
 impl Person {
-    /// Reads claims that were verified.
-    pub fn read(claims: &Map<String, Value>, rule: AdminRule) -> Result<Person, Nameless> {
+    /// The claims that say who it is, where nothing else is configured: the first that there is.
+    pub const NAMES: &[&str] = &["sub", "preferred_username", "name"];
+
+    /// Reads claims that were verified; `user` is who they said it is.
+    pub fn read(
+        user: &str,
+        claims: &Map<String, Value>,
+        rule: AdminRule,
+    ) -> Result<Person, Nameless> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|s| !s.is_empty());
         let told = |name: &str| text(name).filter(|text| is_tellable(text)).map(str::to_owned);
-        let user = text("sub").or_else(|| text("preferred_username")).or_else(|| text("name"));
-        let user = user.filter(|user| is_tellable(user)).ok_or(Nameless)?;
+        if !is_tellable(user) {
+            return Err(Nameless);
+        }
         // An organisation that is there but cannot be told is not the same as none.
         if claims.get("owner").is_some_and(|owner| !owner.is_null() && !is_name(owner)) {
             return Err(Nameless);
@@ -118,7 +126,9 @@ mod tests {
     use super::*;
 
     fn read(claims: &Value) -> Result<Person, Nameless> {
-        Person::read(claims.as_object().unwrap(), AdminRule::default())
+        let claims = claims.as_object().unwrap();
+        let user = Person::NAMES.iter().find_map(|name| claims.get(*name)?.as_str());
+        Person::read(user.unwrap_or_default(), claims, AdminRule::default())
     }
 
     fn lines(claims: &Value) -> String {

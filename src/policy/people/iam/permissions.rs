@@ -96,6 +96,12 @@ pub fn of(claims: &Map<String, Value>, rule: AdminRule) -> u64 {
     bits
 }
 
+/// Whether the bit of administrators is among these.
+#[must_use]
+pub const fn has_admin(bits: u64) -> bool {
+    bits & bit(ADMIN) != 0
+}
+
 /// The text of an element of a list: itself, or its `name`.
 pub(super) fn name_of(value: &Value) -> Option<&str> {
     match value {

@@ -105,6 +105,12 @@ impl Revocations {
         &self.rule
     }
 
+    /// Whether nothing was ever revoked: the usual case costs one word that nobody writes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.load(Ordering::Acquire) == 0
+    }
+
     /// Revokes elements of the form `<claim>-<value>`.
     pub fn revoke<'a>(&self, elements: impl IntoIterator<Item = &'a [u8]>) {
         let _writer = self.due.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +127,7 @@ impl Revocations {
     /// Whether an element is revoked, or taken for one that is.
     #[must_use]
     pub fn check(&self, element: &[u8]) -> bool {
-        if self.added.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return false;
         }
         let here = [0, 2].iter().filter_map(|number| self.at(*number));
@@ -132,8 +138,8 @@ impl Revocations {
     /// Whether a verified token is revoked by one of its claims.
     #[must_use]
     pub fn is_token_revoked(&self, claims: &Map<String, Value>) -> bool {
-        if self.added.load(Ordering::Acquire) == 0 {
-            return false; // The usual case costs one word that nobody writes.
+        if self.is_empty() {
+            return false;
         }
         self.rule.token_keys.iter().any(|key| match claims.get(key) {
             Some(Value::String(text)) => self.is_revoked(key, text.as_bytes()),

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::io::Io;
 use crate::message::known::Known;
 use crate::message::path;
@@ -109,6 +111,22 @@ pub(super) async fn after_auth<I: Io>(
     Ok(())
 }
 
+/// Whether a token is refused before its end, by one of its claims or by a field beside it.
+pub(super) fn is_revoked<I: Io>(exchange: &Exchange<'_, I>, claims: &Map<String, Value>) -> bool {
+    let (head, text) = (exchange.head, exchange.text);
+    let Some(revocations) = &exchange.tables.snapshot.people.revocations else { return false };
+    if revocations.is_empty() {
+        return false;
+    }
+    let is_field = |name: &String| {
+        head.fields.iter().any(|field| {
+            field.name.of(text).eq_ignore_ascii_case(name.as_bytes())
+                && revocations.is_revoked(name, field.value.of(text))
+        })
+    };
+    revocations.is_token_revoked(claims) || revocations.rule().headers.iter().any(is_field)
+}
+
 /// Whom an API key belongs to; `number` is the place of its service.
 pub(super) async fn owner_of<I: Io>(
     exchange: &Exchange<'_, I>,
@@ -126,12 +144,7 @@ fn check_widget<I: Io>(
     admission: &mut Admission,
 ) -> Result<(), Reason> {
     let (head, text) = (exchange.head, exchange.text);
-    let is_used = head.fields.iter().any(|field| {
-        let is_place = matches!(field.known, Known::Authorization | Known::Cookie | Known::XApiKey)
-            || field.name.of(text).eq_ignore_ascii_case(b"x-authorization");
-        is_place && tokens(field.value.of(text)).any(|token| widget.is_key(token))
-    });
-    if !is_used {
+    if !brings(exchange, policies, widget) {
         return Ok(());
     }
     let values = |known| head.values(text, known);
@@ -150,6 +163,24 @@ fn check_widget<I: Io>(
             Err(Reason::RateLimited)
         }
     }
+}
+
+/// Whether a request brings a key of this kind, wherever somebody could take it from: where the
+/// profiles of the route look, and in every word of the usual fields.
+fn brings<I: Io>(exchange: &Exchange<'_, I>, policies: &Policies, widget: &Widget) -> bool {
+    let (head, text) = (exchange.head, exchange.text);
+    let said = head.fields.iter().any(|field| {
+        let is_place = matches!(field.known, Known::Authorization | Known::Cookie | Known::XApiKey)
+            || field.name.of(text).eq_ignore_ascii_case(b"x-authorization");
+        is_place && tokens(field.value.of(text)).any(|token| widget.is_key(token))
+    });
+    let profiles = policies.auth.iter().flat_map(|rule| &rule.profiles);
+    let all = &exchange.tables.snapshot.auth.profiles;
+    let mut profiles = profiles.filter_map(|number| all.get(*number));
+    said || profiles.any(|profile| {
+        let brought = profile.places.find(head, text);
+        brought.token().is_some_and(|token| widget.is_key(token))
+    })
 }
 
 /// Every word of a field in which a credential may stand.
