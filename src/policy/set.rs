@@ -56,12 +56,10 @@ impl Policies {
     pub fn steps(&self) -> Vec<String> {
         let Policies { errors: _, route: _, front, auth, people, limit } = self;
         let mut steps = Vec::new();
-        if people.is_some() {
-            steps.push("identity fields stripped".to_owned());
-        }
         steps.extend(front.iter().flat_map(FrontRule::steps));
+        steps.extend(people.iter().flat_map(PeopleRule::steps_before));
         steps.extend(auth.iter().map(|_| "auth".to_owned()));
-        steps.extend(people.iter().map(|_| "identity".to_owned()));
+        steps.extend(people.iter().flat_map(PeopleRule::steps_after));
         steps.extend(limit.iter().map(|_| "limits".to_owned()));
         steps
     }

@@ -19,3 +19,16 @@ pub struct PeopleRule {
     /// Whether clients have to be able to pay.
     pub billing: bool,
 }
+
+impl PeopleRule {
+    /// What is asked before anybody has proved who he is, for people.
+    pub fn steps_before(&self) -> impl Iterator<Item = String> + use<> {
+        self.bots.map(|_| "bots".to_owned()).into_iter()
+    }
+
+    /// What is asked after that.
+    pub fn steps_after(&self) -> impl Iterator<Item = String> + use<> {
+        let widget = self.widget.map(|_| "widget keys".to_owned());
+        widget.into_iter().chain(self.billing.then(|| "balance".to_owned()))
+    }
+}
