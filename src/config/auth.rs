@@ -85,6 +85,11 @@ impl Config {
                 find(Code::Contradiction, &key(part), &message, "leave one of them out");
             }
         }
+        if kind == "mtls" && !self.is_given("tls.client_ca") {
+            let message = "`kind = \"mtls\"`: nobody is asked for a certificate";
+            let way_out = "write client_ca = \"authorities.pem\" in [tls]";
+            find(Code::Missing, &key("kind"), message, way_out);
+        }
         self.check_secrets(name, findings);
         self.check_url(name, findings);
         self.check_words(name, &kind, findings);

@@ -123,6 +123,7 @@ fn nothing_is_silently_off() {
             3,
             "OT0106: /nowhere/keys.json: ",
         ),
+        ("[auth.x]\nkind = \"mtls\"".into(), 2, "OT0201: `kind = \"mtls\"`: nobody is asked"),
         ("[auth.anonymous]\nkind = \"mtls\"".into(), 2, "OT0203: \"anonymous\" stands for those"),
     ] {
         let all = found(&text);

@@ -28,7 +28,7 @@ impl Default for Places {
 pub enum Brought<'a> {
     /// Nothing in any of the places.
     Nothing,
-    /// A token in the form that was asked for.
+    /// What stands where a token should. Who takes it for one looks at its bytes.
     Token(&'a [u8]),
     /// The same, decoded.
     Decoded(Vec<u8>),
@@ -62,9 +62,9 @@ impl Places {
         }
         for name in &self.cookies {
             match one(cookies(head, text, name.as_bytes())) {
-                Ok(Some(value)) if is_token(value) => return Brought::Token(value),
                 Ok(None | Some(b"")) => {}
-                Ok(Some(_)) | Err(Twice) => return Brought::Malformed,
+                Ok(Some(value)) => return Brought::Token(value),
+                Err(Twice) => return Brought::Malformed,
             }
         }
         Brought::Nothing
@@ -74,19 +74,19 @@ impl Places {
         let (scheme, rest) = match memchr::memchr(b' ', value) {
             Some(space) => value.split_at(space),
             // Only where the field holds nothing else may the scheme be left out.
-            None if name != Known::Authorization.name() && is_token(value) => {
+            None if name != Known::Authorization.name() && !value.is_empty() => {
                 return Brought::Token(value);
             }
             None => return Brought::Malformed,
         };
         let rest = rest.trim_ascii_start();
-        if scheme.eq_ignore_ascii_case(b"bearer") && is_token(rest) {
+        if scheme.eq_ignore_ascii_case(b"bearer") && !rest.is_empty() {
             return Brought::Token(rest);
         }
         if self.basic && scheme.eq_ignore_ascii_case(b"basic") {
             let pair = base64url::decode_standard(rest).unwrap_or_default();
             let colon = memchr::memchr(b':', &pair).map(|colon| pair.split_at(colon + 1).1);
-            if let Some(password) = colon.filter(|password| is_token(password)) {
+            if let Some(password) = colon.filter(|password| !password.is_empty()) {
                 return Brought::Decoded(password.to_vec());
             }
         }
@@ -127,7 +127,7 @@ fn cookies<'a>(head: &RequestHead, text: &'a [u8], name: &[u8]) -> impl Iterator
 }
 
 /// `b64token` of RFC 6750 §2.1.
-fn is_token(text: &[u8]) -> bool {
+pub(super) fn is_token(text: &[u8]) -> bool {
     let is_digit = |byte: &u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
     };

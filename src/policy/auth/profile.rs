@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::credential::Places;
+use super::credential::{Places, is_token};
 use super::fixed::FixedToken;
 use super::verify::TokenRules;
 use crate::policy::people::iam::bypass::Public;
@@ -46,6 +46,6 @@ impl Profile {
     /// Whether a token is passed through to the endpoint.
     #[must_use]
     pub fn passes(&self, token: &[u8]) -> bool {
-        self.passed.iter().any(|prefix| token.starts_with(prefix.as_bytes()))
+        self.passed.iter().any(|prefix| token.starts_with(prefix.as_bytes())) && is_token(token)
     }
 }

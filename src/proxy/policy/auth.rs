@@ -103,7 +103,9 @@ pub(super) async fn ask<I: Io>(
     rule: &AuthRule,
     admission: &mut Admission,
 ) -> Result<(), Reason> {
-    admission.stripped.push(Arc::clone(&rule.stripped));
+    if !rule.stripped.is_empty() {
+        admission.stripped.push(Arc::clone(&rule.stripped));
+    }
     let tables = Rc::clone(&exchange.tables);
     let state = &tables.policies.auth;
     if is_public(exchange, state, rule) {

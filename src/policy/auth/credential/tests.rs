@@ -37,10 +37,6 @@ fn what_is_no_bearer_token_is_never_taken_for_nothing() {
         ("authorization: abc", Some(None)),
         ("authorization: ", Some(None)),
         ("authorization: Basic YTpi", Some(None)),
-        ("authorization: Bearer a b", Some(None)),
-        ("authorization: Bearer a,b", Some(None)),
-        ("authorization: Bearer ==", Some(None)),
-        ("authorization: Bearer a=b", Some(None)),
         ("authorization: Bearer\ta", Some(None)),
         ("authorization: Bearer a\nAuthorization: Bearer a", Some(None)),
         ("authorization: Bearer a\nauthorization: Basic b", Some(None)),
@@ -68,7 +64,6 @@ fn other_fields_and_cookies_are_looked_at_in_order() {
         ("cookie: old=x; token=; atoken=y", token("x")),
         ("cookie: token=a; token=b", Some(None)),
         ("cookie: token=a\ncookie: token=a", Some(None)),
-        ("cookie: token=a b", Some(None)),
         ("cookie: tokens=a", None),
         ("authorization: Basic dXNlcjphYmM=", token("abc")),
         ("authorization: basic OmFiYw==", token("abc")),
@@ -91,4 +86,12 @@ fn only_who_brings_nothing_is_anonymous() {
         let (head, text) = head(lines);
         assert_eq!(is_anonymous(&head, &text, &[&places]), expected, "{lines}");
     }
+}
+
+#[test]
+fn what_passes_unseen_is_at_least_a_token() {
+    for text in ["a b", "a,b", "==", "a=b", "", "a\tb", "\u{e9}"] {
+        assert!(!is_token(text.as_bytes()), "{text}");
+    }
+    assert!(is_token(b"sk-1.b_c~+/=="));
 }
