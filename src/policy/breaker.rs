@@ -6,6 +6,7 @@
 //! all shards; while all is well nobody writes it.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,17 +79,18 @@ pub struct Reading {
     pub probes: u16,
 }
 
-/// A rule and its state. Shared by all shards.
-#[derive(Debug)]
+/// A rule and its state. Clones share the state, and each shard has one of its own, so that an
+/// exchange that holds it writes nothing that others read.
+#[derive(Clone, Debug)]
 pub struct Breaker {
     rule: Rule,
-    word: CachePadded<AtomicU64>,
+    word: Arc<CachePadded<AtomicU64>>,
 }
 
 /// Leave to call the upstream. If it is dropped without a word nothing was learned, and a probe's
 /// place is free again.
 pub struct Permit {
-    breaker: Arc<Breaker>,
+    breaker: Rc<Breaker>,
     /// Of a probe: when the breaker had opened.
     probe: Option<u64>,
     is_told: bool,
@@ -140,7 +142,7 @@ impl Breaker {
     /// A closed breaker.
     #[must_use]
     pub fn new(rule: Rule) -> Self {
-        Breaker { rule, word: CachePadded::new(AtomicU64::new(0)) }
+        Breaker { rule, word: Arc::default() }
     }
 
     /// What it was made of.
@@ -166,8 +168,8 @@ impl Breaker {
     }
 
     /// Leave to call the upstream, or how long to wait before asking again.
-    pub fn admit(self: &Arc<Self>, now: Instant) -> Result<Permit, Duration> {
-        let permit = |probe| Permit { breaker: Arc::clone(self), probe, is_told: false };
+    pub fn admit(self: &Rc<Self>, now: Instant) -> Result<Permit, Duration> {
+        let permit = |probe| Permit { breaker: Rc::clone(self), probe, is_told: false };
         if self.load().state == State::Closed {
             return Ok(permit(None));
         }

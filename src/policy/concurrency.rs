@@ -3,6 +3,7 @@
 //! A [`Gauge`] counts the exchanges under way of a route, and of each principal if the rule says
 //! so. A count is one atomic word; taking a place of a full gauge writes nothing.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,7 +50,8 @@ pub struct Counts {
     spills: Box<[AtomicU64]>,
 }
 
-/// A rule and its counts.
+/// A rule and its counts. Each shard has a clone of its own, so that an exchange that holds it writes
+/// nothing that others read.
 #[derive(Clone, Debug)]
 pub struct Gauge {
     /// The rule.
@@ -76,7 +78,7 @@ pub enum Full {
 /// A place, given back when it is dropped.
 #[derive(Debug)]
 pub struct Place {
-    counts: Arc<Counts>,
+    gauge: Rc<Gauge>,
     route: bool,
     client: Option<Cell>,
 }
@@ -123,9 +125,9 @@ impl Gauge {
 
     /// A place for an exchange of the principal with this key. While others wait, only who has
     /// waited gets one.
-    pub fn enter(&self, client: u64, has_waited: bool) -> Result<Place, Full> {
+    pub fn enter(self: &Rc<Self>, client: u64, has_waited: bool) -> Result<Place, Full> {
         let counts = &self.counts;
-        let mut place = Place { counts: Arc::clone(counts), route: false, client: None };
+        let mut place = Place { gauge: Rc::clone(self), route: false, client: None };
         if self.rule.max_per_client > 0 {
             place.client = counts.enter_client(client, self.rule.max_per_client);
             if place.client.is_none() {
@@ -148,35 +150,36 @@ impl Gauge {
 
     /// A place in the queue; `None` if there is no queue, or if it is full.
     #[must_use]
-    pub fn queue(&self) -> Option<Waiter> {
+    pub fn queue(self: &Rc<Self>) -> Option<Waiter> {
         let more = |count: u32| (count < self.rule.queue).then_some(count + 1);
         let waiting = &self.counts.waiting;
         waiting.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok()?;
-        Some(Waiter { counts: Arc::clone(&self.counts) })
+        Some(Waiter { gauge: Rc::clone(self) })
     }
 }
 
 /// A place in a queue, left when it is dropped.
 #[derive(Debug)]
 pub struct Waiter {
-    counts: Arc<Counts>,
+    gauge: Rc<Gauge>,
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.counts.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.gauge.counts.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let counts = &self.gauge.counts;
         if self.route {
-            self.counts.in_flight.fetch_sub(1, Ordering::AcqRel);
+            counts.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
         let word = match self.client {
             None => None,
-            Some(Cell::Own(set, way)) => self.counts.clients.get(set).and_then(|set| set.get(way)),
-            Some(Cell::Spill(set)) => self.counts.spills.get(set),
+            Some(Cell::Own(set, way)) => counts.clients.get(set).and_then(|set| set.get(way)),
+            Some(Cell::Spill(set)) => counts.spills.get(set),
         };
         if let Some(word) = word {
             word.fetch_sub(1, Ordering::AcqRel);
@@ -228,13 +231,13 @@ impl Counts {
 mod tests {
     use super::*;
 
-    fn gauge(max_in_flight: u32, max_per_client: u32, queue: u32) -> Gauge {
+    fn gauge(max_in_flight: u32, max_per_client: u32, queue: u32) -> Rc<Gauge> {
         let name = "r".to_owned();
         let queue_timeout = Duration::from_secs(1);
         let (keys, grouping) = (16, Grouping::default());
         let rule =
             Rule { name, max_in_flight, max_per_client, queue, queue_timeout, keys, grouping };
-        Gauge::new(rule)
+        Rc::new(Gauge::new(rule))
     }
 
     #[test]
@@ -291,8 +294,9 @@ mod tests {
         let most = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for client in 0..4 {
-                let (gauge, most) = (&gauge, &most);
+                let (gauge, most) = (Gauge::clone(&gauge), &most);
                 scope.spawn(move || {
+                    let gauge = Rc::new(gauge);
                     for _ in 0..20_000 {
                         if let Ok(_place) = gauge.enter(client % 2 + 1, false) {
                             most.fetch_max(gauge.in_flight(), Ordering::Relaxed);
@@ -309,8 +313,9 @@ mod tests {
     fn what_is_under_way_is_known_after_a_reload() {
         let old = gauge(2, 0, 0);
         let place = old.enter(1, false).unwrap();
-        let mut new = gauge(1, 0, 0);
+        let mut new = Gauge::clone(&gauge(1, 0, 0));
         new.carry_over(&old);
+        let new = Rc::new(new);
         assert_eq!(new.enter(1, false).unwrap_err(), Full::Route);
         drop(place);
         assert!(new.enter(1, false).is_ok());

@@ -1,19 +1,21 @@
+use std::sync::Barrier;
+
 use super::*;
 
-fn breaker(failures: u16, interval: u64, probes: u16) -> Arc<Breaker> {
+fn breaker(failures: u16, interval: u64, probes: u16) -> Rc<Breaker> {
     let (interval, open) = (Duration::from_secs(interval), Duration::from_secs(10));
-    Arc::new(Breaker::new(Rule { name: "r".to_owned(), failures, interval, open, probes }))
+    Rc::new(Breaker::new(Rule { name: "r".to_owned(), failures, interval, open, probes }))
 }
 
 fn at(millis: u64) -> Instant {
     Instant::START + Duration::from_millis(100_000 + millis)
 }
 
-fn told(breaker: &Arc<Breaker>, outcome: Outcome, millis: u64) {
+fn told(breaker: &Rc<Breaker>, outcome: Outcome, millis: u64) {
     breaker.admit(at(millis)).unwrap().tell(outcome, at(millis));
 }
 
-fn opened(failures: u16, probes: u16) -> Arc<Breaker> {
+fn opened(failures: u16, probes: u16) -> Rc<Breaker> {
     let breaker = breaker(failures, 0, probes);
     (0..failures).for_each(|_| told(&breaker, Outcome::Failure, 0));
     assert_eq!(breaker.reading(at(0)).state, State::Open);
@@ -104,15 +106,22 @@ fn failures_that_are_old_do_not_count_if_there_is_an_interval() {
 #[test]
 fn threads_never_have_more_probes_than_allowed() {
     let breaker = opened(1, 3);
-    let count = std::thread::scope(|scope| {
+    let barrier = Barrier::new(4);
+    let count: usize = std::thread::scope(|scope| {
         let ask = || {
-            let permits: Vec<_> =
-                (0..1000).filter_map(|_| breaker.admit(at(10_000)).ok()).collect();
-            permits
+            let breaker = Breaker::clone(&breaker);
+            let barrier = &barrier;
+            scope.spawn(move || {
+                let breaker = Rc::new(breaker);
+                let permits: Vec<_> =
+                    (0..1000).filter_map(|_| breaker.admit(at(10_000)).ok()).collect();
+                // Nobody gives a place back before all have asked.
+                barrier.wait();
+                permits.len()
+            })
         };
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
-        let permits: Vec<_> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
-        permits.len()
+        let threads: Vec<_> = (0..4).map(|_| ask()).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(count, 3);
 }

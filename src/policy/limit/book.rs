@@ -39,19 +39,20 @@ impl Book {
     #[must_use]
     pub fn next<'a>(&self, all: impl Iterator<Item = &'a mut Arc<Policies>>) -> Book {
         let mut next = Book::new(self.secret, self.shards, self.outbox.clone());
-        for policies in all {
+        for (number, policies) in all.enumerate() {
             if policies.limit.is_some()
                 && let Some(rule) = &mut Arc::make_mut(policies).limit
             {
-                rule.live = Some(next.live(self, rule));
+                rule.live = Some(next.live(self, rule, number));
             }
         }
         next
     }
 
-    fn live(&mut self, old: &Book, rule: &LimitRule) -> Live {
+    fn live(&mut self, old: &Book, rule: &LimitRule, number: usize) -> Live {
         let rates = rule.rates.iter().filter_map(|rate| self.limiter(old, &rate.rule)).collect();
         Live {
+            number,
             rates,
             gauge: rule.concurrency.as_ref().map(|rule| {
                 let gauge = || {

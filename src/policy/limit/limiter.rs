@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use crossbeam::utils::CachePadded;
 
 use super::bucket::{self, Taken};
-use super::purse::Purse;
+use super::purse::Leases;
 use super::rate::{Quota, Rate};
 use super::remote::{Ledger, OnFailure, Outbox, Report, Sharing};
 use super::table::{Spot, Table};
@@ -156,22 +156,22 @@ impl Limiter {
         }
     }
 
-    /// Whether one more request of this key may go on. `purse` is the shard's.
-    pub fn ask(&self, purse: &mut Purse, key: u64, now: u64) -> Verdict {
+    /// Whether one more request of this key may go on. The leases are the shard's.
+    pub(super) fn ask(&self, leases: &mut Leases, key: u64, now: u64) -> Verdict {
         if self.lease_max == 1 {
             let taken = self.take(key, now, |_| 1);
             return Verdict::new(taken.count == 1, &self.quota, taken.debt);
         }
-        if purse.spend(key, now) {
+        if leases.spend(key, now) {
             let debt = self.peek(key, now);
             return Verdict::new(true, &self.quota, debt);
         }
-        if let Some((other, count)) = purse.empty(key) {
+        if let Some((other, count)) = leases.empty(key) {
             self.put_back(other, count);
         }
         let taken = self.take(key, now, |left| self.lease(left));
         if taken.count > 1 {
-            purse.fill(key, taken.count - 1, now);
+            leases.fill(key, taken.count - 1, now);
         }
         Verdict::new(taken.count > 0, &self.quota, taken.debt)
     }

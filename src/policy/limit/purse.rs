@@ -25,8 +25,12 @@ struct Lease {
 #[derive(Debug)]
 pub struct Purse {
     limiter: Arc<Limiter>,
-    leases: Vec<Lease>,
+    leases: Leases,
 }
+
+/// Leases of several keys.
+#[derive(Debug)]
+pub(super) struct Leases(Vec<Lease>);
 
 impl Purse {
     /// An empty purse.
@@ -37,13 +41,12 @@ impl Purse {
             (_, 0 | 1) => 1,
             _ => KEYS,
         };
-        Purse { limiter, leases: vec![Lease::default(); keys] }
+        Purse { limiter, leases: Leases(vec![Lease::default(); keys]) }
     }
 
     /// Asks its limiter whether one more request of this key may go on.
     pub fn ask(&mut self, key: u64, now: u64) -> Verdict {
-        let limiter = Arc::clone(&self.limiter);
-        limiter.ask(self, key, now)
+        self.limiter.ask(&mut self.leases, key, now)
     }
 
     /// As [`ask`](Self::ask), of a limiter that several machines share.
@@ -62,12 +65,14 @@ impl Purse {
     pub fn limiter(&self) -> &Arc<Limiter> {
         &self.limiter
     }
+}
 
+impl Leases {
     fn lease(&mut self, key: u64) -> Option<&mut Lease> {
-        let keys = u64::try_from(self.leases.len()).ok()?;
+        let keys = u64::try_from(self.0.len()).ok()?;
         // Not the bits that choose the set of the table.
         let index = usize::try_from(key.checked_rem(keys)?).ok()?;
-        self.leases.get_mut(index)
+        self.0.get_mut(index)
     }
 
     /// Whether a leased token of this key was there, and is spent now.
@@ -95,7 +100,7 @@ impl Purse {
 
 impl Drop for Purse {
     fn drop(&mut self) {
-        for lease in self.leases.iter().filter(|lease| lease.count > 0) {
+        for lease in self.leases.0.iter().filter(|lease| lease.count > 0) {
             self.limiter.put_back(lease.key, lease.count);
         }
     }

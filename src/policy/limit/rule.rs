@@ -84,6 +84,8 @@ impl By {
 /// The state of a rule. Clones share it.
 #[derive(Clone)]
 pub struct Live {
+    /// Its number among all, by which shards know it.
+    pub number: usize,
     /// The limiters of `rates`, each with its number among all.
     pub rates: Vec<(usize, Arc<Limiter>)>,
     /// How many are under way.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::io::{Io, Socket};
-use crate::policy::breaker::{Outcome, Permit};
+use crate::policy::breaker::{Breaker, Outcome, Permit};
 use crate::policy::concurrency::{self, Full, Gauge, Place};
 use crate::policy::limit::LimitRule;
 use crate::policy::limit::fields;
@@ -35,7 +35,17 @@ const WATCH_FOR: Duration = Duration::from_secs(2);
 pub(super) struct State {
     /// What it has leased, by the number of the limiter.
     purses: RefCell<Vec<Option<Purse>>>,
+    /// Its own handles of what is shared, by the number of the rule: what an exchange holds of them
+    /// is counted here, and not where other shards count.
+    handles: RefCell<Vec<Option<Handles>>>,
     watch: Rc<Watch>,
+}
+
+/// The gauge and the breaker of a rule.
+#[derive(Clone, Debug)]
+struct Handles {
+    gauge: Option<Rc<Gauge>>,
+    breaker: Option<Rc<Breaker>>,
 }
 
 /// How late the shard runs.
@@ -52,8 +62,21 @@ impl State {
         // Leases are not taken over: they go back when the old generation is dropped.
         State {
             purses: RefCell::default(),
+            handles: RefCell::default(),
             watch: old.map(|old| Rc::clone(&old.watch)).unwrap_or_default(),
         }
+    }
+
+    fn handles(&self, live: &Live) -> Option<Handles> {
+        let mut all = self.handles.borrow_mut();
+        if all.len() <= live.number {
+            all.resize_with(live.number + 1, || None);
+        }
+        let own = || Handles {
+            gauge: live.gauge.as_deref().map(|gauge| Rc::new(gauge.clone())),
+            breaker: live.breaker.as_deref().map(|breaker| Rc::new(breaker.clone())),
+        };
+        Some(all.get_mut(live.number)?.get_or_insert_with(own).clone())
     }
 
     /// Asks with the purse of a limiter of this shard.
@@ -110,14 +133,18 @@ pub(super) async fn ask<I: Io>(
     for (place, rate) in rule.rates.iter().enumerate() {
         pass_rate(exchange, policies, (live, place), rate, admission).await?;
     }
-    if let (Some(rule), Some(gauge)) = (&rule.concurrency, &live.gauge) {
+    if live.gauge.is_none() && live.breaker.is_none() {
+        return Ok(());
+    }
+    let handles = exchange.tables.policies.limit.handles(live).ok_or(Reason::Bug)?;
+    if let (Some(rule), Some(gauge)) = (&rule.concurrency, &handles.gauge) {
         let key = client_key(exchange, admission, &live.secret, rule);
         match enter(exchange, rule, gauge, key).await {
             Ok(place) => admission.held.place = Some(place),
             Err(_) => return Err(too_busy(policies, rule, admission)),
         }
     }
-    if let Some(breaker) = &live.breaker {
+    if let Some(breaker) = &handles.breaker {
         match breaker.admit(exchange.cx.io.now()) {
             Ok(permit) => *admission.held.permit.borrow_mut() = Some(permit),
             Err(wait) => return Err(circuit_open(policies, wait, admission)),
@@ -310,7 +337,7 @@ fn client_key<I: Io>(
 async fn enter<I: Io>(
     exchange: &Exchange<'_, I>,
     rule: &concurrency::Rule,
-    gauge: &Gauge,
+    gauge: &Rc<Gauge>,
     key: u64,
 ) -> Result<Place, Full> {
     let io = &exchange.cx.io;
