@@ -331,9 +331,10 @@ impl Checker<'_> {
     /// Says once what is accepted and not built, and apart from it what a reader might rely on.
     fn not_built(&mut self) {
         let open = self.config.boolean("server.session") != Some(false);
-        if self.whole && open && self.serves_gufo() {
-            let message = "sessions are not checked yet: every call goes on without a user";
-            let way_out = "write session = false in [server] to say that this is known";
+        let has_service = self.config.has_below("microservices.session");
+        if self.whole && open && self.serves_gufo() && !has_service {
+            let message = "there is no session service: every call goes on without a user";
+            let way_out = "write [microservices.session], or session = false in [server]";
             self.find(Code::NoEffect, "server.session", message, way_out);
         }
         let master = self.config.boolean("server.masterservice") == Some(true)

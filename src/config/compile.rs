@@ -158,6 +158,7 @@ impl Config {
         gufo.bases = self.paths("server.api_bases").into_iter().map(api_base).collect();
         gufo.sign = self.secret("server.sign").unwrap_or_default();
         gufo.trust = self.trust();
+        gufo.session = self.session();
         gufo.language = self.text("server.lang").unwrap_or_default();
         gufo.legacy_status = self.boolean("gufo.strict_legacy_status") == Some(true);
         gufo.default_headers = if headers { default_headers() } else { Vec::new() };

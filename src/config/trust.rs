@@ -8,7 +8,7 @@ use super::values::Config;
 use crate::base::time::UnixTime;
 use crate::gufo::nonces::Nonces;
 use crate::gufo::trust::SigningKey;
-use crate::snapshot::gufo::{RestMode, SecurityMode, Trust};
+use crate::snapshot::gufo::{OnError, ReadOnly, RestMode, SecurityMode, SessionRule, Trust};
 
 /// Below so many characters, a shared secret can be guessed.
 const SECRET_CHARACTERS_MIN: usize = 16;
@@ -39,6 +39,24 @@ impl Config {
             max_age: self.duration("security.max_age"),
             nonces: Arc::new(Nonces::new(UnixTime(started))),
         }
+    }
+
+    /// How sessions are checked, if they are.
+    pub(super) fn session(&self) -> Option<SessionRule> {
+        let is = |key, word| self.text(key).as_deref() == Some(word);
+        let rule = SessionRule {
+            on_error: if is("session.on_error", "503") {
+                OnError::Refuse
+            } else {
+                OnError::Anonymous
+            },
+            readonly: if is("session.readonly", "writes") {
+                ReadOnly::Writes
+            } else {
+                ReadOnly::All
+            },
+        };
+        (self.boolean("server.session") == Some(true)).then_some(rule)
     }
 
     /// Whether anything is signed, or signatures are asked for.

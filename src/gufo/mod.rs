@@ -15,6 +15,7 @@ pub mod nonces;
 pub mod path;
 pub mod reply;
 pub mod request;
+pub mod session;
 pub mod trust;
 pub mod upload;
 pub mod wire;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::base::text::Text;
 use crate::gufo::arguments::{self, Argument};
@@ -22,6 +23,7 @@ use super::exchange::{Exchange, Target};
 use super::reason::Reason;
 use super::record::Record;
 use super::reply::Reply;
+use super::session;
 use super::trust;
 
 /// What a call is made of and what it brings; used again for the next.
@@ -59,6 +61,10 @@ pub(super) async fn run<I: Io>(
 ) -> Result<Reply, Reason> {
     read_body(body, &mut memory.body).await?;
     trust::check(exchange, &target.path, target.shown, &memory.body)?;
+    if exchange.tables.snapshot.gufo.session.is_some() {
+        // Boxed: it is seldom there, and most of the time the answer is known.
+        Box::pin(session::check(exchange, target)).await?;
+    }
     encode(exchange, target, memory)?;
     ask(exchange, target, memory, record).await
 }
@@ -102,7 +108,8 @@ pub(super) async fn ask<I: Io>(
                                 .merge(target.module.dialect, &message)
                                 .map_err(|_| Reason::AnswerMalformed)?;
                         }
-                        return Reply::answer(answer, exchange.time);
+                        let session = exchange.session.get().map(Rc::as_ref);
+                        return Reply::answer(answer, session, exchange.time);
                     }
                     // The service keeps the deadline that it was told, and may notice first.
                     Status::Cancelled | Status::DeadlineExceeded if now >= deadline => {
@@ -177,6 +184,7 @@ pub(super) fn with_call<I: Io, T>(
     let credential = authorization.and_then(|value| value.split_once(' '));
     let gufo = &exchange.tables.snapshot.gufo;
     let path = &target.path;
+    let session = exchange.session.get();
     let mut call = Call {
         module: &path.module,
         param: &path.param,
@@ -193,6 +201,11 @@ pub(super) fn with_call<I: Io, T>(
         token: credential.map(|(_, token)| token.trim_start()),
         token_type: credential.map(|(kind, _)| kind),
         request_id: Some(exchange.request_id.as_str()),
+        uid: session.map(|own| own.uid.as_str()),
+        is_admin: session.map(|own| own.is_admin),
+        session_end: session.map(|own| own.end),
+        completed: session.map(|own| own.completed),
+        readonly: session.map(|own| own.readonly),
         args,
         body,
         ..Call::default()

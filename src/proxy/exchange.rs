@@ -9,6 +9,7 @@ use crate::base::limits;
 use crate::base::text::Text;
 use crate::base::time::{Instant, UnixTime};
 use crate::gufo::path::ModulePath;
+use crate::gufo::session::Session;
 use crate::io::Io;
 use crate::io::buffer::Buffer;
 use crate::message::framing::Framing;
@@ -59,6 +60,8 @@ pub(super) struct Exchange<'a, I: Io> {
     pub(super) time: UnixTime,
     /// What policies added, once they were asked.
     pub(super) admission: OnceCell<Rc<Admission>>,
+    /// The session of Gufo that was found.
+    pub(super) session: OnceCell<Rc<Session>>,
 }
 
 impl<'a, I: Io> Exchange<'a, I> {
@@ -75,7 +78,7 @@ impl<'a, I: Io> Exchange<'a, I> {
         let request_id = request_id::of(cx, head, text, time, tables.snapshot.server.request_id);
         let trusted = &tables.snapshot.server.trusted_peers;
         let client = super::client::address(trusted, peer, head, text);
-        let admission = OnceCell::new();
+        let (admission, session) = (OnceCell::new(), OnceCell::new());
         Exchange {
             cx,
             down,
@@ -88,6 +91,7 @@ impl<'a, I: Io> Exchange<'a, I> {
             started,
             time,
             admission,
+            session,
         }
     }
 
@@ -121,7 +125,7 @@ impl<'a, I: Io> Exchange<'a, I> {
     pub(super) fn with_head<'b>(&'b self, head: &'b HeadText) -> Exchange<'b, I> {
         let HeadText { head, text } = head;
         let tables = Rc::clone(&self.tables);
-        let admission = self.admission.clone();
+        let (admission, session) = (self.admission.clone(), self.session.clone());
         let Exchange { cx, down, peer, client, request_id, started, time, .. } = *self;
         Exchange {
             cx,
@@ -135,6 +139,7 @@ impl<'a, I: Io> Exchange<'a, I> {
             started,
             time,
             admission,
+            session,
         }
     }
 

@@ -25,6 +25,7 @@ pub enum Reason {
     Unauthenticated,
     PaymentRequired,
     Forbidden,
+    ReadOnlyUser,
     AddressRefused,
     OriginRefused,
     BotRefused,
@@ -139,6 +140,7 @@ impl Reason {
             Reason::Unauthenticated        => row(401, Client, Keep, "unauthenticated", "a valid proof of identity is needed"),
             Reason::PaymentRequired        => row(402, Client, Keep, "payment_required", "the account has no balance left"),
             Reason::Forbidden              => row(403, Client, Keep, "forbidden", "the identity may not do this"),
+            Reason::ReadOnlyUser           => row(403, Client, Keep, "read_only_user", "the user may only read"),
             Reason::AddressRefused         => row(403, Client, Keep, "address_refused", "requests from this address are not served"),
             Reason::OriginRefused          => row(403, Client, Keep, "origin_refused", "requests from this origin are not served"),
             Reason::BotRefused             => row(403, Client, Keep, "bot_refused", "requests of this user agent are not served"),
@@ -208,7 +210,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 59] = [
+pub const ALL: [Reason; 60] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -228,6 +230,7 @@ pub const ALL: [Reason; 59] = [
     Reason::Unauthenticated,
     Reason::PaymentRequired,
     Reason::Forbidden,
+    Reason::ReadOnlyUser,
     Reason::AddressRefused,
     Reason::OriginRefused,
     Reason::BotRefused,

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use crate::base::time::UnixTime;
 use crate::gufo::download;
-use crate::gufo::envelope::{Envelope, LANG_DEFAULT};
+use crate::gufo::envelope::{self, Envelope, LANG_DEFAULT};
 use crate::gufo::fault::GufoFault;
 use crate::gufo::json;
 use crate::gufo::reply::Reply as Answer;
+use crate::gufo::session::Session;
 use crate::io::Io;
 use crate::message::head::{Method, Version};
 use crate::protocol::h1::encode;
@@ -102,7 +103,11 @@ impl Reply {
     }
 
     /// What a service answered.
-    pub(super) fn answer(answer: &Answer, now: UnixTime) -> Result<Self, Reason> {
+    pub(super) fn answer(
+        answer: &Answer,
+        session: Option<&Session>,
+        now: UnixTime,
+    ) -> Result<Self, Reason> {
         if let Some(file) = download::download(answer).map_err(|_| Reason::FileRefused)? {
             let body = file.body.into_owned().into_bytes();
             let mut reply = Reply::new(200, file.content_type.into_owned(), body);
@@ -110,7 +115,14 @@ impl Reply {
             return Ok(reply);
         }
         let mut body = Vec::with_capacity(512);
-        envelope(now).reply(&mut body, answer);
+        let session = session.map(|own| envelope::Session {
+            uid: &own.uid,
+            is_admin: own.is_admin,
+            session_end: own.end,
+            completed: own.completed,
+            readonly: own.readonly,
+        });
+        Envelope { session, ..envelope(now) }.reply(&mut body, answer);
         let content_type = match answer.content_type() {
             Some(own) => Cow::Owned(own.into_owned()),
             None => Cow::Borrowed(JSON),
@@ -223,6 +235,7 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         Reason::SignatureWrong => GufoFault::InternalSignature,
         Reason::Unauthenticated | Reason::Forbidden => GufoFault::Unauthorized,
         Reason::RateLimited => GufoFault::RateLimited,
+        Reason::ReadOnlyUser => GufoFault::ReadOnlyUser,
         Reason::BodyTruncated => GufoFault::BodyTruncated,
         Reason::BodyTooLarge | Reason::FilesTooMany => GufoFault::TooLarge,
         Reason::MultipartMalformed => GufoFault::MultipartInvalid,
@@ -284,6 +297,7 @@ fn proxy_status(reason: Reason) -> &'static str {
         Reason::Unauthenticated
         | Reason::PaymentRequired
         | Reason::Forbidden
+        | Reason::ReadOnlyUser
         | Reason::AddressRefused
         | Reason::OriginRefused
         | Reason::BotRefused

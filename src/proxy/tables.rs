@@ -28,6 +28,7 @@ use super::grpc::pool::EndpointPool;
 use super::http::connection::HttpPool;
 use super::policy::States;
 use super::retry::Budget;
+use super::session::Sessions;
 
 /// One generation, as one shard sees it. An exchange clones the `Rc` at its start.
 pub struct Tables<I: Io> {
@@ -43,6 +44,8 @@ pub struct Tables<I: Io> {
     pub routes: Vec<Label>,
     /// What policies remember.
     pub policies: States,
+    /// What is known of sessions of Gufo.
+    pub(super) sessions: Rc<Sessions>,
     /// Whether exchanges are told about one by one.
     pub has_log: bool,
     /// The field lines of every answer of the Gufo surface, encoded.
@@ -124,13 +127,25 @@ impl<I: Io> Tables<I> {
         let upstreams = upstreams.map(|u| upstream(u, old, &mut labels.upstreams, prng)).collect();
         let routes = snapshot.routes.list().iter();
         let routes = routes.map(|route| labels.routes.label(&route.id)).collect();
+        // A generation of its own, as the session service may be another one.
+        let sessions = Rc::default();
         let has_log = snapshot.observe.access_log.is_some();
         let policies = States::new(&snapshot, old.map(|old| &old.policies));
         let mut default_lines = Vec::new();
         for (name, value) in &snapshot.gufo.default_headers {
             h1::encode::field(&mut default_lines, name.as_bytes(), value.as_bytes());
         }
-        Tables { snapshot, modules, upstreams, tls, routes, policies, has_log, default_lines }
+        Tables {
+            snapshot,
+            modules,
+            upstreams,
+            tls,
+            routes,
+            policies,
+            sessions,
+            has_log,
+            default_lines,
+        }
     }
 
     /// How the listener in this place speaks TLS, if it does.

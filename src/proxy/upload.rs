@@ -5,6 +5,7 @@
 //! held: what the service does not take is not read from the client.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::gufo::filename;
 use crate::gufo::reply::Reply as Answer;
@@ -28,6 +29,7 @@ use super::grpc::unframed::Unframed;
 use super::reason::Reason;
 use super::record::Record;
 use super::reply::Reply;
+use super::session;
 use super::trust;
 
 /// Ranges of one message. More, smaller chunks than this make another message.
@@ -45,6 +47,7 @@ pub(super) async fn run<I: Io>(
     record: &mut Record,
 ) -> Result<Reply, Reason> {
     trust::check(exchange, &target.path, target.shown, &[])?;
+    session::check(exchange, target).await?;
     let mut files = Files::new(exchange, target)?;
     let cx = exchange.cx;
     let now = cx.io.now();
@@ -198,7 +201,8 @@ impl<I: Io> Upload<'_, I> {
             return Err(Reason::UpstreamEndedEarly);
         }
         self.answer.finish_upload();
-        Reply::answer(&self.answer, self.exchange.cx.io.unix_now())
+        let session = self.exchange.session.get().map(Rc::as_ref);
+        Reply::answer(&self.answer, session, self.exchange.cx.io.unix_now())
     }
 }
 

@@ -17,6 +17,7 @@ use super::exchange::{Exchange, Target};
 use super::reason::Reason;
 use super::record::Record;
 use super::reply::Reply;
+use super::session;
 use super::trust;
 use super::upload::reason_of;
 
@@ -49,6 +50,7 @@ async fn upload<I: Io>(
     record: &mut Record,
 ) -> Result<Reply, Reason> {
     trust::check(exchange, &target.path, target.shown, &[])?;
+    session::check(exchange, target).await?;
     let (head, text) = (exchange.head, exchange.text);
     let content_type = head.value(text, Known::ContentType).unwrap_or_default();
     let file = if is_multipart(content_type) {

@@ -21,6 +21,8 @@ pub struct Gufo {
     pub sign: Secret,
     /// How services know that a call comes from this gateway, and how callers are known.
     pub trust: Trust,
+    /// How sessions are checked; `None`: they are not.
+    pub session: Option<SessionRule>,
     /// The language of calls that name none: `english`.
     pub language: String,
     /// Whether faults have the statuses of the original, such as 400 for a service that is down
@@ -73,6 +75,35 @@ pub enum RestMode {
     Hmac,
     /// A certificate.
     Mtls,
+}
+
+/// How sessions are checked (SPEC 10.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SessionRule {
+    /// When the session service cannot be asked.
+    pub on_error: OnError,
+    /// What users may not do who may only read.
+    pub readonly: ReadOnly,
+}
+
+/// What becomes of a call when nobody can say whose it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnError {
+    /// It goes on without a user.
+    #[default]
+    Anonymous,
+    /// It is refused.
+    Refuse,
+}
+
+/// What users may not do who may only read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReadOnly {
+    /// Anything, as Gufo has it.
+    #[default]
+    All,
+    /// Whatever changes something.
+    Writes,
 }
 
 /// Trust between the gateway, its services and its callers.
@@ -244,6 +275,7 @@ impl Default for Gufo {
             bases: ["v3", "v1"].map(ApiBase::of_version).to_vec(),
             sign: Secret::default(),
             trust: Trust::default(),
+            session: None,
             language: "english".to_owned(),
             legacy_status: true,
             default_headers: default_headers(),

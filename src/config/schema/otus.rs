@@ -89,7 +89,24 @@ pub const SERVER: &[Key] = &[
         "5s",
         "from the start of a call to its answer, unless the module says otherwise",
     ),
-    not_yet("server.session", Kind::Bool, "check sessions; comes later"),
+    live(
+        "server.session",
+        Kind::Bool,
+        "true",
+        "ask the microservice `session` whose token a call of the Gufo surface shows",
+    ),
+    live(
+        "session.on_error",
+        Kind::Choice(&["anonymous", "503"]),
+        "anonymous",
+        "what becomes of a call when the session service cannot be asked",
+    ),
+    live(
+        "session.readonly",
+        Kind::Choice(&["all", "writes"]),
+        "all",
+        "what users may not do who may only read",
+    ),
     not_yet("server.masterservice", Kind::Bool, "ask the masterservice for services; comes later"),
     not_yet("server.debug", Kind::Bool, "serve `/exit`; comes later"),
 ];

@@ -11,7 +11,7 @@ use crate::proxy::reason::Reason;
 use crate::snapshot::people::Billing;
 
 use super::fetch::{self, Question};
-use super::flights::Flights;
+use crate::proxy::flights::Flights;
 
 /// What one shard knows of accounts.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::reason::Reason;
 use crate::snapshot::people::KeyService;
 
-use super::flights::Flights;
-use super::unary::{self, Question};
+use crate::proxy::flights::Flights;
+use crate::proxy::unary::{self, Question};
 
 /// Whom a key belongs to; `None`: nobody.
 pub(in crate::proxy::policy) type Owner = Option<Rc<str>>;

@@ -24,9 +24,7 @@ use super::{Admission, Refusal};
 
 mod billing;
 mod fetch;
-mod flights;
 mod keys;
-mod unary;
 
 use billing::Ledger;
 use keys::KeyBook;

@@ -1,0 +1,200 @@
+//! Who a request comes from, as the session service says (SPEC 10.1).
+
+use std::borrow::Cow;
+
+use super::arguments::{ArgumentValue, from_query};
+use super::json;
+use super::reply::Reply;
+use crate::base::time::UnixTime;
+
+/// Characters of a credential: longer ones are none that a session service gave out.
+const CREDENTIAL_MAX: usize = 8 * 1024;
+/// What a token in the query, or one without a kind, is.
+const BEARER: &str = "Bearer";
+/// What a token in `X-API-Token` is.
+const API_TOKEN: &str = "ApiToken";
+
+/// What a client shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Credential<'a> {
+    /// Its kind, as it was written.
+    pub kind: Cow<'a, str>,
+    /// The token.
+    pub token: Cow<'a, str>,
+}
+
+/// An `Authorization` that is not a kind and a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed;
+
+/// The credential of a request: of `Authorization`, else of `X-API-Token`, else of the parameter
+/// `access_token` with `token_type`.
+///
+/// # Errors
+/// A field that is there and cannot be read is not taken for nothing.
+pub fn credential<'a>(
+    authorization: Option<&'a [u8]>,
+    api_token: Option<&'a [u8]>,
+    query: &'a [u8],
+) -> Result<Option<Credential<'a>>, Malformed> {
+    if let Some(value) = authorization {
+        let text = str::from_utf8(value).map_err(|_| Malformed)?;
+        let (kind, token) = text.split_once(' ').ok_or(Malformed)?;
+        let token = token.trim_start_matches(' ');
+        if !is_word(kind) || !is_word(token) {
+            return Err(Malformed);
+        }
+        return Ok(Some(Credential { kind: kind.into(), token: token.into() }));
+    }
+    if let Some(value) = api_token {
+        let token = str::from_utf8(value).ok().filter(|token| is_word(token)).ok_or(Malformed)?;
+        return Ok(Some(Credential { kind: API_TOKEN.into(), token: token.into() }));
+    }
+    if memchr::memmem::find(query, b"access_token").is_none() {
+        return Ok(None);
+    }
+    let mut found = (None, None);
+    for argument in from_query(query).unwrap_or_default() {
+        if let ArgumentValue::Text(value) = argument.value {
+            match &*argument.name {
+                "access_token" => found.0 = Some(value),
+                "token_type" => found.1 = Some(value),
+                _ => {}
+            }
+        }
+    }
+    let (Some(token), kind) = found else { return Ok(None) };
+    let kind = kind.unwrap_or(BEARER.into());
+    if !is_word(&kind) || !is_word(&token) {
+        return Err(Malformed);
+    }
+    Ok(Some(Credential { kind, token }))
+}
+
+/// Visible ASCII without a blank.
+fn is_word(text: &str) -> bool {
+    (1..=CREDENTIAL_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A session that was found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Session {
+    /// The user.
+    pub uid: String,
+    /// 1 for administrators.
+    pub is_admin: i32,
+    /// When it ends, seconds since 1970; 0: nobody says.
+    pub end: i32,
+    /// 1 when the registration is complete.
+    pub completed: i32,
+    /// 1 when the user may only read.
+    pub readonly: i32,
+}
+
+impl Session {
+    /// What the session service answered; `None`: there is none.
+    #[must_use]
+    pub fn of(reply: &Reply) -> Option<Self> {
+        if reply.value("error").is_some_and(|error| error != "null") || reply.status() >= 400 {
+            return None;
+        }
+        let uid = match reply.string("uid") {
+            Some(text) => text.into_owned(),
+            // A number, which some services use.
+            None => reply.value("uid").filter(|text| json::is_digits(text))?.to_owned(),
+        };
+        let number = |key| reply.value(key).map_or(0, number);
+        // Services and gateways never agreed on the name.
+        let end = match number("sessionend") {
+            0 => number("session_expired"),
+            end => end,
+        };
+        let (is_admin, completed) = (number("isadmin"), number("completed"));
+        let readonly = number("readonly");
+        (!uid.is_empty()).then_some(Session { uid, is_admin, end, completed, readonly })
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self, now: UnixTime) -> bool {
+        u64::try_from(self.end).is_ok_and(|end| end != 0 && end <= now.seconds())
+    }
+}
+
+/// A number as services write it: 1, "1", 1.0, true.
+fn number(value: &str) -> i32 {
+    let text = json::string(value).unwrap_or(Cow::Borrowed(value));
+    match text.trim() {
+        "true" => 1,
+        text => {
+            let whole = text.split_once(['.', 'e', 'E']).map_or(text, |(whole, _)| whole);
+            whole.parse::<i64>().map_or(0, |n| i32::try_from(n).unwrap_or(i32::MAX))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn found<'a>(
+        authorization: Option<&'a str>,
+        api_token: Option<&'a str>,
+        query: &'a str,
+    ) -> Result<Option<(String, String)>, Malformed> {
+        let bytes = |text: Option<&'a str>| text.map(str::as_bytes);
+        let found = credential(bytes(authorization), bytes(api_token), query.as_bytes())?;
+        Ok(found.map(|own| (own.kind.into_owned(), own.token.into_owned())))
+    }
+
+    fn pair(kind: &str, token: &str) -> Result<Option<(String, String)>, Malformed> {
+        Ok(Some((kind.to_owned(), token.to_owned())))
+    }
+
+    #[test]
+    fn a_credential_is_found_where_clients_put_it() {
+        assert_eq!(found(None, None, ""), Ok(None));
+        assert_eq!(found(Some("bearer  a.b"), Some("x"), "access_token=q"), pair("bearer", "a.b"));
+        assert_eq!(found(None, Some("x"), "access_token=q"), pair("ApiToken", "x"));
+        assert_eq!(found(None, None, "a=1&access_token=q%2B"), pair("Bearer", "q+"));
+        assert_eq!(found(None, None, "access_token=q&token_type=APP"), pair("APP", "q"));
+        assert_eq!(found(None, None, "xaccess_token=q"), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_nothing() {
+        for value in
+            ["", "Bearer", "Bearer ", "Bearer a b", " Bearer a", "Bearer\ta", "Bearer \u{e9}"]
+        {
+            assert_eq!(found(Some(value), None, ""), Err(Malformed), "{value}");
+        }
+        assert_eq!(found(None, Some("a b"), ""), Err(Malformed));
+        assert_eq!(found(None, None, "access_token=a%20b"), Err(Malformed));
+    }
+
+    #[test]
+    fn a_session_is_read_in_all_the_ways_services_write_one() {
+        let read = |values: &[(&str, &str)]| {
+            let mut reply = Reply::new();
+            values.iter().for_each(|(key, json)| reply.set(key, json));
+            Session::of(&reply)
+        };
+        let uid = ("uid", "\"u1\"");
+        let session = Session { uid: "u1".to_owned(), is_admin: 1, end: 99, ..Session::default() };
+        for end in ["sessionend", "session_expired"] {
+            assert_eq!(read(&[uid, ("isadmin", "1"), (end, "99.0")]), Some(session.clone()));
+            assert_eq!(read(&[uid, ("isadmin", "\"1\""), (end, "99")]), Some(session.clone()));
+        }
+        assert_eq!(read(&[("uid", "7")]).unwrap().uid, "7");
+        assert_eq!(read(&[uid, ("readonly", "true")]).unwrap().readonly, 1);
+        assert_eq!(read(&[uid, ("error", "\"000011\"")]), None);
+        assert_eq!(read(&[uid, ("httpcode", "401")]), None);
+        assert_eq!(read(&[("uid", "\"\"")]), None);
+        assert_eq!(read(&[]), None);
+        let at = |seconds| UnixTime(Duration::from_secs(seconds));
+        assert!(session.is_over(at(99)) && !session.is_over(at(98)));
+        assert!(!Session::default().is_over(at(99)));
+    }
+}
