@@ -7,11 +7,9 @@ use super::fault::{Code, Finding};
 use super::iam::iam_algorithms;
 use super::source;
 use super::values::Config;
-use crate::message::known::Known;
-use crate::message::token::is_token;
 use crate::policy::auth::algorithm::Algorithm;
 use crate::policy::auth::claims::{ClaimRules, Grants};
-use crate::policy::auth::credential::Places;
+use crate::policy::auth::credential::{Places, is_name};
 use crate::policy::auth::fixed::FixedToken;
 use crate::policy::auth::jwk::Key;
 use crate::policy::auth::keys::{KeyBy, KeySet};
@@ -180,18 +178,19 @@ impl Config {
             let message = "`algorithms`: what is published at `url` is no shared secret";
             find("algorithms", message, "leave out HS256, HS384 and HS512");
         }
-        for odd in self.propagated(name).iter().filter_map(|pair| pair.as_ref().err()) {
+        let told = self.texts(&key("propagate"));
+        for odd in told.iter().filter(|text| Propagated::parse(text).is_none()) {
             let message = format!("`propagate`: \"{odd}\" names no field of ours and a claim");
             find("propagate", &message, "write \"x-user-id: sub\"");
         }
         for field in self.texts(&key("headers")) {
-            if !is_token(field.as_bytes()) {
+            if !is_name(&field) {
                 let message = format!("`headers`: \"{field}\" is no name of a field");
                 find("headers", &message, "write headers = [\"authorization\"]");
             }
         }
         for cookie in self.texts(&key("cookies")) {
-            if !is_token(cookie.as_bytes()) {
+            if !is_name(&cookie) {
                 let message = format!("`cookies`: \"{cookie}\" is no name of a cookie");
                 find("cookies", &message, "write cookies = [\"access_token\"]");
             }
@@ -216,19 +215,6 @@ impl Config {
             };
         }
         self.texts(&path).into_iter().map(|text| Algorithm::of(&text).ok_or(text)).collect()
-    }
-
-    /// Fields, in lower case, and the claims that they tell; what cannot be read is an error.
-    pub(super) fn propagated(&self, name: &str) -> Vec<Result<(String, String), String>> {
-        let pair = |text: String| {
-            let (field, claim) = text.split_once(':').ok_or(text.as_str()).ok()?;
-            let (field, claim) = (field.trim().to_ascii_lowercase(), claim.trim().to_owned());
-            // Fields that mean something to the gateway are its own to write.
-            let is_free = Known::of(field.as_bytes()) == Known::Other;
-            (is_token(field.as_bytes()) && is_free && !claim.is_empty()).then_some((field, claim))
-        };
-        let texts = self.texts(&format!("auth.{name}.propagate"));
-        texts.into_iter().map(|text| pair(text.clone()).ok_or(text)).collect()
     }
 
     /// All profiles. What could not be read is told, and then there is no snapshot.
@@ -312,13 +298,13 @@ impl Config {
             roles: grants("roles", false),
             scopes: grants("scopes", is("scopes_match", "all")),
         };
-        let told = |(field, claim)| Propagated { claim: ClaimPath::new(claim), field };
+        let told = self.texts(&key("propagate"));
         TokenRules {
             algorithms: self.algorithms(name, kind).into_iter().filter_map(Result::ok).collect(),
             key_by: KeyBy::of(&self.text(&key("key_by")).unwrap_or_default()).unwrap_or_default(),
             key_name_needed: !self.is_key_optional(name),
             claims,
-            propagated: self.propagated(name).into_iter().flatten().map(told).collect(),
+            propagated: told.iter().filter_map(|text| Propagated::parse(text)).collect(),
             iam: self.admin_rule(name),
         }
     }

@@ -1,4 +1,4 @@
-//! A blocking connection that keeps a deadline, with TLS or without: for the threads that ask peers.
+//! A blocking connection that keeps a deadline, with TLS or without: for threads that ask peers.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

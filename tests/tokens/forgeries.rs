@@ -21,20 +21,20 @@ fn a_token_of_each_algorithm_is_believed_and_a_changed_one_is_not() {
         let verified = check(&token, &[algorithm], &keys).unwrap();
         assert_eq!(verified.identity.subject, "alice", "{algorithm}");
         assert_eq!(verified.claims["sub"], "alice");
-        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let (front, signature) = token.rsplit_once('.').unwrap();
         let mut bytes = base64url::decode(signature.as_bytes()).unwrap();
         let last = bytes.len() - 1;
         for place in [0, last / 2, last] {
             bytes[place] ^= 1;
-            let changed = format!("{signed}.{}", base64url::encode(&bytes));
+            let changed = format!("{front}.{}", base64url::encode(&bytes));
             assert_eq!(check(&changed, &[algorithm], &keys), Err(Denied::Signature));
             bytes[place] ^= 1;
         }
         for bytes in [&bytes[..last], &[&bytes[..], &[0]].concat(), &vec![0; last + 1]] {
-            let changed = format!("{signed}.{}", base64url::encode(bytes));
+            let changed = format!("{front}.{}", base64url::encode(bytes));
             assert_eq!(check(&changed, &[algorithm], &keys), Err(Denied::Signature));
         }
-        let (header, _) = signed.split_once('.').unwrap();
+        let (header, _) = front.split_once('.').unwrap();
         let other = base64url::encode(json!({"sub": "eve", "exp": NOW + 60}).to_string().as_ref());
         let changed = format!("{header}.{other}.{signature}");
         assert_eq!(check(&changed, &[algorithm], &keys), Err(Denied::Signature));
@@ -185,7 +185,7 @@ fn any_bytes_are_refused_without_harm() {
     for _ in 0..20_000 {
         let mut bytes = token.clone();
         for _ in 0..=prng.below(3) {
-            let place = usize::try_from(prng.below(bytes.len() as u64)).unwrap();
+            let place = usize::try_from(prng.below(u64::try_from(bytes.len()).unwrap())).unwrap();
             match prng.below(3) {
                 0 => bytes[place] = u8::try_from(prng.below(256)).unwrap(),
                 1 => drop(bytes.remove(place)),

@@ -13,8 +13,8 @@ const FILE: &str = "json_web_signature_test.json";
 fn vectors() -> Option<Value> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/conformance/data/wycheproof");
     let named = std::env::var_os("OTUS_WYCHEPROOF").map(PathBuf::from);
-    let folders = named.into_iter().chain([PathBuf::from(beside)]);
-    let text = folders.filter_map(|folder| std::fs::read(folder.join(FILE)).ok()).next()?;
+    let mut folders = named.into_iter().chain([PathBuf::from(beside)]);
+    let text = folders.find_map(|folder| std::fs::read(folder.join(FILE)).ok())?;
     Some(serde_json::from_slice(&text).unwrap())
 }
 

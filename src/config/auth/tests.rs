@@ -65,10 +65,7 @@ fn a_profile_is_read_whole() {
     assert!(!format!("{snapshot:?}").contains("0123456789abcdef"));
     let policies = snapshot.routes.list()[0].policies.as_ref().unwrap();
     let rule = policies.auth.as_ref().unwrap();
-    assert!(rule.anonymous && rule.profiles == [0, 1]);
-    for name in ["authorization", "X-Auth", "x-user-id", "X_User_Id"] {
-        assert!(rule.stripped.contains(name.as_bytes()), "{name}");
-    }
+    assert!(rule.anonymous && rule.strips && rule.profiles == [0, 1]);
 }
 
 #[test]

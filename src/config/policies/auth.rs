@@ -1,12 +1,9 @@
 //! The keys of authentication.
 
-use std::sync::Arc;
-
 use crate::config::auth::ANONYMOUS;
 use crate::config::fault::Code;
 use crate::config::routes::Reader;
 use crate::policy::auth::AuthRule;
-use crate::policy::names::Names;
 
 /// What a route asks for; `None`: nothing.
 pub(super) fn read(reader: &mut Reader<'_>, number: &str) -> Option<AuthRule> {
@@ -52,16 +49,5 @@ pub(super) fn read(reader: &mut Reader<'_>, number: &str) -> Option<AuthRule> {
         let message = "`auth` names no profile: anybody may use the route";
         reader.find(Code::Missing, &path, message, "name one, or leave `auth` out");
     }
-    let mut stripped = Vec::new();
-    for name in &wanted {
-        for (field, _) in reader.config.propagated(name).iter().flatten() {
-            stripped.push(field.replace('-', "_"));
-            stripped.push(field.clone());
-        }
-        if strips {
-            stripped.extend(reader.config.iam_texts(name, "headers"));
-        }
-    }
-    let stripped = Arc::new(Names::new(stripped.iter().map(String::as_str)));
-    Some(AuthRule { profiles, anonymous, stripped })
+    Some(AuthRule { profiles, anonymous, strips })
 }

@@ -2,6 +2,7 @@
 
 use crate::message::head::RequestHead;
 use crate::message::known::Known;
+use crate::message::token;
 
 use super::base64url;
 
@@ -124,6 +125,12 @@ fn cookies<'a>(head: &RequestHead, text: &'a [u8], name: &[u8]) -> impl Iterator
         let (own, value) = pair.split_at(memchr::memchr(b'=', pair)?);
         (own == name).then(|| value.get(1..).unwrap_or_default())
     })
+}
+
+/// Whether a field or a cookie may have this name.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    token::is_token(text.as_bytes())
 }
 
 /// `b64token` of RFC 6750 §2.1.

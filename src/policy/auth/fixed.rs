@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::hint::black_box;
-use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -13,7 +12,7 @@ use crate::policy::identity::{Identity, Kind};
 pub struct FixedToken {
     hash: [u8; 32],
     /// Who brings it.
-    pub identity: Arc<Identity>,
+    pub identity: Identity,
 }
 
 impl FixedToken {
@@ -21,7 +20,7 @@ impl FixedToken {
     #[must_use]
     pub fn new(token: &[u8], subject: impl Into<String>) -> Self {
         let (kind, subject) = (Kind::Admin, subject.into());
-        let identity = Arc::new(Identity { kind, subject, ..Identity::default() });
+        let identity = Identity { kind, subject, ..Identity::default() };
         FixedToken { hash: sha256(token), identity }
     }
 

@@ -17,10 +17,6 @@ pub mod profile;
 pub mod propagate;
 pub mod verify;
 
-use std::sync::Arc;
-
-use crate::policy::names::Names;
-
 /// What a route asks for.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AuthRule {
@@ -28,6 +24,6 @@ pub struct AuthRule {
     pub profiles: Vec<usize>,
     /// Whether a request that brings nothing at all may pass.
     pub anonymous: bool,
-    /// Fields that the endpoint does not get from the client.
-    pub stripped: Arc<Names>,
+    /// Whether the endpoint does not get the fields that tokens are looked for in.
+    pub strips: bool,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::credential::{Places, is_token};
 use super::fixed::FixedToken;
 use super::verify::TokenRules;
+use crate::policy::names::Names;
 use crate::policy::people::iam::bypass::Public;
 
 /// A profile of authentication.
@@ -43,6 +44,15 @@ pub enum Proof {
 }
 
 impl Profile {
+    /// Fields that endpoints are told claims in, also as careless readers may know them.
+    #[must_use]
+    pub fn told(&self) -> Names {
+        let Proof::Token { rules, .. } = &self.proof else { return Names::default() };
+        let fields = rules.propagated.iter().map(|told| told.field.as_str());
+        let careless: Vec<_> = fields.clone().map(|field| field.replace('-', "_")).collect();
+        Names::new(fields.chain(careless.iter().map(String::as_str)))
+    }
+
     /// Whether a token is passed through to the endpoint.
     #[must_use]
     pub fn passes(&self, token: &[u8]) -> bool {

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::credential::is_name;
 use super::path::ClaimPath;
+use crate::message::known::Known;
 
 /// Bytes of one such value. What is longer is left out, and so is what cannot stand in a field: a
 /// value that was cut or mended would be another claim.
@@ -18,6 +20,17 @@ pub struct Propagated {
 }
 
 impl Propagated {
+    /// Reads `<field>: <claim>`. `None`: it is not that, or the field is one that the gateway
+    /// writes or reads itself.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (field, claim) = text.split_once(':')?;
+        let (field, claim) = (field.trim().to_ascii_lowercase(), claim.trim());
+        let is_free = Known::of(field.as_bytes()) == Known::Other;
+        let is_whole = is_name(&field) && is_free && !claim.is_empty();
+        is_whole.then(|| Propagated { claim: ClaimPath::new(claim), field })
+    }
+
     /// The value of the field, if the claim is there and can be written.
     #[must_use]
     pub fn value(&self, claims: &Map<String, Value>) -> Option<String> {

@@ -15,6 +15,7 @@ use crate::policy::auth::jws::Jws;
 use crate::policy::auth::profile::{Profile, Proof};
 use crate::policy::auth::verify::{Denied, TokenRules, Verified, verify};
 use crate::policy::identity::{Identity, Kind};
+use crate::policy::names::Names;
 use crate::policy::people::iam::fields::PRINCIPAL;
 use crate::policy::set::{Errors, Policies};
 use crate::protocol::h1::encode;
@@ -34,12 +35,15 @@ pub(super) struct State {
     /// By the place of the source.
     slots: Vec<Rc<Slot>>,
     cache: Rc<RefCell<Cache>>,
+    /// For each profile, fields that endpoints do not get from clients: those that claims are told
+    /// in, and those that tokens are looked for in. Our own, for each request holds on to them.
+    names: Vec<(Arc<Names>, Arc<Names>)>,
 }
 
 impl Default for State {
     fn default() -> Self {
         let cache = Rc::new(RefCell::new(Cache::new(Bounds::default())));
-        State { auth: Arc::default(), slots: Vec::new(), cache }
+        State { auth: Arc::default(), slots: Vec::new(), cache, names: Vec::new() }
     }
 }
 
@@ -57,7 +61,12 @@ impl State {
             Some(old) => Rc::clone(&old.cache),
             None => State::default().cache,
         };
-        State { auth, slots, cache }
+        let names = |profile: &Profile| {
+            let places = profile.places.fields.iter().map(String::as_str);
+            (Arc::new(profile.told()), Arc::new(Names::new(places)))
+        };
+        let names = auth.profiles.iter().map(names).collect();
+        State { auth, slots, cache, names }
     }
 
     /// Takes what control has found.
@@ -77,6 +86,20 @@ impl State {
     /// Something was revoked: every token is looked at again.
     pub(super) fn forget_tokens(&self) {
         self.cache.borrow_mut().clear();
+    }
+}
+
+impl State {
+    /// What clients may not say themselves does not pass, whoever they are.
+    fn strip(&self, rule: &AuthRule, admission: &mut Admission) {
+        for (told, places) in rule.profiles.iter().filter_map(|number| self.names.get(*number)) {
+            if !told.is_empty() {
+                admission.stripped.push(Arc::clone(told));
+            }
+            if rule.strips {
+                admission.stripped.push(Arc::clone(places));
+            }
+        }
     }
 }
 
@@ -103,11 +126,9 @@ pub(super) async fn ask<I: Io>(
     rule: &AuthRule,
     admission: &mut Admission,
 ) -> Result<(), Reason> {
-    if !rule.stripped.is_empty() {
-        admission.stripped.push(Arc::clone(&rule.stripped));
-    }
     let tables = Rc::clone(&exchange.tables);
     let state = &tables.policies.auth;
+    state.strip(rule, admission);
     if is_public(exchange, state, rule) {
         return Ok(());
     }
@@ -219,7 +240,8 @@ async fn outcome<I: Io>(
     }
     match &profile.proof {
         Proof::Fixed(tokens) => match FixedToken::find(tokens, token) {
-            Some(found) => Outcome::Known(Arc::clone(&found.identity), None),
+            // A copy: a count that all shards share would be written with each request.
+            Some(found) => Outcome::Known(Arc::new(found.identity.clone()), None),
             None => Outcome::Denied,
         },
         Proof::Token { rules, source, patience } => {
@@ -255,19 +277,18 @@ async fn signed<I: Io>(
     token: &[u8],
 ) -> Outcome {
     let name = digest(asked.number, token);
-    let now = exchange.time.seconds();
-    if let Some(verified) = state.cache.borrow_mut().get(&name, now) {
-        return known(verified);
-    }
     let deadline = exchange.started + asked.patience;
+    let mut now = exchange.time.seconds();
     loop {
-        let now = exchange.cx.io.unix_now().seconds();
-        let keys = asked.slot.keys();
-        let verdict = match &keys {
+        // After a wait, another request may have brought the same token.
+        if let Some(verified) = state.cache.borrow_mut().get(&name, now) {
+            return known(verified);
+        }
+        let verdict = asked.slot.with_keys(|keys| match keys {
             Some(keys) => verify(token, asked.rules, keys, now),
             // Nobody waits for what could not be believed in any case.
             None => Jws::parse(token).and(Err(Denied::KeyUnknown)),
-        };
+        });
         match verdict {
             Ok(verified) => {
                 let verified = Rc::new(verified);
@@ -276,9 +297,11 @@ async fn signed<I: Io>(
             }
             Err(Denied::KeyUnknown) => {
                 if asked.slot.look_again(exchange.cx, deadline).await {
+                    now = exchange.cx.io.unix_now().seconds();
                     continue;
                 }
-                return if keys.is_some() { Outcome::Denied } else { Outcome::Unavailable };
+                let are_there = asked.slot.with_keys(|keys| keys.is_some());
+                return if are_there { Outcome::Denied } else { Outcome::Unavailable };
             }
             Err(_) => return Outcome::Denied,
         }

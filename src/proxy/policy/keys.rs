@@ -52,8 +52,9 @@ impl Slot {
         }
     }
 
-    pub(super) fn keys(&self) -> Option<Arc<KeySet>> {
-        self.keys.borrow().clone()
+    /// The keys as they are now, for a moment: their count is shared with other shards.
+    pub(super) fn with_keys<T>(&self, look: impl FnOnce(Option<&KeySet>) -> T) -> T {
+        look(self.keys.borrow().as_deref())
     }
 
     /// Takes what control tells; says whether the keys are others.
