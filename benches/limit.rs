@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use otus::policy::limit::fields::{self, Shown};
+use otus::policy::limit::fields::{Fixed, Shown};
 use otus::policy::limit::key::{Grouping, Secret, Sort};
 use otus::policy::limit::limiter::{Limiter, Rule};
 use otus::policy::limit::purse::Purse;
@@ -57,13 +57,13 @@ fn main() {
     let (mut leased, mut shared, mut keyed) =
         (Asker::new(&fast), Asker::new(&slow), Asker::new(&table));
     let mut out = Vec::with_capacity(1024);
+    let fixed = Fixed::new(table.rule(), Shown { standard: true, legacy: true }, "bench");
     let mut whole = |_| {
         let key = secret.key(Sort::Address, black_box(&address));
         keyed.now += 100;
         let verdict = keyed.purse.ask(key, keyed.now);
         out.clear();
-        let shown = Shown { standard: true, legacy: true };
-        fields::write(&mut out, table.rule(), shown, &verdict, ("bench", "ip"), 1_800_000_000);
+        fixed.write(&mut out, &verdict, "ip", 1_800_000_000);
         black_box(&out);
     };
     let mut other = Asker::new(&table);

@@ -60,7 +60,7 @@ impl Policies {
         steps.extend(people.iter().flat_map(PeopleRule::steps_before));
         steps.extend(auth.iter().map(|_| "auth".to_owned()));
         steps.extend(people.iter().flat_map(PeopleRule::steps_after));
-        steps.extend(limit.iter().map(|_| "limits".to_owned()));
+        steps.extend(limit.iter().flat_map(LimitRule::steps));
         steps
     }
 

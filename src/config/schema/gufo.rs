@@ -1,6 +1,6 @@
 //! The keys of Gufo whose names are its own; most are accepted and have no effect yet (SPEC 16.1).
 
-use super::key::{Key, Kind, live, not_yet, seconds};
+use super::key::{Key, Kind, live, not_yet, open, seconds};
 
 const TEXT: Kind = Kind::Text;
 const BOOL: Kind = Kind::Bool;
@@ -90,6 +90,16 @@ pub const KEYS: &[Key] = &[
         BOOL,
         "true",
         "faults have the statuses of Gufo, such as 400 for a service that is down",
+    ),
+    open(
+        "gufo.rate_limit_rps",
+        Kind::Integer(0, 10_000_000),
+        "requests a second of all clients of the Gufo surface together; none said, or 0: any number",
+    ),
+    open(
+        "gufo.rate_limit_burst",
+        Kind::Integer(0, 1_000_000_000),
+        "requests at once; twice the rate, if nothing is said or it is not above the rate",
     ),
     not_yet("masterregistry.ttl", SECONDS, "life of an address"),
     not_yet("masterregistry.refresh_interval", SECONDS, "between two renewals"),

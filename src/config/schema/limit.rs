@@ -26,6 +26,22 @@ const ON_FAILURE_HELP: &str = "when the store does not answer: each machine hold
 /// Keys of routes.
 pub const ROUTE: &[Key] = &[
     open(
+        "route.*.rate_limits",
+        Kind::Texts("names of `[rate_limits.<name>]`"),
+        "shared limits, asked in this order before the route's own",
+    ),
+    live(
+        "route.*.legacy_503",
+        Kind::Bool,
+        "false",
+        "with `errors = \"hanzo\"` or `\"3x\"`: rates are refused with 503, as lura does",
+    ),
+    open(
+        "route.*.shed_delay",
+        between(10, 60),
+        "requests are refused with 503 while the shard runs later than so all the time",
+    ),
+    open(
         "route.*.rate_limit.rate",
         Kind::Text,
         "`\"10/s\"`, `\"0.5/s\"`, `\"600/m\"`, `\"5/30s\"`",
@@ -39,17 +55,6 @@ pub const ROUTE: &[Key] = &[
     live("route.*.rate_limit.shared", Kind::Bool, "false", SHARED),
     open("route.*.rate_limit.lease", Kind::Integer(1, 1_000_000), LEASE),
     live("route.*.rate_limit.on_failure", ON_FAILURE, "local", ON_FAILURE_HELP),
-    open(
-        "route.*.rate_limits",
-        Kind::Texts("names of `[rate_limits.<name>]`"),
-        "shared limits, asked in this order before the route's own",
-    ),
-    live(
-        "route.*.legacy_503",
-        Kind::Bool,
-        "false",
-        "with `errors = \"hanzo\"` or `\"3x\"`: rates are refused with 503, as lura does",
-    ),
     open(
         "route.*.concurrency.max_in_flight",
         Kind::Integer(0, 1_000_000),
@@ -100,11 +105,6 @@ pub const ROUTE: &[Key] = &[
         "route",
         "`upstream`: routes to the same upstream with the same numbers share one",
     ),
-    open(
-        "route.*.shed_delay",
-        between(10, 60),
-        "requests are refused with 503 while the shard runs later than so all the time",
-    ),
 ];
 
 /// Other keys.
@@ -138,15 +138,5 @@ pub const KEYS: &[Key] = &[
         between(1, 5),
         "50ms",
         "no request waits longer for it; then `on_failure` says what becomes of it",
-    ),
-    open(
-        "gufo.rate_limit_rps",
-        Kind::Integer(0, 10_000_000),
-        "requests a second of all clients of the Gufo surface together; none said, or 0: any number",
-    ),
-    open(
-        "gufo.rate_limit_burst",
-        Kind::Integer(0, 1_000_000_000),
-        "requests at once; twice the rate, if nothing is said or it is not above the rate",
     ),
 ];

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::fields::Fixed;
 use super::key::Secret;
 use super::limiter::Limiter;
 use super::remote::Outbox;
-use super::rule::{LimitRule, Live};
+use super::rule::{LimitRule, Live, RateRule};
 use crate::policy::breaker::Breaker;
 use crate::policy::concurrency::Gauge;
 use crate::policy::set::Policies;
@@ -40,10 +41,14 @@ impl Book {
     pub fn next<'a>(&self, all: impl Iterator<Item = &'a mut Arc<Policies>>) -> Book {
         let mut next = Book::new(self.secret, self.shards, self.outbox.clone());
         for (number, policies) in all.enumerate() {
-            if policies.limit.is_some()
-                && let Some(rule) = &mut Arc::make_mut(policies).limit
-            {
-                rule.live = Some(next.live(self, rule, number));
+            if policies.limit.is_none() {
+                continue;
+            }
+            let Policies { route, limit, .. } = Arc::make_mut(policies);
+            if let Some(rule) = limit {
+                let fixed = |rate: &RateRule| Fixed::new(&rate.rule, rate.shown, route);
+                let fixed = rule.rates.iter().map(fixed).collect();
+                rule.live = Some(Live { fixed, ..next.live(self, rule, number) });
             }
         }
         next
@@ -54,6 +59,7 @@ impl Book {
         Live {
             number,
             rates,
+            fixed: Vec::new(),
             gauge: rule.concurrency.as_ref().map(|rule| {
                 let gauge = || {
                     let mut gauge = Gauge::new(rule.clone());
@@ -114,7 +120,7 @@ mod tests {
     use super::*;
     use crate::policy::limit::limiter::Rule;
     use crate::policy::limit::purse::Purse;
-    use crate::policy::limit::rule::{By, RateRule};
+    use crate::policy::limit::rule::By;
 
     fn policies(rate: &str) -> Arc<Policies> {
         let (id, name) = ("a".to_owned(), "a".to_owned());

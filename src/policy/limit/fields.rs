@@ -23,39 +23,83 @@ pub fn retry_after(wait: u64) -> u64 {
     wait.div_ceil(SECOND).max(1)
 }
 
-/// Appends the lines that every answer of the rule carries, and those of a refusal. `route` and
-/// `scope` are shown in the older fields; `unix` is the time in seconds.
-pub fn write(
-    out: &mut Vec<u8>,
-    rule: &Rule,
+/// The lines of a rule on a route that are always the same, written once.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Fixed {
     shown: Shown,
-    verdict: &Verdict,
-    (route, scope): (&str, &str),
-    unix: u64,
-) {
-    let retry = retry_after(verdict.wait);
-    if shown.standard {
-        let (count, seconds) = rule.rate.window();
-        let reset = if verdict.left == 0 { retry } else { verdict.full.div_ceil(SECOND) };
-        let name = Quoted(&rule.name);
-        line(out, "ratelimit-policy", format_args!("{name};q={count};w={seconds}"));
-        line(out, "ratelimit", format_args!("{name};r={};t={reset}", verdict.left));
+    /// Whole lines.
+    lines: Vec<u8>,
+    /// `ratelimit` and the name, as far as the number of requests that are left.
+    standard: Vec<u8>,
+}
+
+impl Fixed {
+    /// Those of a rule on the route with this name.
+    #[must_use]
+    pub fn new(rule: &Rule, shown: Shown, route: &str) -> Self {
+        let mut fixed = Fixed { shown, ..Fixed::default() };
+        let out = &mut fixed.lines;
+        if shown.standard {
+            let (count, seconds) = rule.rate.window();
+            let name = Quoted(&rule.name);
+            line(out, "ratelimit-policy", format_args!("{name};q={count};w={seconds}"));
+            fixed.standard = format!("ratelimit: {name};r=").into_bytes();
+        }
+        if shown.legacy {
+            let rps = Hundredths(rule.rate.hundredths());
+            line(out, "x-ratelimit-route", format_args!("{}", Visible(route)));
+            line(out, "x-ratelimit-limit-rps", format_args!("{rps}"));
+            line(out, "x-ratelimit-burst", format_args!("{}", rule.burst));
+        }
+        fixed
     }
-    if shown.legacy {
-        line(out, "x-ratelimit-route", format_args!("{}", Visible(route)));
-        line(out, "x-ratelimit-scope", format_args!("{scope}"));
-        line(out, "x-ratelimit-limit-rps", format_args!("{}", Hundredths(rule.rate.hundredths())));
-        line(out, "x-ratelimit-burst", format_args!("{}", rule.burst));
-        if verdict.left > 0 {
-            line(out, "x-ratelimit-remaining", format_args!("{}", verdict.left));
+
+    /// Appends the lines that every answer carries, and those of a refusal. `scope` is what was
+    /// counted by; `unix` is the time in seconds.
+    pub fn write(&self, out: &mut Vec<u8>, verdict: &Verdict, scope: &str, unix: u64) {
+        let retry = retry_after(verdict.wait);
+        out.extend_from_slice(&self.lines);
+        if self.shown.standard {
+            let reset = if verdict.left == 0 { retry } else { verdict.full.div_ceil(SECOND) };
+            out.extend_from_slice(&self.standard);
+            decimal(out, verdict.left);
+            out.extend_from_slice(b";t=");
+            decimal(out, reset);
+            out.extend_from_slice(b"\r\n");
+        }
+        if self.shown.legacy {
+            out.extend_from_slice(b"x-ratelimit-scope: ");
+            out.extend_from_slice(scope.as_bytes());
+            out.extend_from_slice(b"\r\n");
+            if verdict.left > 0 {
+                out.extend_from_slice(b"x-ratelimit-remaining: ");
+                decimal(out, verdict.left);
+                out.extend_from_slice(b"\r\n");
+            }
+            if !verdict.is_allowed {
+                let reset = unix.saturating_add(retry);
+                line(out, "x-ratelimit-reset", format_args!("{reset}"));
+            }
         }
         if !verdict.is_allowed {
-            line(out, "x-ratelimit-reset", format_args!("{}", unix.saturating_add(retry)));
+            line(out, "retry-after", format_args!("{retry}"));
         }
     }
-    if !verdict.is_allowed {
-        line(out, "retry-after", format_args!("{retry}"));
+}
+
+/// Appends a number: what is written for each request goes without the machinery of `format!`.
+fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut len = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        len += 1;
+        if number == 0 {
+            break;
+        }
     }
+    out.extend_from_slice(digits.get(digits.len() - len..).unwrap_or_default());
 }
 
 /// Appends `name: value` and the end of the line.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::fields::Shown;
+use super::fields::{Fixed, Shown};
 use super::key::{Grouping, Secret};
 use super::limiter::{self, Limiter};
 use crate::policy::breaker::{self, Breaker};
@@ -81,6 +81,20 @@ impl By {
     }
 }
 
+/// As it is written in a configuration.
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            By::All => f.write_str("route"),
+            By::Address => f.write_str("address"),
+            By::Principal => f.write_str("principal"),
+            By::Field(name) => write!(f, "header:{name}"),
+            By::Query(name) => write!(f, "query:{name}"),
+            By::Segment(number) => write!(f, "segment:{number}"),
+        }
+    }
+}
+
 /// The state of a rule. Clones share it.
 #[derive(Clone)]
 pub struct Live {
@@ -88,6 +102,8 @@ pub struct Live {
     pub number: usize,
     /// The limiters of `rates`, each with its number among all.
     pub rates: Vec<(usize, Arc<Limiter>)>,
+    /// What clients are always told of each of them.
+    pub fixed: Vec<Fixed>,
     /// How many are under way.
     pub gauge: Option<Arc<Gauge>>,
     /// How the upstream does.
@@ -115,10 +131,51 @@ impl PartialEq for LimitRule {
 }
 
 impl LimitRule {
+    /// What is asked, in its order, for people.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        let mut steps = Vec::new();
+        if let Some(delay) = self.sheds {
+            steps.push(format!("shed when {delay:?} late"));
+        }
+        for RateRule { rule, by, .. } in &self.rates {
+            let shared = if rule.sharing.is_some() { ", shared" } else { "" };
+            let (rate, burst, name) = (rule.rate, rule.burst, &rule.name);
+            steps.push(format!("rate {name} ({rate} by {by}, burst {burst}{shared})"));
+        }
+        if let Some(rule) = &self.concurrency {
+            let count = |max: u32| if max == 0 { "any".to_owned() } else { max.to_string() };
+            let (all, one) = (count(rule.max_in_flight), count(rule.max_per_client));
+            steps.push(format!("concurrency ({all}, of one client {one}, queue {})", rule.queue));
+        }
+        if let Some(rule) = &self.breaker {
+            let breaker::Rule { failures, open, probes, .. } = rule;
+            steps.push(format!("breaker ({failures} failures, {open:?}, probes {probes})"));
+        }
+        steps
+    }
+
     /// Whether nothing is asked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let LimitRule { sheds, rates, concurrency, breaker, live: _ } = self;
         sheds.is_none() && rates.is_empty() && concurrency.is_none() && breaker.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_counts_as_one_is_written_as_it_is_read() {
+        for name in ["route", "address", "principal", "header:x-key", "query:A b", "segment:2"] {
+            assert_eq!(By::from_name(name).unwrap().to_string(), name);
+        }
+        assert_eq!(By::from_name("header:X-Key"), By::from_name("header:x-key"));
+        assert_eq!(By::from_name("user"), Some(By::Principal));
+        for name in ["", "header:", "header:a b", "segment:0", "segment:x", "query:", "cookie:a"] {
+            assert_eq!(By::from_name(name), None, "{name}");
+        }
     }
 }

@@ -175,9 +175,8 @@ async fn pass_rate<I: Io>(
         let verdict = state.with(live, place, |purse| purse.ask(key, now));
         verdict.ok_or(Reason::Bug)?
     };
-    let names = (policies.route.as_str(), scope);
-    let unix = exchange.time.seconds();
-    fields::write(&mut admission.answer, &rate.rule, rate.shown, &verdict, names, unix);
+    let fixed = live.fixed.get(place).ok_or(Reason::Bug)?;
+    fixed.write(&mut admission.answer, &verdict, scope, exchange.time.seconds());
     if verdict.is_allowed {
         return Ok(());
     }
