@@ -38,6 +38,7 @@ mod proxy_protocol;
 mod service_groups;
 mod sessions;
 mod shards;
+mod threex;
 mod tls;
 mod trust;
 mod uploads;

@@ -36,6 +36,7 @@ pub fn migrate(name: &str, text: &str) -> Result<Migrated, Vec<Flaw>> {
         flaws: Vec::new(),
         body_max: BODY_MAX,
         has_auth: false,
+        is_shared: false,
     };
     migration.toml.comment(&format!("Migrated from {name} by `otus migrate config --from 3x`."));
     migration.server();
@@ -66,6 +67,8 @@ struct Migration {
     body_max: u64,
     /// Whether there is a profile that routes may name.
     has_auth: bool,
+    /// Whether limits are counted with other processes.
+    is_shared: bool,
 }
 
 impl Migration {

@@ -27,6 +27,14 @@ impl Migration {
         if self.sheet.line("auth") == 0 {
             return;
         }
+        let secret = self.take("auth.hmac_secret").filter(|(_, leaf)| !leaf.text.is_empty());
+        if mode == Mode::Secret && secret.is_none() && !self.needs_auth() {
+            if let Some((path, _)) = found {
+                let why = "no route needs it, and there is no secret";
+                self.sheet.tell(&path, Fate::Unsupported(why));
+            }
+            return;
+        }
         self.toml.table(&format!("[auth.{PROFILE}]"));
         if let Some((path, _)) = found {
             self.sheet.tell(&path, Fate::Renamed(format!("auth.{PROFILE}.kind")));
@@ -45,6 +53,14 @@ impl Migration {
         if let Some(leeway) = leeway {
             self.write_time("leeway", &format!("auth.{PROFILE}.leeway"), &leeway);
         }
+    }
+
+    /// Whether any route asks who its clients are.
+    fn needs_auth(&self) -> bool {
+        (0..self.sheet.items("routes")).any(|index| {
+            let found = self.take(&format!("routes.{index:06}.auth_required"));
+            found.is_some_and(|(_, leaf)| read::truth(&leaf.text) == Some(true))
+        })
     }
 
     fn keys(&mut self) {
@@ -131,6 +147,9 @@ impl Migration {
         if let Some((path, leaf)) = &rate {
             if is_on {
                 self.toml.text("rate_limit.rate", &format!("{}/s", leaf.text));
+                if self.is_shared {
+                    self.toml.raw("rate_limit.shared", "true");
+                }
             }
             self.sheet.tell(path, Fate::Renamed("route.rate_limit.rate".to_owned()));
         }
@@ -190,17 +209,27 @@ impl Migration {
         }
     }
 
-    /// Limits that several processes share.
+    /// Limits that several processes share: `[rate_store]`, which the limits of routes name.
     pub(super) fn redis(&mut self, path: &str) {
-        let why = "limits hold for this process: all of its shards together";
-        self.sheet.tell(path, Fate::Unsupported(why));
-        for key in ["addr", "password", "db"] {
-            let paths = read::below_limiters(key).into_iter();
-            let paths = paths.chain(read::below_limiters(&format!("redis.{key}")));
+        let why = "while the store is away, limits hold for each process; before, there were none";
+        self.sheet.tell(path, Fate::Changed("route.rate_limit.shared".to_owned(), why));
+        self.is_shared = true;
+        self.toml.table("[rate_store]");
+        for (key, to) in [("addr", "address"), ("password", "password"), ("db", "database")] {
+            let paths = read::below_limiters(&format!("redis.{key}")).into_iter();
+            let paths = paths.chain(read::below_limiters(key));
             let paths: Vec<_> = paths.chain([format!("redis.{key}")]).collect();
-            while let Some((path, _)) = self.first(&paths) {
-                self.sheet.tell(&path, Fate::Unsupported(why));
+            let Some((path, leaf)) = self.first(&paths) else {
+                if key == "addr" {
+                    self.flaw(0, "`redis.addr` is missing");
+                }
+                continue;
+            };
+            match key {
+                "db" => self.toml.raw(to, &leaf.text),
+                _ => self.toml.text(to, &leaf.text),
             }
+            self.sheet.tell(&path, Fate::Renamed(format!("rate_store.{to}")));
         }
     }
 

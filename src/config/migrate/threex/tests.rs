@@ -142,3 +142,82 @@ fn what_the_other_gateway_refused_is_refused() {
         assert!(told.starts_with(want), "{told}, not {want}:\n{text}");
     }
 }
+
+/// A server, and a route `a` with these keys.
+fn with(auth: &str, keys: &str) -> String {
+    format!(
+        "server: {{addr: ':80'}}\n{auth}routes:\n  - name: a\n    match: {{path_prefix: /a}}\n    \
+         upstream: http://127.0.0.1:9001\n{keys}"
+    )
+}
+
+#[test]
+fn who_may_call_and_how_often_is_asked_as_before() {
+    let secret = "a-secret-of-thirty-two-bytes-now";
+    let auth = format!("auth: {{mode: hmac, hmac_secret: {secret}}}\n");
+    let keys = "    auth_required: true\n    rate_limit: {enabled: true, rps: 2.5, burst: 7, scope: user}\n    \
+                concurrency: {max_in_flight: 3}\n    \
+                circuit_breaker: {enabled: true, failure_threshold: 4, open_seconds: 9}\n";
+    let (snapshot, migrated) = compiled(&with(&auth, keys));
+    assert!(!migrated.report.to_string().contains(secret));
+    assert_eq!(migrated.report.unsupported(), 0, "{}", migrated.report);
+    assert_eq!(snapshot.auth.profiles[0].name, "main");
+    let policies = snapshot.routes.list()[0].policies.as_ref().unwrap();
+    assert_eq!(policies.errors, crate::policy::set::Errors::ThreeX);
+    let asked = policies.auth.as_ref().unwrap();
+    assert_eq!((asked.profiles.as_slice(), asked.anonymous), (&[0][..], false));
+    let limit = policies.limit.as_ref().unwrap();
+    assert_eq!(limit.rates[0].rule.rate.to_string(), "2.5/s");
+    assert_eq!(limit.rates[0].rule.burst, 7);
+    assert_eq!(limit.concurrency.as_ref().unwrap().max_in_flight, 3);
+    let breaker = limit.breaker.as_ref().unwrap();
+    assert_eq!((breaker.failures, breaker.open, breaker.probes), (4, Duration::from_secs(9), 1));
+}
+
+#[test]
+fn what_is_off_is_left_out_and_said() {
+    let keys = "    auth_required: false\n    rate_limit: {enabled: false, rps: 0, burst: 0}\n    \
+                circuit_breaker: {enabled: false, failure_threshold: 4}\n    \
+                concurrency: {max_in_flight: 0}\n";
+    let (snapshot, migrated) = compiled(&with("auth: {mode: hmac}\n", keys));
+    let policies = snapshot.routes.list()[0].policies.as_ref().unwrap();
+    assert!(policies.auth.is_none() && policies.limit.is_none());
+    assert!(matches!(fate(&migrated, "routes[0].rate_limit.enabled").1, Fate::Changed(..)));
+    assert!(matches!(fate(&migrated, "auth.mode").1, Fate::Unsupported(_)));
+}
+
+#[test]
+fn limits_that_are_shared_stay_so() {
+    let store = "rate_limit: {backend: redis, redis: {addr: '127.0.0.1:6379', db: 2}}\n";
+    let keys = "    rate_limit: {enabled: true, rps: 1, burst: 1}\n";
+    let (snapshot, migrated) = compiled(&with(store, keys));
+    assert!(snapshot.rate_store.is_some());
+    let policies = snapshot.routes.list()[0].policies.as_ref().unwrap();
+    assert!(policies.limit.as_ref().unwrap().rates[0].rule.sharing.is_some());
+    let to = Fate::Renamed("rate_store.address".to_owned());
+    assert_eq!(fate(&migrated, "rate_limit.redis.addr").1, &to);
+}
+
+#[test]
+fn policies_that_the_other_gateway_refused_are_refused() {
+    let jwks = "auth: {mode: jwks}\n";
+    for (auth, keys, want) in [
+        ("auth: {mode: magic}\n", "", "unknown mode of auth"),
+        (jwks, "", "`auth.jwks.url` is missing"),
+        ("auth: {mode: hmac}\n", "    auth_required: true\n", "`auth.hmac_secret` is missing"),
+        ("", "    auth_required: true\n", "a route needs auth, and there is no `auth`"),
+        ("", "    auth_required: perhaps\n", "`routes.000000.auth_required` is neither"),
+        ("", "    rate_limit: {enabled: true, rps: 0, burst: 1}\n", "`rps` is no number above 0"),
+        ("", "    rate_limit: {enabled: true, rps: 1}\n", "`burst` is missing"),
+        ("", "    rate_limit: {enabled: true, rps: 1, burst: 1, scope: x}\n", "unknown scope"),
+        ("", "    concurrency: {max_in_flight: -1}\n", "`max_in_flight` is no number"),
+        (
+            "",
+            "    circuit_breaker: {enabled: true, open_seconds: 0}\n",
+            "`open_seconds` is no number above 0",
+        ),
+    ] {
+        let flaws = migrate("gateway.yaml", &with(auth, keys)).expect_err(want);
+        assert!(flaws[0].message.starts_with(want), "{flaws:?}, not {want}");
+    }
+}
