@@ -68,7 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "config", "control", "service", "base", "snapshot", "io", "observe", "route",
-            "message", "upstream", "tls",
+            "message", "upstream", "tls", "policy",
         ],
     ),
 ];

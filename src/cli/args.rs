@@ -37,6 +37,12 @@ pub enum Command {
         #[command(subcommand)]
         command: MigrateCommand,
     },
+    /// Helpers to try out a configuration; not for production.
+    Dev {
+        /// Which.
+        #[command(subcommand)]
+        command: DevCommand,
+    },
     /// Run one of the demo's services alone, for tests.
     #[command(hide = true)]
     Service(ServiceArgs),
@@ -127,6 +133,68 @@ pub struct MigrateArgs {
     /// Replace the file that is there.
     #[arg(long)]
     pub force: bool,
+}
+
+/// `otus dev`
+#[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
+pub enum DevCommand {
+    /// Make a token: HS256 with --secret, RS256 with --key.
+    Token(TokenArgs),
+    /// Be an issuer: /.well-known/jwks.json, and /token?sub=... for the asking.
+    Jwksmock(IssuerArgs),
+    /// Be a back end that tells what reached it.
+    Upstream(UpstreamArgs),
+}
+
+/// `otus dev token`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
+pub struct TokenArgs {
+    /// The shared secret.
+    #[arg(long, conflicts_with = "key")]
+    pub secret: Option<String>,
+    /// An RSA key in PEM (PKCS#8).
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// The name of the key.
+    #[arg(long)]
+    pub kid: Option<String>,
+    /// Whom it is for.
+    #[arg(long)]
+    pub sub: String,
+    /// Who says so.
+    #[arg(long)]
+    pub iss: Option<String>,
+    /// Who is to believe it.
+    #[arg(long)]
+    pub aud: Option<String>,
+    /// For how many seconds it is good.
+    #[arg(long, default_value_t = 3600)]
+    pub seconds: u64,
+}
+
+/// `otus dev jwksmock`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug)]
+pub struct IssuerArgs {
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9009")]
+    pub listen: SocketAddr,
+    /// `iss` of its tokens.
+    #[arg(long)]
+    pub iss: Option<String>,
+    /// `aud` of its tokens.
+    #[arg(long)]
+    pub aud: Option<String>,
+}
+
+/// `otus dev upstream`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug)]
+pub struct UpstreamArgs {
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9001")]
+    pub listen: SocketAddr,
+    /// What it calls itself.
+    #[arg(long, default_value = "upstream")]
+    pub name: String,
 }
 
 /// `otus service`

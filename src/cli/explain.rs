@@ -172,7 +172,11 @@ impl Asked {
         }
         let table = snapshot.routes.table();
         let policy = table.rule(found.route).map_or("", |rule| rule.path_policy.name());
-        let asked = route.policies.iter().flat_map(|policies| policies.steps());
+        let name = |number: usize| {
+            let profile = snapshot.auth.profiles.get(number);
+            profile.map_or_else(String::new, |profile| profile.name.clone())
+        };
+        let asked = route.policies.iter().flat_map(|policies| policies.steps(name));
         let steps: Vec<_> = [format!("path_policy {policy}")].into_iter().chain(asked).collect();
         line(text, "policies", &steps.join(" → "));
         match &route.action {

@@ -7,6 +7,7 @@ pub mod args;
 pub mod cert;
 pub mod check;
 pub mod demo;
+pub mod dev;
 pub mod explain;
 pub mod migrate;
 pub mod start;
@@ -30,6 +31,7 @@ pub fn run() -> ExitCode {
         Command::Migrate { command: MigrateCommand::Config(args) } => {
             migrate::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
         }
+        Command::Dev { command } => dev::run(&command, &mut std::io::stdout()),
         Command::Service(args) => demo::run_service(&args),
     }
 }
