@@ -51,14 +51,18 @@ impl Errors {
 }
 
 impl Policies {
-    /// What is asked, in its order, for people.
+    /// What is asked, in its order, for people; `profile` is the name of one of authentication.
     #[must_use]
-    pub fn steps(&self) -> Vec<String> {
+    pub fn steps(&self, profile: impl Fn(usize) -> String) -> Vec<String> {
         let Policies { errors: _, route: _, front, auth, people, limit } = self;
         let mut steps = Vec::new();
         steps.extend(front.iter().flat_map(FrontRule::steps));
         steps.extend(people.iter().flat_map(PeopleRule::steps_before));
-        steps.extend(auth.iter().map(|_| "auth".to_owned()));
+        if let Some(auth) = auth {
+            let names = auth.profiles.iter().map(|number| profile(*number));
+            let names = names.chain(auth.anonymous.then(|| "anonymous".to_owned()));
+            steps.push(format!("auth ({})", names.collect::<Vec<_>>().join(", ")));
+        }
         steps.extend(people.iter().flat_map(PeopleRule::steps_after));
         steps.extend(limit.iter().flat_map(LimitRule::steps));
         steps

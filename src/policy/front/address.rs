@@ -12,11 +12,45 @@ pub struct Addresses {
     v6: Ranges<u128>,
 }
 
-/// Ranges that are sorted and do not touch: where each begins, and its last member.
+/// Ranges that are sorted and do not touch: where each begins, and its last member. Of many there is
+/// an index by the first 16 bits, so that a look-up touches a few words and not a dozen of lines.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Ranges<N> {
     starts: Vec<N>,
     ends: Vec<N>,
+    /// How many begin with less than each number of 16 bits; empty if there are few.
+    index: Vec<u32>,
+}
+
+/// So many ranges get an index.
+const INDEXED: usize = 1024;
+
+/// A number of bits that addresses have.
+trait Bits: Copy + Ord {
+    /// One more; itself if it is the last.
+    fn next(self) -> Self;
+    /// The first 16 bits.
+    fn front(self) -> usize;
+}
+
+impl Bits for u32 {
+    fn next(self) -> Self {
+        self.saturating_add(1)
+    }
+
+    fn front(self) -> usize {
+        usize::try_from(self >> 16).unwrap_or(0)
+    }
+}
+
+impl Bits for u128 {
+    fn next(self) -> Self {
+        self.saturating_add(1)
+    }
+
+    fn front(self) -> usize {
+        usize::try_from(self >> 112).unwrap_or(0)
+    }
 }
 
 impl Addresses {
@@ -39,7 +73,7 @@ impl Addresses {
                 }
             }
         }
-        Addresses { v4: Ranges::new(v4, 1), v6: Ranges::new(v6, 1) }
+        Addresses { v4: Ranges::new(v4), v6: Ranges::new(v6) }
     }
 
     /// Whether no address is in it.
@@ -76,26 +110,39 @@ fn mapped(first: u128, last: u128) -> Option<(u32, u32)> {
     Some((u32::try_from(first - BASE).ok()?, u32::try_from(last - BASE).ok()?))
 }
 
-impl<N: Copy + Ord + std::ops::Add<Output = N> + std::ops::Sub<Output = N>> Ranges<N> {
-    fn new(mut ranges: Vec<(N, N)>, one: N) -> Self {
+impl<N: Bits> Ranges<N> {
+    fn new(mut ranges: Vec<(N, N)>) -> Self {
         ranges.sort_unstable();
         let (mut starts, mut ends): (Vec<N>, Vec<N>) = (Vec::new(), Vec::new());
         for (start, end) in ranges {
             match ends.last_mut() {
-                // Also those that only touch: `start` is above the first one's start, so that one
-                // can be taken from it.
-                Some(last) if start <= *last || start - one == *last => *last = end.max(*last),
+                Some(last) if start <= last.next() => *last = end.max(*last),
                 _ => {
                     starts.push(start);
                     ends.push(end);
                 }
             }
         }
-        Ranges { starts, ends }
+        let mut index = Vec::new();
+        if starts.len() >= INDEXED {
+            let before = |front| starts.partition_point(|start| start.front() < front);
+            index = (0..=1 << 16).filter_map(|front| u32::try_from(before(front)).ok()).collect();
+        }
+        Ranges { starts, ends, index }
     }
 
     fn contain(&self, address: N) -> bool {
-        let behind = self.starts.partition_point(|start| *start <= address);
+        let place = |front: usize| {
+            let place = self.index.get(front).copied();
+            place.and_then(|place| usize::try_from(place).ok())
+        };
+        let front = address.front();
+        let (from, to) = match (place(front), place(front + 1)) {
+            (Some(from), Some(to)) => (from, to),
+            _ => (0, self.starts.len()),
+        };
+        let some = self.starts.get(from..to).unwrap_or_default();
+        let behind = from + some.partition_point(|start| *start <= address);
         let last = behind.checked_sub(1).and_then(|index| self.ends.get(index));
         last.is_some_and(|end| address <= *end)
     }
