@@ -149,7 +149,8 @@ fn one(mut stream: TcpStream, answer: &impl Fn(&Asked<'_>) -> Answer) -> std::io
     asked.body_bytes = length;
     let Answer { status, kind, body } = answer(&asked);
     let text = format!(
-        "HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(text.as_bytes())?;

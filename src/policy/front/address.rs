@@ -12,8 +12,8 @@ pub struct Addresses {
     v6: Ranges<u128>,
 }
 
-/// Ranges that are sorted and do not touch: where each begins, and its last member. Of many there is
-/// an index by the first 16 bits, so that a look-up touches a few words and not a dozen of lines.
+/// Ranges that are sorted and do not touch: where each begins, and its last member. Of many there
+/// is an index by the first 16 bits, so that a look-up touches a few words and not a dozen lines.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Ranges<N> {
     starts: Vec<N>,

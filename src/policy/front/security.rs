@@ -131,9 +131,12 @@ mod tests {
             browser_xss: true,
             hsts: Some(HSTS),
         };
-        let plain = "x-frame-options: DENY\r\nx-content-type-options: nosniff\r\n\
-                     referrer-policy: no-referrer\r\ncontent-security-policy: default-src 'self'\r\n\
-                     permissions-policy: camera=()\r\nx-xss-protection: 1; mode=block\r\n";
+        let plain = "x-frame-options: DENY\r\n\
+                     x-content-type-options: nosniff\r\n\
+                     referrer-policy: no-referrer\r\n\
+                     content-security-policy: default-src 'self'\r\n\
+                     permissions-policy: camera=()\r\n\
+                     x-xss-protection: 1; mode=block\r\n";
         assert_eq!(lines(&spec, false), plain);
         let hsts = "strict-transport-security: max-age=63072000; includeSubDomains\r\n";
         assert_eq!(lines(&spec, true), format!("{plain}{hsts}"));

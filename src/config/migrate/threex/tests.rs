@@ -155,7 +155,8 @@ fn with(auth: &str, keys: &str) -> String {
 fn who_may_call_and_how_often_is_asked_as_before() {
     let secret = "a-secret-of-thirty-two-bytes-now";
     let auth = format!("auth: {{mode: hmac, hmac_secret: {secret}}}\n");
-    let keys = "    auth_required: true\n    rate_limit: {enabled: true, rps: 2.5, burst: 7, scope: user}\n    \
+    let keys = "    auth_required: true\n    \
+                rate_limit: {enabled: true, rps: 2.5, burst: 7, scope: user}\n    \
                 concurrency: {max_in_flight: 3}\n    \
                 circuit_breaker: {enabled: true, failure_threshold: 4, open_seconds: 9}\n";
     let (snapshot, migrated) = compiled(&with(&auth, keys));
