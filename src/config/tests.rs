@@ -367,7 +367,7 @@ fn what_has_no_effect_yet_is_warned_of_once() {
         got,
         [
             "OT0301: accepted, without effect yet: database.host, database.password, redis.tls",
-            "OT0301: sessions are not checked yet: every call goes on without a user",
+            "OT0301: there is no session service: every call goes on without a user",
         ]
     );
 }
