@@ -1,5 +1,5 @@
-//! From `[identity]`, `[bots]`, `[widgets]`, `[billing]`, `[revocation]` and the API keys of `[auth]`
-//! to what routes share, with what is wrong about them.
+//! From `[identity]`, `[bots]`, `[widgets]`, `[billing]`, `[revocation]` and the API keys of
+//! `[auth]` to what routes share, with what is wrong about them.
 
 use std::sync::Arc;
 

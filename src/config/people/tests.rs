@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::*;
 use crate::config::load::load;
 use crate::config::source::Source;
+use crate::policy::auth::profile::Proof;
+use crate::policy::people::iam::permissions::AdminRule;
 use crate::snapshot::Snapshot;
 
 const UPSTREAMS: &str = "upstreams.a.endpoints = \"127.0.0.1:1\"\n\
@@ -44,7 +46,8 @@ fn routes_name_what_they_ask_for() {
         "bots.one.deny = [\"x\"]\nbots.two.patterns = [\"(?i)bot\"]\n\
          widgets.page = { origins = [\"a.example\"], per_client = 3 }\n\
          billing = { upstream = \"a\", token = \"t\", on_error = \"closed\" }\n\
-         [[route]]\nid = \"r\"\nupstream = \"a\"\nbots = \"two\"\nwidget = \"page\"\nbilling = true\n\
+         [[route]]\nid = \"r\"\nupstream = \"a\"\nbots = \"two\"\nwidget = \"page\"\n\
+         billing = true\n\
          [[route]]\nid = \"s\"\nupstream = \"a\"\nmatch.path = \"/s\"\n",
     );
     let rule = snapshot.routes.list()[0].policies.as_ref().unwrap().people.clone().unwrap();
@@ -69,6 +72,33 @@ fn filters_of_revocations_have_the_size_that_was_asked_for() {
 }
 
 #[test]
+fn profiles_of_people_have_defaults_of_their_own() {
+    let snapshot = compiled(
+        "auth.k = { kind = \"api_key\", upstream = \"g\" }\n\
+         [auth.i]\nkind = \"iam\"\nurl = \"http://127.0.0.1:1/k\"\nsubject = \"uid\"\n\
+         public_paths = [\"/healthz\"]\nadmin_bit = \"any_admin\"\n",
+    );
+    let [iam, keys] = &snapshot.auth.profiles[..] else { panic!("two profiles") };
+    assert_eq!(iam.places.fields, ["authorization", "x-authorization"]);
+    assert_eq!((iam.places.cookies.len(), iam.places.basic), (4, true));
+    assert!(iam.passed.is_empty(), "no key passes by its beginning alone");
+    assert!(iam.public.contains(b"", b"/healthz") && keys.public.is_empty());
+    let Proof::Token { rules, .. } = &iam.proof else { panic!("{:?}", iam.proof) };
+    assert_eq!(rules.iam, Some(AdminRule::AnyAdmin));
+    assert_eq!((rules.algorithms.len(), rules.key_name_needed), (9, false));
+    assert_eq!(rules.claims.leeway, Duration::from_mins(2));
+    assert_eq!(rules.claims.subject.len(), 1, "what is written counts");
+    assert_eq!(
+        (&keys.places.fields[..], keys.places.basic),
+        (&["authorization".to_owned()][..], false)
+    );
+    assert_eq!(keys.proof, Proof::Key(0));
+    let service = &snapshot.people.key_services[0];
+    assert_eq!((service.name.as_str(), service.keep.allowed), ("k", 10_000));
+    assert_eq!(service.keep.allowed_for, Duration::from_secs(30));
+}
+
+#[test]
 fn mistakes_are_told_where_they_are() {
     let route = "[[route]]\nid = \"r\"\nupstream = \"a\"\n";
     for (text, want) in [
@@ -84,8 +114,18 @@ fn mistakes_are_told_where_they_are() {
             "\"x\" is no beginning of a path",
         ),
         ("revocation.ttl = \"2h\"\n".to_owned(), "nothing can be revoked"),
+        ("auth.k.kind = \"api_key\"\n".to_owned(), "[auth.k] does not say who is asked"),
         (
-            "revocation = { token_keys = [\"jti\"], elements = 30000000, false_positives = 1e-12 }\n"
+            "auth.k = { kind = \"api_key\", upstream = \"a\" }\n".to_owned(),
+            "upstream \"a\" does not speak grpc",
+        ),
+        (
+            "identity.strip = false\nauth.k = { kind = \"api_key\", upstream = \"g\" }\n"
+                .to_owned(),
+            "clients could write what [auth.k] tells",
+        ),
+        (
+            "[revocation]\ntoken_keys = [\"jti\"]\nelements = 30000000\nfalse_positives = 1e-12\n"
                 .to_owned(),
             "more than 128 MiB each",
         ),

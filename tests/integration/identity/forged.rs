@@ -2,6 +2,7 @@
 
 use crate::support::backend::Backend;
 use crate::support::gateway::on_both_drivers;
+use crate::support::h2;
 use crate::support::proxy::{ALL, before_one, start, upstream};
 
 /// However a name is written, some back end takes it for the same.
@@ -66,6 +67,15 @@ fn forged_fields_of_streams_and_trailers_end_at_the_gateway() {
         assert!(!rest.contains("admin") && !rest.contains("x_org_id"), "{rest}");
         visit.answer("");
         assert_eq!(client.reply().status, 200);
+        let streams = h2::Client::connect(gateway.address);
+        let fields = [("x-user-id", "a"), ("x_org_id", "a"), ("x-iam-a", "a"), ("x-kept", "1")];
+        let mut call = streams.begin("GET", "/", &fields, true);
+        let seen = visit.request();
+        visit.answer("");
+        assert_eq!(call.reply().status, 200);
+        let left: Vec<_> = seen.fields.iter().filter(|(name, _)| is_forged(name)).collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(seen.field("x-kept"), Some("1"));
         gateway.is_clean();
     });
 }

@@ -23,8 +23,8 @@ pub struct RevocationRule {
     pub headers: Vec<String>,
 }
 
-/// The filters of the past, of now and of what comes. Whoever is revoked is added to the latter two,
-/// who is asked about is looked for in the former two.
+/// The filters of the past, of now and of what comes. Whoever is revoked is added to the latter
+/// two, who is asked about is looked for in the former two.
 ///
 /// One thread at a time writes, any number read without waiting.
 #[derive(Debug)]
