@@ -140,7 +140,7 @@ impl KeySet {
     }
 
     /// Whether one of our keys has signed the token. [`Denied::KeyUnknown`]: it names one that is
-    /// not here.
+    /// not here, or names none and is of none of these: there may be another by now.
     pub fn verify(&self, jws: &Jws<'_>, by: KeyBy, name_needed: bool) -> Result<(), Denied> {
         let named = if self.is_single { None } else { by.name_in(&jws.hint) };
         if named.is_none() && name_needed && !self.is_single {
@@ -164,6 +164,7 @@ impl KeySet {
         }
         match (known, tries) {
             (false, _) if named.is_some() => Err(Denied::KeyUnknown),
+            _ if named.is_none() && !self.is_single => Err(Denied::KeyUnknown),
             (_, 0) => Err(Denied::Algorithm),
             _ => Err(Denied::Signature),
         }

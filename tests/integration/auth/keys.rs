@@ -11,7 +11,7 @@ use crate::support::backend::{nobody, ok_bytes};
 use crate::support::gateway::on_both_drivers;
 use crate::support::issuer::{ES256, Issuer, claims, guarded, guarded_text, signer, status};
 use crate::support::journal::eventually;
-use crate::support::jwt::jwks;
+use crate::support::jwt::{Signer, jwks};
 use crate::support::proxy;
 use crate::support::tls::Authority;
 
@@ -58,6 +58,21 @@ fn a_rotation_fails_no_request() {
         gateway.is_clean();
         gateway.finish();
     });
+}
+
+#[test]
+fn a_rotation_of_keys_without_names_fails_no_request_either() {
+    let (old, new) = (signer("old"), signer("new"));
+    let issuer = Issuer::start(&[&old]);
+    let more = "key_name = \"optional\"\ncooldown = \"1m\"";
+    let gateway = guarded(IoDriver::Auto, ROUTE, &main(&issuer, more));
+    let mut client = gateway.client();
+    let unnamed = |key: &Signer| key.token_with(r#"{"alg":"ES256"}"#, &claims(60).to_string());
+    assert_eq!(status(&mut client, &unnamed(&old)), 200);
+    issuer.publish(&[&new]);
+    assert_eq!(status(&mut client, &unnamed(&new)), 200);
+    assert_eq!(status(&mut client, &unnamed(&signer("stranger"))), 401);
+    assert_eq!(issuer.asked(), 2);
 }
 
 #[test]
