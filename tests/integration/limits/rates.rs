@@ -206,3 +206,16 @@ fn the_surface_of_gufo_has_one_bucket_at_the_rate_that_is_written() {
         gateway.is_clean();
     });
 }
+
+#[test]
+fn a_shard_that_is_in_time_refuses_nothing() {
+    on_both_drivers(|io| {
+        let (gateway, _) = gateway(io, "[[route]]\nid = \"s\"\nreply = 204\nshed_delay = \"5s\"\n");
+        let mut client = gateway.client();
+        for _ in 0..30 {
+            assert_eq!(client.get("/").status, 204);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        gateway.is_clean();
+    });
+}
