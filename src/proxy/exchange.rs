@@ -95,6 +95,13 @@ impl<'a, I: Io> Exchange<'a, I> {
         }
     }
 
+    /// The head of the answer has come from an endpoint.
+    pub(super) fn head_came(&self, status: u16) {
+        if let Some(admission) = self.admission.get() {
+            admission.held.head_came(status, || self.cx.io.lately());
+        }
+    }
+
     /// The exchange is over for its policies.
     pub(super) fn end_admission(&self, status: u16, reason: Option<Reason>) {
         if let Some(admission) = self.admission.get() {

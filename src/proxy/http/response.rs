@@ -196,6 +196,7 @@ pub(super) async fn deliver<I: Io>(
         exchange.down.spoil();
         return Err(Failure { reason: Reason::ClientStalled, silent: false });
     }
+    exchange.head_came(head.status);
     let mut out = exchange.cx.take_gather();
     let down = Downstream { exchange, shape, keep, upgrade: flow.upgrade };
     exchange.down.head(&mut out, |own| heads::response(head, text, &down, own));

@@ -99,9 +99,18 @@ pub(in crate::proxy) struct Held {
 }
 
 impl Held {
+    /// The head of an answer has come. A probe is told of by that: others wait for it, and a stream
+    /// of events may have no end.
+    pub(in crate::proxy) fn head_came(&self, status: u16, now: impl FnOnce() -> Instant) {
+        if self.permit.borrow().as_ref().is_some_and(Permit::is_probe) {
+            self.end(status, None, now());
+        }
+    }
+
     /// The exchange is over: with this status, 0 for none, and for this reason if it went wrong.
     pub(in crate::proxy) fn end(&self, status: u16, reason: Option<Reason>, now: Instant) {
-        if let Some(permit) = self.permit.take() {
+        let permit = self.permit.borrow_mut().take();
+        if let Some(permit) = permit {
             permit.tell(outcome(status, reason), now);
         }
     }

@@ -94,3 +94,36 @@ fn clients_that_leave_open_no_breaker_and_keep_no_probe() {
         gateway.is_clean();
     });
 }
+
+#[test]
+fn a_probe_is_told_of_by_the_head_of_its_answer() {
+    on_both_drivers(|io| {
+        let backend = Backend::listen();
+        let text = format!(
+            "[upstreams.u]\nendpoints = [\"{}\"]\nretry = {{ attempts = 1 }}\n\
+             outlier = {{ failures = 0 }}\n[[route]]\nid = \"b\"\nupstream = \"u\"\n\
+             circuit_breaker = {{ failures = 1, open = \"50ms\" }}\n",
+            backend.address
+        );
+        let (gateway, _) = gateway(io, &text);
+        let mut client = gateway.client();
+        client.head("GET", "/x", &[]);
+        drop(backend.asked());
+        assert_eq!(client.reply().status, 502);
+        std::thread::sleep(Duration::from_millis(60));
+        let mut events = gateway.client();
+        events.head("GET", "/events", &[]);
+        let (mut stream, _) = backend.asked();
+        stream.send("HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\nevent");
+        assert_eq!(events.reply_to_head().status, 200);
+        // Its body has no end, and the breaker is closed.
+        let mut client = gateway.client();
+        client.head("GET", "/x", &[]);
+        let (mut visit, _) = backend.asked();
+        visit.send(b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.reply().status, 200);
+        drop(stream);
+        drop(events);
+        gateway.is_clean();
+    });
+}
