@@ -141,7 +141,7 @@ fn tokens_come_in_other_places_and_wrong_ones_are_of_nobody() {
 #[test]
 fn who_may_only_read_is_refused() {
     on_both_drivers(|io| {
-        for (readonly, get) in [(ReadOnly::All, 401), (ReadOnly::Writes, 200)] {
+        for (readonly, get) in [(ReadOnly::All, 403), (ReadOnly::Writes, 200)] {
             let scene = start(io, SessionRule { readonly, ..SessionRule::default() });
             let mut client = scene.gateway.client();
             let field = "Authorization: Bearer reader";
@@ -150,7 +150,7 @@ fn who_may_only_read_is_refused() {
             for method in ["POST", "PUT"] {
                 let reply = client.ask(method, "/api/v3/echo/hello", &[field], b"{}");
                 let code = reply.data()["code"].clone();
-                assert_eq!((reply.status, code), (401, json!("0000235")), "{method}");
+                assert_eq!((reply.status, code), (403, json!("0000235")), "{method}");
                 client = scene.gateway.client();
             }
         }
