@@ -4,14 +4,23 @@ use crate::base::time::Instant;
 
 /// A clock that starts when it is made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(std::time::Instant);
+pub(super) struct Clock {
+    began: std::time::Instant,
+    /// What it said then.
+    first: Instant,
+}
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Clock(std::time::Instant::now())
+        Clock::of(Instant::START)
+    }
+
+    /// A clock that says this now: that of the shards, which count from elsewhere.
+    pub(super) fn of(now: Instant) -> Self {
+        Clock { began: std::time::Instant::now(), first: now }
     }
 
     pub(super) fn now(&self) -> Instant {
-        Instant::from_nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.first + self.began.elapsed()
     }
 }

@@ -8,6 +8,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::base::prng::Prng;
+use crate::base::time::Instant as Moment;
 use crate::io::uring::{Driver, RingBell, bind};
 use crate::observe::access_log;
 use crate::observe::counters::{CountersReader, ShardCounters};
@@ -23,7 +24,7 @@ use crate::snapshot::observe::LogTarget as TargetSpec;
 
 use super::cores;
 use super::health::{Board, Checker};
-use super::jwks::Keeper;
+use super::jwks::{Keeper, KeyBoard};
 
 /// How long a shard may take to answer a letter before it counts as stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -111,6 +112,13 @@ impl Fleet {
         }
     }
 
+    /// What time it is on the shards; nothing if none of them answers.
+    pub(super) fn now(&self) -> Option<Moment> {
+        let (done, answer) = bounded(1);
+        self.postboxes.first()?.post(Letter::Clock { done }).ok()?;
+        answer.recv_timeout(ANSWER_TIMEOUT).ok()
+    }
+
     /// Gives the snapshot to every shard; returns when all run it.
     pub(super) fn publish(&self, snapshot: &Arc<Snapshot>) -> Result<(), String> {
         let (done, answers) = bounded(self.postboxes.len());
@@ -141,8 +149,9 @@ impl Fleet {
         snapshot: &Arc<Snapshot>,
         notices: Notices,
         asked: Receiver<Arc<str>>,
+        board: KeyBoard,
     ) -> std::io::Result<Keeper> {
-        Keeper::start(snapshot, Arc::clone(&self.postboxes), notices, asked, prng())
+        Keeper::start(snapshot, Arc::clone(&self.postboxes), notices, asked, board, prng())
     }
 
     pub(super) fn drain(&self, grace: Grace) {

@@ -119,13 +119,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let driver = driver::choose(snapshot.server.io, &notices)?;
     let (key_asks, wanted) = jwks::asks();
     let fleet = Fleet::start(&snapshot, driver, notices.clone(), &key_asks)?;
-    let state = State::new(
-        Arc::clone(&snapshot),
-        driver,
-        fleet.readers(),
-        fleet.addresses(),
-        notices.clone(),
-    );
+    let state = State::new(Arc::clone(&snapshot), driver, &fleet, notices.clone());
     if let Some(stats) = fleet.log_stats() {
         state.set_log(stats);
     }
@@ -133,7 +127,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         .check_health(&snapshot, notices.clone(), state.board())
         .map_err(|error| format!("no thread for health checks: {error}"))?;
     let keeper = fleet
-        .keep_keys(&snapshot, notices.clone(), wanted)
+        .keep_keys(&snapshot, notices.clone(), wanted, state.keys())
         .map_err(|error| format!("no thread for keys: {error}"))?;
     let state = Arc::new(state);
     let mut certificates = Watch::default();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::base::time::UnixTime;
+use crate::base::time::{Instant as Moment, UnixTime};
 use crate::io::uring::Driver;
 use crate::observe::counters::CountersReader;
 use crate::observe::exposition::{self, Running, View};
@@ -17,7 +17,10 @@ use crate::proxy::reason;
 use crate::proxy::tables::Labels;
 use crate::snapshot::Snapshot;
 
+use super::clock::Clock;
+use super::fleet::Fleet;
 use super::health::Board;
+use super::jwks::KeyBoard;
 
 /// The state of the process, off the shards.
 pub struct State {
@@ -29,6 +32,9 @@ pub struct State {
     admin: OnceLock<SocketAddr>,
     started: Instant,
     addresses: Vec<SocketAddr>,
+    /// That of the shards.
+    clock: Clock,
+    keys: KeyBoard,
     draining: AtomicBool,
     board: Board,
     inner: Mutex<Inner>,
@@ -46,8 +52,7 @@ impl State {
     pub(super) fn new(
         snapshot: Arc<Snapshot>,
         driver: Driver,
-        readers: Vec<CountersReader>,
-        addresses: &[SocketAddr],
+        fleet: &Fleet,
         notices: Notices,
     ) -> Self {
         let mut labels = Labels::default();
@@ -61,13 +66,15 @@ impl State {
         };
         State {
             driver,
-            readers,
+            readers: fleet.readers(),
             notices,
             reasons: reason::ALL.iter().map(|reason| reason.row().code).collect(),
             log: OnceLock::new(),
             admin: OnceLock::new(),
             started: Instant::now(),
-            addresses: addresses.to_vec(),
+            addresses: fleet.addresses().to_vec(),
+            clock: Clock::of(fleet.now().unwrap_or(Moment::START)),
+            keys: KeyBoard::default(),
             draining: AtomicBool::new(false),
             board: Board::default(),
             inner: Mutex::new(inner),
@@ -92,6 +99,16 @@ impl State {
     /// Since the start of the process.
     pub(super) fn uptime(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// What time it is on the shards.
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Where it is written which keys were found.
+    pub(super) fn keys(&self) -> KeyBoard {
+        self.keys.clone()
     }
 
     /// Where clients connect.

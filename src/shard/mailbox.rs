@@ -7,6 +7,7 @@ use crossbeam::channel::Sender;
 use crossbeam::queue::ArrayQueue;
 
 use crate::base::limits;
+use crate::base::time::Instant;
 use crate::io::Bell;
 use crate::observe::latency::Batch;
 use crate::snapshot::Snapshot;
@@ -22,6 +23,11 @@ pub enum Letter {
         snapshot: Arc<Snapshot>,
         /// Told when the shard runs it.
         done: Sender<()>,
+    },
+    /// Say what time it is: control has no such clock of its own.
+    Clock {
+        /// Told the time.
+        done: Sender<Instant>,
     },
     /// Give away the latencies measured since the last time.
     Latency {

@@ -57,6 +57,7 @@ pub async fn run<I: Io>(
                     cx.publish(snapshot);
                     let _ = done.send(());
                 }
+                Letter::Clock { done } => drop(done.try_send(cx.io.now())),
                 Letter::Latency { done } => {
                     cx.count_panics();
                     let _ = done.send(cx.latency.borrow_mut().take());

@@ -165,6 +165,45 @@ fn a_reload_is_asked_for_and_its_outcome_told() {
 }
 
 #[test]
+fn revocations_are_told_and_asked_for() {
+    on_both_drivers(|io| {
+        let post = |gateway: &Gateway, path: &str, body: &str| {
+            let mut client = Client::connect(gateway.admin);
+            client.head("POST", path, &[KEY, &format!("Content-Length: {}", body.len())]);
+            client.send(body);
+            client.reply()
+        };
+        let gateway = start(
+            io,
+            &TEXT.replace(
+                "[upstreams.users]",
+                "[revocation]\ntoken_keys = [\"jti\"]\n[upstreams.users]",
+            ),
+        );
+        let both = r#"{"elements":["jti-7","jti-8"]}"#;
+        let state = |seven, eight| {
+            serde_json::json!([
+                {"element": "jti-7", "revoked": seven},
+                {"element": "jti-8", "revoked": eight},
+            ])
+        };
+        assert_eq!(post(&gateway, "/-/revoke/check", both).json(), state(false, false));
+        let reply = post(&gateway, "/-/revoke", r#"{"claims":{"jti":["7"]}}"#);
+        assert_eq!((reply.status, &reply.json()["revoked"]), (200, &1.into()));
+        assert_eq!(post(&gateway, "/-/revoke/check", both).json(), state(true, false));
+        // A reload forgets nothing.
+        assert_eq!(post(&gateway, "/-/reload", "").status, 200);
+        assert_eq!(post(&gateway, "/-/revoke/check", both).json(), state(true, false));
+        let reply = post(&gateway, "/-/revoke", "{}");
+        assert_eq!((reply.status, &reply.json()["code"]), (400, &"body_malformed".into()));
+        assert_eq!(ask(&gateway, "GET", "/-/revoke", &[KEY]).status, 405);
+        let without = start(io, TEXT);
+        let reply = post(&without, "/-/revoke", both);
+        assert_eq!((reply.status, &reply.json()["code"]), (409, &"revocation_off".into()));
+    });
+}
+
+#[test]
 fn a_drain_may_be_asked_for_twice_and_cuts_nothing_off() {
     on_both_drivers(|io| {
         let mut gateway = start(io, TEXT);

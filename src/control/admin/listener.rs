@@ -39,6 +39,7 @@ pub(super) struct Request {
     pub(super) head: RequestHead,
     /// What the head's spans point into.
     pub(super) text: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 /// An answer.
@@ -129,7 +130,8 @@ fn serve(mut stream: TcpStream, admin: &Admin) -> std::io::Result<()> {
             return Ok(());
         }
     }
-    let request = Request { head, text: bytes };
+    let body = bytes.get(head_len..head_len + len).unwrap_or_default().to_vec();
+    let request = Request { head, text: bytes, body };
     let answer = pages::answer(&request, admin);
     send(&mut stream, request.head.method, &answer)
 }

@@ -5,9 +5,11 @@
 //! stands in [`pages`], what is below `/-/` in [`operator`].
 
 mod json;
+mod limits;
 pub(super) mod listener;
 mod operator;
 mod pages;
 mod report;
+mod revoke;
 
 pub(super) use listener::start;

@@ -11,8 +11,9 @@ use crate::control::Ask;
 use crate::message::head::Method;
 
 use super::json::Json;
+use super::limits;
 use super::listener::{Admin, Answer, Request};
-use super::report;
+use super::{report, revoke};
 
 /// How long a reload may take until who asked is told to look for himself.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(8);
@@ -32,14 +33,16 @@ pub(super) fn answer(request: &Request, admin: &Admin) -> Answer {
         b"/-/status" | b"/-/routes" | b"/-/limits" | b"/-/auth" | b"/-/config" if !reads => {
             only("GET, HEAD")
         }
-        b"/-/reload" | b"/-/drain" if !writes => only("POST"),
+        b"/-/reload" | b"/-/drain" | b"/-/revoke" | b"/-/revoke/check" if !writes => only("POST"),
         b"/-/status" => Answer::json(200, report::status(state, &snapshot)),
         b"/-/routes" => Answer::json(200, report::routes(&snapshot)),
-        b"/-/limits" => Answer::json(200, report::limits(&snapshot)),
-        b"/-/auth" => Answer::json(200, report::auth(&snapshot)),
+        b"/-/limits" => Answer::json(200, limits::now(state, &snapshot)),
+        b"/-/auth" => Answer::json(200, report::auth(state, &snapshot)),
         b"/-/config" => Answer::json(200, snapshot.effective.0.as_bytes()),
         b"/-/reload" => reload(admin),
         b"/-/drain" => drain(admin),
+        b"/-/revoke" => revoke::revoke(request, &snapshot),
+        b"/-/revoke/check" => revoke::check(request, &snapshot),
         _ => Answer::problem(404, "not_found", "docs/admin.md names all paths"),
     }
 }

@@ -1,11 +1,14 @@
 //! What the gateway is and does, for operators (SPEC 15.6). No secret is in it.
 
 use crate::control::state::{State, unix_now};
+use crate::policy::auth::profile::{Profile, Proof};
 use crate::route::rewrite::Rewrite;
 use crate::snapshot::Snapshot;
+use crate::snapshot::auth::KeyPlace;
 use crate::snapshot::route::{Action, Route};
 
 use super::json::Json;
+use super::limits;
 
 /// `/-/status`
 pub(super) fn status(state: &State, snapshot: &Snapshot) -> Vec<u8> {
@@ -54,6 +57,10 @@ fn one_route(json: &mut Json, snapshot: &Snapshot, index: usize, route: &Route) 
         _ => "",
     };
     json.key("strip_prefix").text(stripped);
+    let policies = route.policies.as_deref();
+    let auth = policies.and_then(|policies| policies.auth.as_ref());
+    json.key("auth_required").boolean(auth.is_some_and(|auth| !auth.anonymous));
+    limits::rules(json, policies.and_then(|policies| policies.limit.as_ref()));
 }
 
 /// What paths begin with: a pattern without what stands for the rest.
@@ -76,31 +83,60 @@ fn target(snapshot: &Snapshot, route: &Route) -> String {
 }
 
 /// `/-/auth`
-pub(super) fn auth(snapshot: &Snapshot) -> Vec<u8> {
+pub(super) fn auth(state: &State, snapshot: &Snapshot) -> Vec<u8> {
+    let published = snapshot.auth.sources.iter().find_map(|source| match &source.place {
+        KeyPlace::Url(url, _) => Some((source, url)),
+        KeyPlace::Fixed(_) | KeyPlace::File(..) => None,
+    });
     Json::of(|json| {
         json.key("mode").text(auth_mode(snapshot));
-    })
-}
-
-/// `/-/limits`
-pub(super) fn limits(snapshot: &Snapshot) -> Vec<u8> {
-    Json::list_of(|json| {
-        for route in snapshot.routes.list() {
-            json.object(|json| {
-                json.key("route").text(&route.id);
+        if let Some((source, url)) = published {
+            let found = state.keys().read(&source.name);
+            json.key("jwks").object(|json| {
+                let scheme = if url.secure { "https" } else { "http" };
+                json.key("url").text(&format!("{scheme}://{}{}", url.authority, url.target));
+                json.key("key_count").number(found.map_or(0, |(keys, _)| count(keys)));
+                match found {
+                    Some((_, time)) => json.key("fetched_at").text(&time.to_string()),
+                    None => json.key("fetched_at").raw("null"),
+                }
             });
         }
+        json.key("profiles").list(|json| {
+            for profile in &snapshot.auth.profiles {
+                json.object(|json| {
+                    json.key("name").text(&profile.name);
+                    json.key("kind").text(kind(snapshot, profile));
+                });
+            }
+        });
     })
 }
 
-fn auth_mode(_: &Snapshot) -> &'static str {
-    ""
+/// Of the first profile, in the words of the original where it has them.
+fn auth_mode(snapshot: &Snapshot) -> &'static str {
+    snapshot.auth.profiles.first().map_or("", |profile| kind(snapshot, profile))
 }
 
-fn rate_backend(_: &Snapshot) -> &'static str {
-    "memory"
+fn kind(snapshot: &Snapshot, profile: &Profile) -> &'static str {
+    match &profile.proof {
+        Proof::Token { source, .. } => {
+            match snapshot.auth.sources.get(*source).map(|source| &source.place) {
+                Some(KeyPlace::Fixed(_)) => "hmac",
+                _ => "jwks",
+            }
+        }
+        Proof::Fixed(_) => "static",
+        Proof::Certificate => "mtls",
+        Proof::Key(_) => "api_key",
+    }
 }
 
-fn count(number: usize) -> u64 {
+/// Where limits are counted that are shared.
+fn rate_backend(snapshot: &Snapshot) -> &'static str {
+    if snapshot.rate_store.is_some() { "redis" } else { "memory" }
+}
+
+pub(super) fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -20,6 +20,8 @@ use crate::snapshot::auth::KeySource;
 use super::super::clock::Clock;
 use super::super::crew::Crew;
 use super::super::notice;
+use super::super::state::unix_now;
+use super::board::KeyBoard;
 use super::fetch::{Found, look};
 use super::schedule::{Change, Schedule};
 
@@ -51,6 +53,7 @@ impl Keeper {
         postboxes: Arc<Vec<Postbox<RingBell>>>,
         notices: Notices,
         asked: Receiver<Arc<str>>,
+        board: KeyBoard,
         prng: Prng,
     ) -> std::io::Result<Self> {
         let (events, inbox) = unbounded();
@@ -62,6 +65,7 @@ impl Keeper {
             unsent: postboxes.iter().map(|_| BTreeMap::new()).collect(),
             postboxes,
             notices,
+            board,
         };
         thread.schedule.follow(&snapshot.auth, thread.clock.now());
         let run = move || thread.run(&inbox, &asked);
@@ -89,6 +93,7 @@ struct Thread {
     /// What each shard has not been told yet, by source.
     unsent: Vec<BTreeMap<Arc<str>, (KeyNews, Instant)>>,
     notices: Notices,
+    board: KeyBoard,
 }
 
 impl Thread {
@@ -135,7 +140,10 @@ impl Thread {
     fn ended(&mut self, source: &Arc<KeySource>, result: Result<Found, String>) {
         self.crew.ended();
         let (found, skipped, fault) = match result {
-            Ok((keys, skipped)) => (Some(keys), skipped, String::new()),
+            Ok((keys, skipped)) => {
+                self.board.write(&source.name, keys.len(), unix_now());
+                (Some(keys), skipped, String::new())
+            }
             Err(fault) => (None, Vec::new(), fault),
         };
         let now = self.clock.now();

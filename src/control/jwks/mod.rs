@@ -3,6 +3,7 @@
 //! [`keeper`] is the thread; what it does when is [`schedule`]'s business, which is pure; [`fetch`]
 //! asks for one set.
 
+mod board;
 mod fetch;
 mod keeper;
 mod schedule;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
+pub(super) use board::KeyBoard;
 pub(super) use keeper::Keeper;
 
 /// Questions of shards that have not been read. Each shard asks once and waits for the answer, so
