@@ -244,6 +244,10 @@ fn other_hosts_are_misdirected_and_plain_requests_are_sent_to_tls() {
         assert_eq!(reply.field("location"), Some("https://A.test/x?y=%20"));
         let reply = get("POST", "/x", "c.b.test", "Content-Length: 0\r\n");
         assert_eq!((reply.status, reply.field("location")), (308, Some("https://c.b.test/x")));
+        let (plain, _backend) = before(io, "", "https = \"redirect\"", "");
+        let mut nobody = plain.client();
+        nobody.send("GET / HTTP/1.0\r\n\r\n");
+        assert_eq!(nobody.reply().status, 421, "there is no host to send it to");
         client.send("GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Proto: https\r\n\r\n");
         backend.asked().0.answer("");
         assert_eq!(client.reply().status, 200);

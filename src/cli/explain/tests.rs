@@ -69,7 +69,7 @@ fn a_redirect_shows_where_it_leads() {
         "/a?b=c",
         &["Host: other.example:80", "x-a: 1"],
         true,
-        "route      other                    FILE:16
+        "route      other                    FILE:18
   lost     users                    only path /api/users/{id}
   lost     api                      only path /api/{*}
 path       /a

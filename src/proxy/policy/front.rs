@@ -45,6 +45,10 @@ pub(super) fn ask<I: Io>(
     if let Some(port) = rule.https
         && !over_tls
     {
+        if host_name.is_empty() {
+            // HTTP/1.0 may name none, and then there is nowhere to send it.
+            return Err(Reason::HostRefused);
+        }
         let mut target = head.path.of(text).to_vec();
         if let Some(query) = head.query {
             target.push(b'?');

@@ -5,6 +5,7 @@
 mod admin;
 mod auth;
 mod breaker;
+mod command;
 mod front;
 mod limits;
 
