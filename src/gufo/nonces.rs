@@ -134,11 +134,11 @@ mod tests {
         let set: Vec<AtomicU64> = (0..SET).map(|_| AtomicU64::new(0)).collect();
         let mark = |n: u64| n << TIME_BITS;
         for n in 1..=16 {
-            assert_eq!(insert(&set, mark(n), mark(n) | 31, 0), Seen::First);
+            assert_eq!(insert(&set, mark(n), mark(n) | 0x1f, 0), Seen::First);
         }
-        assert_eq!(insert(&set, mark(17), mark(17) | 31, 0), Seen::Full);
-        assert_eq!(insert(&set, mark(1), mark(1) | 31, 30), Seen::Again);
-        assert_eq!(insert(&set, mark(17), mark(17) | 61, 31), Seen::First);
+        assert_eq!(insert(&set, mark(17), mark(17) | 0x1f, 0), Seen::Full);
+        assert_eq!(insert(&set, mark(1), mark(1) | 0x1f, 30), Seen::Again);
+        assert_eq!(insert(&set, mark(17), mark(17) | 0x3d, 31), Seen::First);
     }
 
     #[test]

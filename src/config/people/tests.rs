@@ -68,7 +68,7 @@ fn filters_of_revocations_have_the_size_that_was_asked_for() {
     let text = "revocation = { token_keys = [\"jti\"], elements = 1000, false_positives = 0.01 }";
     let revocations = compiled(text).people.revocations.unwrap();
     assert_eq!(revocations.rule().shape.bits, 9586);
-    assert_eq!(revocations.rule().ttl, Duration::from_secs(3600));
+    assert_eq!(revocations.rule().ttl, Duration::from_hours(1));
 }
 
 #[test]

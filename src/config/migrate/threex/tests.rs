@@ -58,7 +58,7 @@ fn a_whole_file_becomes_settings_that_hold() {
     let trusted: Vec<_> = server.trusted_peers.iter().map(ToString::to_string).collect();
     assert_eq!(trusted, ["10.0.0.0/8", "192.0.2.1/32"]);
     assert_eq!(snapshot.timeouts.head, Duration::from_secs(5));
-    assert_eq!(snapshot.timeouts.idle, Duration::from_secs(60));
+    assert_eq!(snapshot.timeouts.idle, Duration::from_mins(1));
     assert_eq!(snapshot.routes.list().len(), 3);
     assert_eq!(snapshot.upstreams.len(), 2, "one for each place, not for each route");
     assert_eq!(snapshot.upstreams[0].connect_timeout, Duration::from_secs(3));
