@@ -50,8 +50,8 @@ pub struct Counts {
     spills: Box<[AtomicU64]>,
 }
 
-/// A rule and its counts. Each shard has a clone of its own, so that an exchange that holds it writes
-/// nothing that others read.
+/// A rule and its counts. Each shard has a clone of its own, so that an exchange that holds it
+/// writes nothing that others read.
 #[derive(Clone, Debug)]
 pub struct Gauge {
     /// The rule.

@@ -94,7 +94,7 @@ pub const KEYS: &[Key] = &[
     open(
         "gufo.rate_limit_rps",
         Kind::Integer(0, 10_000_000),
-        "requests a second of all clients of the Gufo surface together; none said, or 0: any number",
+        "requests a second of all clients of the surface together; none said, or 0: any number",
     ),
     open(
         "gufo.rate_limit_burst",

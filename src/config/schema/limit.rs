@@ -123,7 +123,7 @@ pub const KEYS: &[Key] = &[
         "rate_limits.*.everywhere",
         Kind::Bool,
         "false",
-        "asked of every route before all others, as a limit at the level of the service (SPEC 11.3)",
+        "asked of every route before all others: a limit at the level of the service",
     ),
     Key {
         reload: Reload::Restart,

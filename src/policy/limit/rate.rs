@@ -21,7 +21,7 @@ pub enum RateError {
     Range,
 }
 
-/// Requests a second that a rule may allow: an interval of 100 ns is still exact to half a per cent.
+/// Requests a second that a rule may allow: 100 ns between two are still exact to half a per cent.
 pub const RATE_MAX: u64 = 10_000_000;
 /// Requests that a rule may allow at once.
 pub const BURST_MAX: u32 = 1_000_000_000;
@@ -146,7 +146,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// `None` if there is no burst, or if an empty bucket would not be full again within a lifetime.
+    /// `None` without a burst, and if an empty bucket would not be full again within a lifetime.
     #[must_use]
     pub fn new(rate: Rate, burst: u32) -> Option<Quota> {
         let interval = rate.interval();

@@ -5,8 +5,8 @@
 //!
 //! 1. A bucket that is full again holds no information, and its place may go to any newcomer:
 //!    nothing is lost by that.
-//! 2. A bucket that owes is never pushed out, whoever comes. So nobody gets rid of a debt by a flood
-//!    of other keys, and nobody's limit is ever weaker than the rule.
+//! 2. A bucket that owes is never pushed out, whoever comes. So nobody gets rid of a debt by a
+//!    flood of other keys, and nobody's limit is ever weaker than the rule.
 //! 3. A newcomer whose set holds eight buckets that owe shares the *spill* of that set, one more
 //!    bucket, until a place is free. The flood is held to the rate of the rule there, and so is
 //!    who comes for the first time meanwhile.

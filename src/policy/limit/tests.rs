@@ -22,8 +22,8 @@ fn rule(rate: &str, burst: u32, keys: usize) -> Rule {
     }
 }
 
-/// Requests of one key, its burst gone, that are spread over shards by `choose`, each second `offered` of them, for
-/// three seconds. What was admitted in each.
+/// Requests of one key, its burst gone, that are spread over shards by `choose`: more than the rate
+/// allows, for three seconds. What was admitted in each.
 fn admitted(rate: &str, shards: usize, choose: &mut dyn FnMut(u64) -> usize) -> [u64; 3] {
     let limiter = Arc::new(Limiter::new(rule(rate, 20, 1), shards, None).unwrap());
     let mut purses: Vec<Purse> = (0..shards).map(|_| Purse::new(Arc::clone(&limiter))).collect();
@@ -180,7 +180,8 @@ fn clients_are_told_in_both_ways() {
         written(&rule, both, refused),
         "ratelimit-policy: \"ab\";q=5;w=2\r\n\
          x-ratelimit-route: public\r\nx-ratelimit-limit-rps: 2.5\r\nx-ratelimit-burst: 20\r\n\
-         ratelimit: \"ab\";r=0;t=2\r\nx-ratelimit-scope: ip\r\nx-ratelimit-reset: 1002\r\nretry-after: 2\r\n"
+         ratelimit: \"ab\";r=0;t=2\r\nx-ratelimit-scope: ip\r\n\
+         x-ratelimit-reset: 1002\r\nretry-after: 2\r\n"
     );
     assert_eq!(written(&rule, Shown::default(), allowed), "");
     let many = Verdict { left: u64::MAX, full: 0, ..allowed };
