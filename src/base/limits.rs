@@ -205,3 +205,6 @@ pub const CONNECTION_WINDOW_BYTES_MAX: u32 = 16 * 1024 * 1024;
 pub const WINDOW_BUDGET_BYTES: u64 = 64 * MIB;
 /// One direction of a call that is passed through, without a byte.
 pub const CALL_SILENCE_MAX: Duration = Duration::from_hours(24);
+
+/// How long a signature of a call holds (SPEC 7.2).
+pub const SIGNATURE_AGE_MAX: Duration = Duration::from_mins(2);

@@ -1,12 +1,9 @@
 //! How the gateway, its services and its callers know each other (SPEC part 7).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::fault::{Code, Finding};
 use super::values::Config;
-use crate::base::time::UnixTime;
-use crate::gufo::nonces::Nonces;
 use crate::gufo::trust::SigningKey;
 use crate::snapshot::gufo::{OnError, ReadOnly, RestMode, SecurityMode, SessionRule, Trust};
 
@@ -22,7 +19,6 @@ impl Config {
             let key = SigningKey::new(secret.expose().as_bytes());
             (key, secret)
         });
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Trust {
             mode: match self.text("security.mode").as_deref() {
                 Some("hmac") => SecurityMode::Hmac,
@@ -37,7 +33,7 @@ impl Config {
             },
             key,
             max_age: self.duration("security.max_age"),
-            nonces: Arc::new(Nonces::new(UnixTime(started))),
+            nonces: Arc::default(),
         }
     }
 

@@ -102,6 +102,7 @@ pub fn prepare_memory() {
 pub fn start(mut load: Load) -> Result<Gateway, String> {
     let _ = crate::io::signals::raise_open_files();
     let mut snapshot = load(1)?;
+    snapshot.gufo.trust.begin(state::unix_now());
     let notices = Notices::new();
     let (asker, asks) = unbounded();
     let renew = asker.clone();

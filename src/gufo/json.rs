@@ -90,11 +90,6 @@ pub(super) fn is_plain_string(text: &[u8]) -> bool {
     !inner.iter().fold(false, |found, byte| found | odd(*byte))
 }
 
-/// Whether a text is digits, and one at least.
-pub(super) fn is_digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// The text that a JSON string stands for; `None` if `value` is not one string, or holds half of a
 /// surrogate pair.
 #[must_use]

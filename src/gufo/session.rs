@@ -101,7 +101,7 @@ impl Session {
         let uid = match reply.string("uid") {
             Some(text) => text.into_owned(),
             // A number, which some services use.
-            None => reply.value("uid").filter(|text| json::is_digits(text))?.to_owned(),
+            None => reply.value("uid").filter(|text| is_digits(text))?.to_owned(),
         };
         let number = |key| reply.value(key).map_or(0, number);
         // Services and gateways never agreed on the name.
@@ -119,6 +119,11 @@ impl Session {
     pub fn is_over(&self, now: UnixTime) -> bool {
         u64::try_from(self.end).is_ok_and(|end| end != 0 && end <= now.seconds())
     }
+}
+
+/// Whether a text is digits, and one at least.
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A number as services write it: 1, "1", 1.0, true.
@@ -149,8 +154,8 @@ mod tests {
         Ok(found.map(|own| (own.kind.into_owned(), own.token.into_owned())))
     }
 
-    fn pair(kind: &str, token: &str) -> Option<(String, String)> {
-        Some((kind.to_owned(), token.to_owned()))
+    fn pair(kind: &str, token: &str) -> (String, String) {
+        (kind.to_owned(), token.to_owned())
     }
 
     #[test]
@@ -158,11 +163,11 @@ mod tests {
         assert_eq!(found(None, None, ""), Ok(None));
         assert_eq!(
             found(Some("bearer  a.b"), Some("x"), "access_token=q"),
-            Ok(pair("bearer", "a.b"))
+            Ok(Some(pair("bearer", "a.b")))
         );
-        assert_eq!(found(None, Some("x"), "access_token=q"), Ok(pair("ApiToken", "x")));
-        assert_eq!(found(None, None, "a=1&access_token=q%2B"), Ok(pair("Bearer", "q+")));
-        assert_eq!(found(None, None, "access_token=q&token_type=APP"), Ok(pair("APP", "q")));
+        assert_eq!(found(None, Some("x"), "access_token=q"), Ok(Some(pair("ApiToken", "x"))));
+        assert_eq!(found(None, None, "a=1&access_token=q%2B"), Ok(Some(pair("Bearer", "q+"))));
+        assert_eq!(found(None, None, "access_token=q&token_type=APP"), Ok(Some(pair("APP", "q"))));
         assert_eq!(found(None, None, "xaccess_token=q"), Ok(None));
     }
 

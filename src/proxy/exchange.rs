@@ -38,7 +38,7 @@ use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
 use super::tables::Tables;
 use super::trust::Shown;
-use super::{call, request_id, respond, surface, upload, whole};
+use super::{call, request_id, respond, surface, upload};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -230,11 +230,7 @@ pub(super) async fn run<I: Io>(
         Plan::Upload(target) => {
             let _place = cx.uploads.enter(down.socket());
             // Boxed: its state is large, and most exchanges are no uploads.
-            if target.module.dialect.has_streams() {
-                Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
-            } else {
-                Box::pin(whole::run(&exchange, &target, &mut body, &mut record)).await
-            }
+            Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
         }
         Plan::Health(asked) => {
             let _place = cx.exchanges.enter(down.socket());

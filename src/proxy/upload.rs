@@ -31,6 +31,7 @@ use super::record::Record;
 use super::reply::Reply;
 use super::session;
 use super::trust;
+use super::whole;
 
 /// Ranges of one message. More, smaller chunks than this make another message.
 const RANGES_MAX: usize = 256;
@@ -39,7 +40,7 @@ const PIPED_CHUNK_MIN: usize = 16 * 1024;
 /// Parts of one write, small and large.
 const PARTS_MAX: usize = 1024;
 
-/// Streams the body to the module and maps its answer.
+/// Sends the body to the module, as a stream if it takes any, and maps its answer.
 pub(super) async fn run<I: Io>(
     exchange: &Exchange<'_, I>,
     target: &Target<'_>,
@@ -48,6 +49,20 @@ pub(super) async fn run<I: Io>(
 ) -> Result<Reply, Reason> {
     trust::check(exchange, &target.path, target.shown, &[])?;
     session::check(exchange, target).await?;
+    if target.module.dialect.has_streams() {
+        stream(exchange, target, body, record).await
+    } else {
+        // Boxed: few services are so old.
+        Box::pin(whole::run(exchange, target, body, record)).await
+    }
+}
+
+async fn stream<I: Io>(
+    exchange: &Exchange<'_, I>,
+    target: &Target<'_>,
+    body: &mut RequestBody<'_, I>,
+    record: &mut Record,
+) -> Result<Reply, Reason> {
     let mut files = Files::new(exchange, target)?;
     let cx = exchange.cx;
     let now = cx.io.now();

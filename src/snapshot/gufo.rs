@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::secret::Secret;
 use super::upstream::UpstreamId;
 use crate::base::limits;
+use crate::base::time::UnixTime;
 use crate::gufo::dialect::{Dialect, EndMarker};
 use crate::gufo::nonces::Nonces;
 use crate::gufo::trust::SigningKey;
@@ -107,7 +108,7 @@ pub enum ReadOnly {
 }
 
 /// Trust between the gateway, its services and its callers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Trust {
     /// Towards services.
     pub mode: SecurityMode,
@@ -119,6 +120,26 @@ pub struct Trust {
     pub max_age: Duration,
     /// Those that came; kept by the generations of one process.
     pub nonces: Arc<Nonces>,
+}
+
+impl Default for Trust {
+    /// The shared secret towards services, nothing towards callers.
+    fn default() -> Self {
+        Trust {
+            mode: SecurityMode::default(),
+            rest: RestMode::default(),
+            key: None,
+            max_age: limits::SIGNATURE_AGE_MAX,
+            nonces: Arc::default(),
+        }
+    }
+}
+
+impl Trust {
+    /// A process begins: what was signed before may have come to the one before.
+    pub fn begin(&mut self, now: UnixTime) {
+        self.nonces = Arc::new(Nonces::new(now));
+    }
 }
 
 impl PartialEq for Trust {

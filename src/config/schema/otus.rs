@@ -392,7 +392,6 @@ pub const SERVICE_POOL: &[Key] = &[
     live("microservices.*.retry.backoff_max", between(1, 600), "2s", "before any attempt, at most"),
     not_yet("microservices.*.entrypointversion", Kind::Text, "version of the entry point"),
     not_yet("microservices.*.cron", Kind::Bool, "whether the service runs scheduled work"),
-    not_yet("microservices.*.sign_version", Kind::Integer(1, 2), "form of the signature"),
 ];
 
 /// `[microservices.NAME]`: balancing and ejection
