@@ -30,8 +30,8 @@ const BACK: &str = "
 pub fn render(random: &mut dyn FnMut(&mut [u8])) -> String {
     let mut out = FRONT.to_owned();
     let mut table = "";
-    for key in schema::keys().filter(|key| is_written(key)) {
-        let (own_table, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+    for key in by_table() {
+        let (own_table, name) = split(key);
         if own_table != table {
             // Writing into a text cannot fail.
             let _ = write!(out, "\n[{own_table}]\n");
@@ -44,7 +44,12 @@ pub fn render(random: &mut dyn FnMut(&mut [u8])) -> String {
             Some(text) => writeln!(out, "{name} = {text}"),
             None => match (&key.kind, key.default) {
                 // A secret that several hosts share is not made by one of them.
-                (Kind::Secret, _) if !matches!(key.path, "tls.ticket_secret" | "billing.token") => {
+                (Kind::Secret, _)
+                    if !matches!(
+                        key.path,
+                        "tls.ticket_secret" | "billing.token" | "rate_store.password"
+                    ) =>
+                {
                     writeln!(out, "{name} = \"{}\"", secret(random))
                 }
                 (kind, Some(default)) => writeln!(out, "# {name} = {}", as_toml(kind, default)),
@@ -54,6 +59,22 @@ pub fn render(random: &mut dyn FnMut(&mut [u8])) -> String {
     }
     out.push_str(BACK);
     out
+}
+
+/// The keys that are written, each table in one piece: the schema may have its parts apart.
+fn by_table() -> impl Iterator<Item = &'static Key> {
+    let written = || schema::keys().filter(|key| is_written(key));
+    let mut tables: Vec<&str> = Vec::new();
+    for (table, _) in written().map(split) {
+        if !tables.contains(&table) {
+            tables.push(table);
+        }
+    }
+    tables.into_iter().flat_map(move |table| written().filter(move |key| split(key).0 == table))
+}
+
+fn split(key: &'static Key) -> (&'static str, &'static str) {
+    key.path.rsplit_once('.').unwrap_or(("", key.path))
 }
 
 /// Whether a key stands in the file: those with an effect, and those whose absence is warned of.

@@ -55,7 +55,7 @@ pub const KEYS: &[Key] = &[
     open(
         "billing.upstream",
         Kind::Text,
-        "who knows balances: a name of `[upstreams.<name>]` with `protocol = \"http\"`",
+        "who knows balances: a name of `[upstreams.<name>]` that speaks HTTP",
     ),
     open("billing.token", Kind::Secret, "what the gateway proves itself with there, as a bearer"),
     live("billing.path", Kind::Path, "/v1/billing/balance", "what is asked for"),
