@@ -44,12 +44,7 @@ pub fn render(random: &mut dyn FnMut(&mut [u8])) -> String {
             Some(text) => writeln!(out, "{name} = {text}"),
             None => match (&key.kind, key.default) {
                 // A secret that several hosts share is not made by one of them.
-                (Kind::Secret, _)
-                    if !matches!(
-                        key.path,
-                        "tls.ticket_secret" | "billing.token" | "rate_store.password"
-                    ) =>
-                {
+                (Kind::Secret, _) if key.path != "tls.ticket_secret" => {
                     writeln!(out, "{name} = \"{}\"", secret(random))
                 }
                 (kind, Some(default)) => writeln!(out, "# {name} = {}", as_toml(kind, default)),
@@ -77,9 +72,13 @@ fn split(key: &'static Key) -> (&'static str, &'static str) {
     key.path.rsplit_once('.').unwrap_or(("", key.path))
 }
 
+/// Tables that mean nothing before they say whom or what they are about.
+const APART: [&str; 3] = ["billing", "rate_store", "revocation"];
+
 /// Whether a key stands in the file: those with an effect, and those whose absence is warned of.
-fn is_written(key: &Key) -> bool {
-    let effect = key.reload != Reload::NotYet && !key.path.contains('*');
+fn is_written(key: &'static Key) -> bool {
+    let effect =
+        key.reload != Reload::NotYet && !key.path.contains('*') && !APART.contains(&split(key).0);
     effect || fixed(key.path).is_some()
 }
 

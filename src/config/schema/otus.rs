@@ -123,8 +123,8 @@ pub const SECURITY: &[Key] = &[
         "security.rest_mode",
         Kind::Choice(&["none", "sign", "hmac", "mtls"]),
         "none",
-        "what clients must show: nothing, `X-Sign` with `server.sign`, `X-Sign` with a signature of \
-         the request, or a certificate",
+        "what clients must show: nothing, `X-Sign` with `server.sign`, `X-Sign` with a signature \
+         of the request, or a certificate",
     ),
     open("security.hmac_secret", Kind::Secret, "what signatures are made with, in mode `hmac`"),
     live("security.max_age", seconds(1000, DAY), "2m", "how long a signature holds"),
