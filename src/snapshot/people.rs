@@ -94,7 +94,7 @@ mod tests {
     use crate::policy::people::abuse::sliding_log::SlidingLog;
 
     fn people(per_client: u32) -> People {
-        let log = Arc::new(SlidingLog::new(per_client, 10, Duration::from_secs(60)));
+        let log = Arc::new(SlidingLog::new(per_client, 10, Duration::from_mins(1)));
         let (name, prefix) = ("page".to_owned(), Widget::PREFIX.to_owned());
         let widgets = vec![Widget { name, prefix, origins: Vec::new(), log }];
         People { widgets, ..People::default() }

@@ -85,10 +85,8 @@ fn one_probe_is_let_through_at_a_time() {
         let (mut client, mut visit) = eventually("a probe", || {
             let mut client = gateway.client();
             client.head("GET", "/a/x", &[]);
-            match client.is_quiet_for(Duration::from_millis(100)) {
-                true => Some((client, backend.asked().0)),
-                false => None,
-            }
+            let waits = client.is_quiet_for(Duration::from_millis(100));
+            waits.then(|| (client, backend.asked().0))
         });
         for _ in 0..3 {
             is_open(&get(&gateway));

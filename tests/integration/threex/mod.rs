@@ -46,7 +46,7 @@ const HMAC: &str = "  mode: hmac\n  hmac_secret: \"a-secret-of-thirty-two-bytes-
 
 /// A route with these further keys, each on a line of its own.
 fn route(name: &str, prefix: &str, upstream: SocketAddr, more: &[&str]) -> String {
-    let more: String = more.iter().map(|line| format!("    {line}\n")).collect();
+    let more: String = more.iter().map(|line| ["    ", line, "\n"].concat()).collect();
     format!(
         "  - name: {name}\n    match:\n      path_prefix: {prefix}\n    \
          upstream: http://{upstream}\n{more}"

@@ -11,7 +11,7 @@ fn spec(origins: &[&str]) -> CorsSpec {
         headers: texts(&["Authorization", "X-A"]),
         expose: texts(&["X-B"]),
         credentials: false,
-        max_age: Some(Duration::from_secs(600)),
+        max_age: Some(Duration::from_mins(10)),
         private_network: false,
     }
 }

@@ -117,7 +117,7 @@ mod tests {
             name: "page".to_owned(),
             prefix: Widget::PREFIX.to_owned(),
             origins: origins.iter().map(|text| (*text).to_owned()).collect(),
-            log: Arc::new(SlidingLog::new(2, 600, Duration::from_secs(60))),
+            log: Arc::new(SlidingLog::new(2, 600, Duration::from_mins(1))),
         }
     }
 

@@ -137,9 +137,8 @@ mod tests {
                 "57edf4a22be3c955ac49da2e2107b67a",
             ),
         ] {
-            let hex: String =
-                md5(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(hex, want, "{text}");
+            let number = u128::from_be_bytes(md5(text.as_bytes()));
+            assert_eq!(format!("{number:032x}"), want, "{text}");
         }
     }
 }

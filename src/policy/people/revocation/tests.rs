@@ -5,7 +5,7 @@ use super::*;
 fn rule() -> RevocationRule {
     RevocationRule {
         shape: Shape::new(1000, 1e-6, Scheme::Optimal).unwrap(),
-        ttl: Duration::from_secs(60),
+        ttl: Duration::from_mins(1),
         token_keys: vec!["jti".to_owned(), "sid".to_owned()],
         headers: vec!["X-Device".to_owned()],
     }
