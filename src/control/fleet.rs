@@ -15,6 +15,7 @@ use crate::observe::counters::{CountersReader, ShardCounters};
 use crate::observe::latency::Batch;
 use crate::observe::log_writer::{LogStats, LogTarget, LogWriter};
 use crate::observe::notice::Notices;
+use crate::proxy::policy::keys::KeyAsk;
 use crate::proxy::tables::socket_options;
 use crate::shard::Grace;
 use crate::shard::mailbox::{Letter, Postbox};
@@ -44,7 +45,7 @@ impl Fleet {
         snapshot: &Arc<Snapshot>,
         driver: Driver,
         notices: Notices,
-        key_asks: &Sender<Arc<str>>,
+        key_asks: &Sender<KeyAsk>,
     ) -> Result<Self, String> {
         let cores = cores::choose(&snapshot.server.workers)?;
         let (addresses, mut listeners) = listen(snapshot, cores.len())?;
@@ -148,7 +149,7 @@ impl Fleet {
         &self,
         snapshot: &Arc<Snapshot>,
         notices: Notices,
-        asked: Receiver<Arc<str>>,
+        asked: Receiver<KeyAsk>,
         board: KeyBoard,
     ) -> std::io::Result<Keeper> {
         Keeper::start(snapshot, Arc::clone(&self.postboxes), notices, asked, board, prng())

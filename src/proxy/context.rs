@@ -25,6 +25,7 @@ use super::gate::Gate;
 use super::h2::connection::Connection;
 use super::h2::windows::Allowance;
 use super::parked::Parked;
+use super::policy::keys::KeyAsk;
 use super::reason::Reason;
 use super::secure::Slots;
 use super::tables::{Labels, Tables};
@@ -69,7 +70,7 @@ pub struct Context<I: Io> {
     /// What clients of HTTP/2 may have under way beyond their first windows.
     pub(super) allowance: Allowance,
     /// Where keys of tokens are asked for; empty where there is no control.
-    pub key_asks: OnceCell<Sender<Arc<str>>>,
+    pub key_asks: OnceCell<Sender<KeyAsk>>,
     /// Connections with an upload in flight.
     pub uploads: Parked<SocketOf<I>>,
     tables: RefCell<Rc<Tables<I>>>,

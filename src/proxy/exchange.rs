@@ -133,21 +133,7 @@ impl<'a, I: Io> Exchange<'a, I> {
         let HeadText { head, text } = head;
         let tables = Rc::clone(&self.tables);
         let (admission, session) = (self.admission.clone(), self.session.clone());
-        let Exchange { cx, down, peer, client, request_id, started, time, .. } = *self;
-        Exchange {
-            cx,
-            down,
-            head,
-            text,
-            tables,
-            peer,
-            client,
-            request_id,
-            started,
-            time,
-            admission,
-            session,
-        }
+        Exchange { head, text, tables, admission, session, ..*self }
     }
 
     pub(super) fn subject(&self) -> Subject<'_, I> {

@@ -63,13 +63,7 @@ pub(super) fn conclude<I: Io>(
     if cut.is_some() || status == 101 {
         return After::Close;
     }
-    if !keep {
-        return After::Linger;
-    }
-    match body.take_rest() {
-        Some(rest) if !rest.is_empty() => After::Next(rest),
-        _ => After::Wait,
-    }
+    after(keep, body)
 }
 
 /// Sends the answer and says what becomes of the connection.
@@ -131,6 +125,11 @@ pub(super) async fn respond<I: Io>(
     if sent.is_err() {
         return After::Close;
     }
+    after(keep, body)
+}
+
+/// What becomes of a connection whose exchange ended well.
+fn after<I: Io>(keep: bool, body: &mut RequestBody<'_, I>) -> After {
     if !keep {
         return After::Linger;
     }

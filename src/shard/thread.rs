@@ -12,6 +12,7 @@ use crate::io::uring::{Driver, Ring, RingBell, RingListener, run as run_ring};
 use crate::observe::access_log::LogSender;
 use crate::observe::counters::ShardCounters;
 use crate::proxy::context::Context;
+use crate::proxy::policy::keys::KeyAsk;
 use crate::snapshot::Snapshot;
 
 use super::mailbox::{Mailbox, Postbox, mailbox};
@@ -33,7 +34,7 @@ pub struct Spec {
     /// Where it tells about exchanges.
     pub log: LogSender,
     /// Where it asks for keys of tokens, by the name of their source.
-    pub key_asks: Sender<Arc<str>>,
+    pub key_asks: Sender<KeyAsk>,
 }
 
 /// A shard that runs.

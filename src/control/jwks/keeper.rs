@@ -12,7 +12,7 @@ use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::io::uring::RingBell;
 use crate::observe::notice::{Notices, Severity};
-use crate::proxy::policy::keys::KeyNews;
+use crate::proxy::policy::keys::{KeyAsk, KeyNews};
 use crate::shard::mailbox::{Letter, Postbox};
 use crate::snapshot::Snapshot;
 use crate::snapshot::auth::KeySource;
@@ -52,7 +52,7 @@ impl Keeper {
         snapshot: &Arc<Snapshot>,
         postboxes: Arc<Vec<Postbox<RingBell>>>,
         notices: Notices,
-        asked: Receiver<Arc<str>>,
+        asked: Receiver<KeyAsk>,
         board: KeyBoard,
         prng: Prng,
     ) -> std::io::Result<Self> {
@@ -97,7 +97,7 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(&mut self, inbox: &Receiver<Event>, asked: &Receiver<Arc<str>>) {
+    fn run(&mut self, inbox: &Receiver<Event>, asked: &Receiver<KeyAsk>) {
         loop {
             let now = self.clock.now();
             for source in self.schedule.begin(self.crew.room(), now) {
@@ -117,8 +117,8 @@ impl Thread {
                     Ok(Event::Stop) | Err(_) => return,
                 },
                 // Shards that are gone ask for nothing; the inbox says when to end.
-                recv(asked) -> name => match name {
-                    Ok(name) => self.wanted(&name),
+                recv(asked) -> ask => match ask {
+                    Ok(ask) => self.wanted(&ask),
                     Err(_) => return,
                 },
                 default((wait - now).min(Duration::from_hours(1))) => {}
@@ -130,9 +130,9 @@ impl Thread {
         self.schedule.follow(&snapshot.auth, self.clock.now());
     }
 
-    fn wanted(&mut self, name: &str) {
+    fn wanted(&mut self, ask: &KeyAsk) {
         let now = self.clock.now();
-        if let Some(news) = self.schedule.want(name, now) {
+        if let Some(news) = self.schedule.want(ask, now) {
             self.tell(&news, now);
         }
     }

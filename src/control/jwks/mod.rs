@@ -8,9 +8,10 @@ mod fetch;
 mod keeper;
 mod schedule;
 
-use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+
+use crate::proxy::policy::keys::KeyAsk;
 
 pub(super) use board::KeyBoard;
 pub(super) use keeper::Keeper;
@@ -20,6 +21,6 @@ pub(super) use keeper::Keeper;
 const ASKS_MAX: usize = 1024;
 
 /// Where shards ask for the keys of a source, and where that is read.
-pub(super) fn asks() -> (Sender<Arc<str>>, Receiver<Arc<str>>) {
+pub(super) fn asks() -> (Sender<KeyAsk>, Receiver<KeyAsk>) {
     bounded(ASKS_MAX)
 }

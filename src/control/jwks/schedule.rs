@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::policy::auth::keys::KeySet;
-use crate::proxy::policy::keys::KeyNews;
+use crate::proxy::policy::keys::{KeyAsk, KeyNews};
 use crate::snapshot::auth::{Auth, KeyPlace, KeySource};
 
 /// After the first failure; doubled with each that follows, up to the usual time.
@@ -98,12 +98,15 @@ impl Schedule {
     }
 
     /// A token asks for keys of this source. What is told at once, if no look follows.
-    pub(super) fn want(&mut self, name: &str, now: Instant) -> Option<KeyNews> {
-        let entry = self.entries.iter_mut().find(|entry| &*entry.source.name == name)?;
+    pub(super) fn want(&mut self, ask: &KeyAsk, now: Instant) -> Option<KeyNews> {
+        let entry = self.entries.iter_mut().find(|entry| entry.source.name == ask.source)?;
         if entry.is_looking {
             return None;
         }
-        if now < entry.quiet_until || !matches!(entry.source.place, KeyPlace::Url(..)) {
+        // What the shard does not have yet is on its way to it.
+        let is_behind = ask.has_none && entry.keys.is_some();
+        let looks = matches!(entry.source.place, KeyPlace::Url(..));
+        if is_behind || now < entry.quiet_until || !looks {
             return Some(entry.news(now));
         }
         entry.quiet_until = now + entry.source.cooldown;

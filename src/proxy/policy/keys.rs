@@ -27,6 +27,15 @@ pub struct KeyNews {
     pub quiet: Duration,
 }
 
+/// A shard asks for keys because of a token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyAsk {
+    /// The name of the source.
+    pub source: Arc<str>,
+    /// Whether it has none at all: then what control has answers it, and no look is needed.
+    pub has_none: bool,
+}
+
 /// The keys of one source.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -93,7 +102,9 @@ impl Slot {
         }
         if !self.asked.get() {
             // A full channel is one that control will read soon: the next request asks again.
-            self.asked.set(asks.try_send(Arc::clone(&self.source.name)).is_ok());
+            let has_none = self.keys.borrow().is_none();
+            let ask = KeyAsk { source: Arc::clone(&self.source.name), has_none };
+            self.asked.set(asks.try_send(ask).is_ok());
         }
         race(self.crowd.wait(), cx.io.sleep_until(deadline)).await;
         true

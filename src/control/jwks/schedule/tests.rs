@@ -51,22 +51,34 @@ fn keys_are_looked_for_at_once_and_before_they_are_old() {
     assert_eq!(schedule.ended(&source, Some(keys("2")), due).unwrap().1, Change::Keys);
 }
 
+fn ask(source: &str, has_none: bool) -> KeyAsk {
+    KeyAsk { source: source.into(), has_none }
+}
+
+#[test]
+fn a_shard_that_has_not_heard_yet_brings_about_no_look() {
+    let (mut schedule, _source) = looked();
+    let told = schedule.want(&ask(URL, true), at(1.0)).unwrap();
+    assert!(told.keys.is_some());
+    assert!(schedule.begin(8, at(1.0)).is_empty());
+}
+
 #[test]
 fn a_flood_of_unknown_keys_brings_about_one_look_per_cooldown() {
     let (mut schedule, source) = looked();
     let mut looks = 0;
     for step in 0..600 {
         let now = at(1.0 + f64::from(step) / 10.0);
-        let told = schedule.want(URL, now);
+        let told = schedule.want(&ask(URL, false), now);
         let begun = schedule.begin(8, now);
-        assert!(schedule.want("other", now).is_none());
+        assert!(schedule.want(&ask("other", false), now).is_none());
         assert_ne!(told.is_some(), !begun.is_empty());
         if begun.is_empty() {
             let quiet = told.unwrap().quiet;
             assert!(quiet > Duration::ZERO && quiet <= Duration::from_secs(10));
         } else {
             looks += 1;
-            assert!(schedule.want(URL, now).is_none(), "the look that runs answers");
+            assert!(schedule.want(&ask(URL, false), now).is_none(), "the look that runs answers");
             let (news, _) = schedule.ended(&source, Some(keys("1")), now).unwrap();
             assert_eq!(news.quiet, Duration::from_secs(10));
         }
