@@ -8,7 +8,6 @@ mod fetch;
 mod keeper;
 mod schedule;
 
-
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::proxy::policy::keys::KeyAsk;
