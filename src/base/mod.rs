@@ -3,7 +3,9 @@
 //!
 //! Knows nothing of the network or of HTTP. Start with [`time`] and [`limits`].
 
+pub mod base64url;
 pub mod bug;
+pub mod hex;
 pub mod limits;
 pub mod prng;
 pub mod size;

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::args::{DevCommand, IssuerArgs, TokenArgs, UpstreamArgs};
 use super::start::fail;
-use crate::policy::auth::base64url;
+use crate::base::base64url;
 use server::Answer;
 
 /// The name of the key that the issuer signs with.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::base::hex;
+
 use super::schema;
 use super::schema::key::{Key, Kind, Reload};
 
@@ -110,8 +112,5 @@ pub(super) fn as_toml(kind: &Kind, text: &str) -> String {
 fn secret(random: &mut dyn FnMut(&mut [u8])) -> String {
     let mut bytes = [0; SECRET_BYTES];
     random(&mut bytes);
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::text(&bytes)
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use ring::digest;
 
+use crate::base::hex;
 use crate::observe::notice::{Notices, Severity};
 use crate::policy::limit::remote::{Outbox, Report, SCRIPT};
 use crate::protocol::resp::{self, Answer};
@@ -92,7 +93,7 @@ struct Link {
 impl Run {
     fn new(spec: RateStore, outbox: Arc<Outbox>, notices: Notices) -> Self {
         let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, SCRIPT.as_bytes());
-        let script = hex(sha1.as_ref());
+        let script = hex::text(sha1.as_ref());
         let (link, again, backoff, now) = (None, Vec::new(), RETRY, Instant::now());
         Run {
             spec,
@@ -293,7 +294,7 @@ struct Command {
 impl Command {
     fn new(spec: &RateStore, (report, count): &(Report, u64)) -> Self {
         let (rule, quota) = (report.limiter.rule(), report.limiter.quota());
-        let name = hex(&report.name);
+        let name = hex::text(&report.name);
         Command {
             key: format!("{}{}:{name}", spec.prefix, rule.id).into_bytes(),
             count: count.to_string(),
@@ -308,16 +309,6 @@ impl Command {
         let [count, interval, span] = numbers;
         resp::command(out, &[verb, script, b"1", key, count, interval, span]);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let digit = |digit: u8| char::from_digit(u32::from(digit), 16).unwrap_or('0');
-        out.push(digit(byte >> 4));
-        out.push(digit(byte & 15));
-    }
-    out
 }
 
 fn nanos(span: Duration) -> u64 {

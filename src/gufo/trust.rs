@@ -10,6 +10,8 @@ use ring::{digest, hmac};
 use super::arguments::{Argument, ArgumentValue};
 use super::json;
 use super::request::Call;
+use crate::base::base64url;
+use crate::base::hex;
 use crate::base::text::Text;
 use crate::base::time::UnixTime;
 
@@ -54,7 +56,7 @@ impl SigningKey {
         nonce: [u8; NONCE_BYTES],
         now: UnixTime,
     ) -> Signature {
-        let nonce = nonce_text(nonce);
+        let nonce = base64url::encode(&nonce);
         let mac = hmac::sign(&self.0, &subject.text(now.seconds(), nonce.as_str()));
         let mut out = Text::EMPTY;
         out.push_str(VERSION_2);
@@ -119,7 +121,7 @@ impl Subject<'_> {
         }
         out.push(b'\n');
         for byte in self.digest {
-            out.extend_from_slice(&hex(byte));
+            out.extend_from_slice(&hex::digits(byte));
         }
         out
     }
@@ -244,25 +246,6 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
     Some(out)
 }
 
-fn hex(byte: u8) -> [u8; 2] {
-    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
-    [digit(byte >> 4), digit(byte & 15)]
-}
-
-/// The nonce in the alphabet of RFC 4648 §5, without padding.
-fn nonce_text(nonce: [u8; NONCE_BYTES]) -> Text<NONCE_CHARACTERS> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits = u128::from_be_bytes(nonce);
-    let mut out = [0; NONCE_CHARACTERS];
-    for (place, to) in (0u32..).zip(out.iter_mut()) {
-        // The last character has the two bits that are left, and zeros behind them.
-        let group = if place < 21 { bits >> (122 - 6 * place) } else { bits << 4 };
-        let index = usize::try_from(group & 63).unwrap_or(0);
-        *to = ALPHABET.get(index).copied().unwrap_or(b'A');
-    }
-    Text::new(&out)
-}
-
 fn put_number<const N: usize>(out: &mut Text<N>, number: u64) {
     let mut digits = Vec::with_capacity(20);
     json::put_number(&mut digits, number);
@@ -271,7 +254,7 @@ fn put_number<const N: usize>(out: &mut Text<N>, number: u64) {
 
 fn put_hex<const N: usize>(out: &mut Text<N>, bytes: &[u8]) {
     for byte in bytes {
-        let digits = hex(*byte);
+        let digits = hex::digits(*byte);
         out.push_str(str::from_utf8(&digits).unwrap_or_default());
     }
 }

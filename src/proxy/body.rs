@@ -219,6 +219,29 @@ impl<'a, I: Io> RequestBody<'a, I> {
         }
     }
 
+    /// Hands all that is left of the payload to `take`, up to the first fault.
+    pub(super) async fn each(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        while !self.is_done() {
+            let mut buffer = self.take().await?;
+            let taken = loop {
+                let piece = match self.next(&mut buffer) {
+                    Ok(Piece::Data(range)) => take(buffer.range(range)),
+                    Ok(Piece::Empty | Piece::End) => break Ok(()),
+                    Err(reason) => Err(reason),
+                };
+                if piece.is_err() {
+                    break piece;
+                }
+            };
+            self.put(buffer); // What was not taken may be the next message.
+            taken?;
+        }
+        Ok(())
+    }
+
     /// The same, of a stream: the frames are taken off already.
     fn next_framed(&mut self, stream: &Stream<I>) -> Result<Piece, Reason> {
         if let Some(range) = self.ranges.pop_front() {

@@ -14,11 +14,10 @@ use crate::message::head::Method;
 use crate::message::known::Known;
 use crate::observe::counters::Counter;
 use crate::protocol::grpc::status::Status;
-use crate::snapshot::gufo::SecurityMode;
 use crate::upstream::group::Outcome;
 
 use super::attempt::{Attempts, Method as GrpcMethod, wait};
-use super::body::{Piece, RequestBody};
+use super::body::RequestBody;
 use super::exchange::{Exchange, Target};
 use super::reason::Reason;
 use super::record::Record;
@@ -59,7 +58,12 @@ pub(super) async fn run<I: Io>(
     memory: &mut Memory,
     record: &mut Record,
 ) -> Result<Reply, Reason> {
-    read_body(body, &mut memory.body).await?;
+    let json = &mut memory.body;
+    body.each(|bytes| {
+        json.extend_from_slice(bytes);
+        Ok(())
+    })
+    .await?;
     trust::check(exchange, &target.path, target.shown, &memory.body)?;
     if exchange.tables.snapshot.gufo.session.is_some() {
         // Boxed: it is seldom there, and most of the time the answer is known.
@@ -152,18 +156,6 @@ fn encode<I: Io>(
         .map_err(|_| Reason::BodyTooLarge)
 }
 
-/// Collects a body that is small enough to be a message.
-async fn read_body<I: Io>(body: &mut RequestBody<'_, I>, json: &mut Vec<u8>) -> Result<(), Reason> {
-    while !body.is_done() {
-        let mut buffer = body.take().await?;
-        while let Piece::Data(range) = body.next(&mut buffer)? {
-            json.extend_from_slice(buffer.range(range));
-        }
-        body.put(buffer);
-    }
-    Ok(())
-}
-
 /// The query's parameters. One that cannot be decoded carries no arguments, as a body.
 pub(super) fn query_arguments<'a, I: Io>(exchange: &Exchange<'a, I>) -> Vec<Argument<'a>> {
     let query = exchange.head.query.map(|query| query.of(exchange.text)).unwrap_or_default();
@@ -185,14 +177,13 @@ pub(super) fn with_call<I: Io, T>(
     let gufo = &exchange.tables.snapshot.gufo;
     let path = &target.path;
     let session = exchange.session.get();
-    let mut call = Call {
+    let call = Call {
         module: &path.module,
         param: &path.param,
         param_id: path.param_id.as_deref(),
         param_idd: path.param_idd.as_deref(),
         path: utf8(Some(head.path.of(text))),
         method: str::from_utf8(head.method_text.of(text)).unwrap_or_default(),
-        sign: if gufo.trust.mode == SecurityMode::Sign { gufo.sign.expose() } else { "" },
         ip: Some(ip.as_str()),
         user_agent: utf8(head.value(text, Known::UserAgent)),
         api_version: Some(target.api_version),
@@ -210,11 +201,7 @@ pub(super) fn with_call<I: Io, T>(
         body,
         ..Call::default()
     };
-    let sign = trust::sign(exchange, target.module, &call, args);
-    if let Some(sign) = &sign {
-        call.sign = sign.as_str();
-    }
-    then(&call)
+    trust::with_sign(exchange, target.module, &call, then)
 }
 
 /// The digits of an octet with a dot behind them, and how many bytes that are.

@@ -4,16 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ring::digest;
-
 use crate::gufo::reply::Reply as Answer;
 use crate::gufo::request::Call;
 use crate::gufo::session::{Credential, Session, credential};
 use crate::io::Io;
 use crate::message::head::Method;
+use crate::policy::people::api_key::KeyHash;
 use crate::policy::verdicts::{Keep, Verdicts};
 use crate::protocol::grpc::frame;
-use crate::snapshot::gufo::{Module, OnError, ReadOnly, SecurityMode};
+use crate::snapshot::gufo::{Module, OnError, ReadOnly};
 
 use super::call;
 use super::exchange::{Exchange, Target};
@@ -32,13 +31,11 @@ const KEEP: Keep = Keep {
     denied_for: Duration::from_secs(1),
 };
 
-type Digest = [u8; 32];
-
 /// What one shard knows of sessions. Tokens are known by their SHA-256.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    known: RefCell<Verdicts<Digest, Rc<Session>, ()>>,
-    flights: Flights<Digest, Option<Rc<Session>>>,
+    known: RefCell<Verdicts<KeyHash, Rc<Session>, ()>>,
+    flights: Flights<KeyHash, Option<Rc<Session>>>,
 }
 
 impl Default for Sessions {
@@ -91,9 +88,7 @@ async fn find<I: Io>(
 ) -> Result<Option<Rc<Session>>, Reason> {
     let sessions = &exchange.tables.sessions;
     let token = format!("{} {}", shown.kind, shown.token);
-    let mut name: Digest = [0; 32];
-    let digest = digest::digest(&digest::SHA256, token.as_bytes());
-    name.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+    let name = KeyHash::of(token.as_bytes());
     let now = exchange.cx.io.lately();
     let known = || {
         let known = sessions.known.borrow_mut().get(&name, now)?.ok();
@@ -120,11 +115,10 @@ async fn ask<I: Io>(
 ) -> Result<Answer, Reason> {
     let gufo = &exchange.tables.snapshot.gufo;
     let ip = call::ip_text(exchange.client);
-    let mut question = Call {
+    let call = Call {
         module: MODULE,
         param: "checksession",
         method: "GET",
-        sign: if gufo.trust.mode == SecurityMode::Sign { gufo.sign.expose() } else { "" },
         ip: Some(ip.as_str()),
         language: Some(&gufo.language),
         api_version: gufo.bases.first().map(|base| base.version.as_str()),
@@ -134,12 +128,9 @@ async fn ask<I: Io>(
         request_id: Some(exchange.request_id.as_str()),
         ..Call::default()
     };
-    let sign = trust::sign(exchange, module, &question, &[]);
-    if let Some(sign) = &sign {
-        question.sign = sign.as_str();
-    }
     let mut message = Vec::new();
-    question.encode(module.dialect, &mut message).map_err(|_| Reason::BodyTooLarge)?;
+    trust::with_sign(exchange, module, &call, |call| call.encode(module.dialect, &mut message))
+        .map_err(|_| Reason::BodyTooLarge)?;
     let question = Question {
         upstream: module.upstream,
         method: module.dialect.path_do(),

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::base::time::UnixTime;
-use crate::gufo::arguments::Argument;
 use crate::gufo::nonces::Seen;
 use crate::gufo::path::ModulePath;
 use crate::gufo::request::Call;
 use crate::gufo::trust::{
-    NONCE_BYTES, Signature, Subject, Token, arguments_digest, path_of, request_digest,
+    NONCE_BYTES, Signature, SigningKey, Subject, Token, arguments_digest, path_of, request_digest,
 };
 use crate::io::Io;
 use crate::message::known::Known;
@@ -96,24 +95,37 @@ pub(super) fn check<I: Io>(
     }
 }
 
-/// What `Sign` of a call to this module carries.
-pub(super) fn sign<I: Io>(
+/// Hands `then` the call with the `Sign` that its module asks for.
+pub(super) fn with_sign<I: Io, T>(
     exchange: &Exchange<'_, I>,
     module: &Module,
     call: &Call<'_>,
-    args: &[Argument<'_>],
-) -> Option<Signature> {
-    let trust = &exchange.tables.snapshot.gufo.trust;
-    match (trust.mode, &trust.key) {
-        (SecurityMode::Hmac, Some((key, _))) if module.sign_version == 2 => {
-            let mut nonce = [0; NONCE_BYTES];
-            exchange.cx.io.secret(&mut nonce);
-            let digest = arguments_digest(args, call.body);
-            let path = path_of(call);
-            let subject = Subject { module: call.module, path: &path, method: call.method, digest };
-            Some(key.sign_2(&subject, nonce, exchange.time))
+    then: impl FnOnce(&Call<'_>) -> T,
+) -> T {
+    let gufo = &exchange.tables.snapshot.gufo;
+    match (gufo.trust.mode, &gufo.trust.key) {
+        (SecurityMode::Sign, _) => then(&Call { sign: gufo.sign.expose(), ..*call }),
+        (SecurityMode::Hmac, Some((key, _))) => {
+            let sign = token(exchange, module, call, key);
+            then(&Call { sign: sign.as_str(), ..*call })
         }
-        (SecurityMode::Hmac, Some((key, _))) => Some(key.sign_1(call.module, exchange.time)),
-        (SecurityMode::Sign | SecurityMode::Mtls, _) | (SecurityMode::Hmac, None) => None,
+        (SecurityMode::Mtls, _) | (SecurityMode::Hmac, None) => then(call),
     }
+}
+
+fn token<I: Io>(
+    exchange: &Exchange<'_, I>,
+    module: &Module,
+    call: &Call<'_>,
+    key: &SigningKey,
+) -> Signature {
+    if module.sign_version != 2 {
+        return key.sign_1(call.module, exchange.time);
+    }
+    let mut nonce = [0; NONCE_BYTES];
+    exchange.cx.io.secret(&mut nonce);
+    let digest = arguments_digest(call.args, call.body);
+    let path = path_of(call);
+    let subject = Subject { module: call.module, path: &path, method: call.method, digest };
+    key.sign_2(&subject, nonce, exchange.time)
 }

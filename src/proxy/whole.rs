@@ -11,7 +11,7 @@ use crate::observe::counters::Counter;
 use crate::protocol::multipart::boundary::{boundary, is_multipart};
 use crate::protocol::multipart::parser::{Event, Limits, Multipart};
 
-use super::body::{Piece, RequestBody};
+use super::body::RequestBody;
 use super::call::{self, Memory, query_arguments, with_call};
 use super::exchange::{Exchange, Target};
 use super::reason::Reason;
@@ -90,43 +90,13 @@ impl File {
 
 async fn raw<I: Io>(body: &mut RequestBody<'_, I>, name: &FileName) -> Result<File, Reason> {
     let mut file = File { name: *name, content: Vec::new() };
-    while !body.is_done() {
-        let mut buffer = body.take().await?;
-        let taken = loop {
-            match body.next(&mut buffer) {
-                Ok(Piece::Data(range)) => {
-                    if let Err(reason) = file.add(buffer.range(range)) {
-                        break Err(reason);
-                    }
-                }
-                Ok(Piece::Empty | Piece::End) => break Ok(()),
-                Err(reason) => break Err(reason),
-            }
-        };
-        body.put(buffer);
-        taken?;
-    }
+    body.each(|bytes| file.add(bytes)).await?;
     Ok(file)
 }
 
 async fn form<I: Io>(body: &mut RequestBody<'_, I>, mut parser: Multipart) -> Result<File, Reason> {
     let mut file = None;
-    while !body.is_done() {
-        let mut buffer = body.take().await?;
-        let taken = loop {
-            match body.next(&mut buffer) {
-                Ok(Piece::Data(range)) => {
-                    if let Err(reason) = parts(&mut parser, buffer.range(range), &mut file) {
-                        break Err(reason);
-                    }
-                }
-                Ok(Piece::Empty | Piece::End) => break Ok(()),
-                Err(reason) => break Err(reason),
-            }
-        };
-        body.put(buffer);
-        taken?;
-    }
+    body.each(|bytes| parts(&mut parser, bytes, &mut file)).await?;
     if !parser.is_done() {
         return Err(Reason::MultipartMalformed);
     }

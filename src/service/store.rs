@@ -12,6 +12,8 @@ use prost::bytes::Bytes;
 use ring::digest::{Context, SHA256};
 use tokio::sync::mpsc::Receiver;
 
+use crate::base::hex;
+
 use super::sequence::Step;
 
 /// Characters of a client's file name that are kept.
@@ -109,7 +111,7 @@ impl Store {
                     return Ok(Stored {
                         name: incoming.name.clone(),
                         bytes: incoming.bytes,
-                        sha256: hex(incoming.hash.clone().finish().as_ref()),
+                        sha256: hex::text(incoming.hash.clone().finish().as_ref()),
                         path,
                     });
                 }
@@ -166,11 +168,6 @@ fn safe_name(name: &str) -> (String, String) {
         }
         _ => (safe, String::new()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

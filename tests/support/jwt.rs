@@ -3,8 +3,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use aws_lc_rs::{hmac, rsa};
+use otus::base::base64url::encode;
 use otus::policy::auth::algorithm::{Algorithm, Curve, Family};
-use otus::policy::auth::base64url::encode;
 use serde_json::{Value, json};
 
 /// A key that signs.

@@ -2,8 +2,8 @@
 
 use super::jwt::{Signer, jwks};
 use super::{NOW, check, claims, rules};
+use otus::base::base64url;
 use otus::policy::auth::algorithm::{Algorithm, Family};
-use otus::policy::auth::base64url;
 use otus::policy::auth::claims::ClaimRules;
 use otus::policy::auth::jwk::Key;
 use otus::policy::auth::keys::KeySet;

@@ -2,8 +2,8 @@
 
 use super::jwt::{Signer, jwks};
 use super::{NOW, check, claims, rules};
+use otus::base::base64url::encode;
 use otus::policy::auth::algorithm::Algorithm;
-use otus::policy::auth::base64url::encode;
 use otus::policy::auth::keys::{KEYS_MAX, KeyBy, KeySet};
 use otus::policy::auth::verify::{Denied, TokenRules, verify};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! What the helpers of `otus dev` make can be used.
 
 use super::*;
-use crate::policy::auth::base64url::decode;
+use crate::base::base64url::decode;
 use crate::policy::auth::jws::Jws;
 use crate::policy::auth::keys::{KeyBy, KeySet};
 

@@ -4,7 +4,7 @@ use crate::message::head::RequestHead;
 use crate::message::known::Known;
 use crate::message::token;
 
-use super::base64url;
+use crate::base::base64url;
 
 /// What of a request may hold a token: fields first, in this order, then cookies.
 #[derive(Clone, PartialEq, Eq, Debug)]

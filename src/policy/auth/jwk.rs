@@ -5,8 +5,8 @@ use aws_lc_rs::signature::ParsedPublicKey;
 use serde_json::{Map, Value};
 
 use super::algorithm::{Algorithm, Curve, Family};
-use super::base64url;
 use super::jws::Hint;
+use crate::base::base64url;
 
 /// Bytes of a modulus: 2,048 to 8,192 bits.
 const MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::base64url;
 use super::object;
 use super::verify::Denied;
+use crate::base::base64url;
 
 /// Bytes of a token. A head of a request has 16 KiB in all.
 pub const TOKEN_BYTES_MAX: usize = 12 * 1024;

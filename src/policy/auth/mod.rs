@@ -3,7 +3,6 @@
 //! Read [`verify`] first: it is all of a token's way. Keys come from operators, never from tokens.
 
 pub mod algorithm;
-pub mod base64url;
 pub mod cache;
 pub mod claims;
 pub mod credential;

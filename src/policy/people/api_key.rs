@@ -6,6 +6,8 @@ use std::fmt;
 use prost::Message;
 use ring::digest::{SHA256, digest};
 
+use crate::base::hex;
+
 /// What stands for a key: its SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash([u8; 32]);
@@ -22,12 +24,7 @@ impl KeyHash {
     /// In lower-case hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {
-        use fmt::Write;
-        let mut text = String::with_capacity(64);
-        for byte in self.0 {
-            let _ = write!(text, "{byte:02x}"); // A text takes everything.
-        }
-        text
+        hex::text(&self.0)
     }
 
     /// The message that asks about it.

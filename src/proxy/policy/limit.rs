@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::io::{Io, Socket};
+use crate::message::path::escaped;
 use crate::policy::breaker::{Breaker, Outcome, Permit};
 use crate::policy::concurrency::{self, Full, Gauge, Place};
 use crate::policy::limit::LimitRule;
@@ -308,21 +309,17 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
         rest = tail;
         out.push(match (*first, tail) {
             (b'+', _) => b' ',
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
+            (b'%', [high, low, after @ ..]) => match escaped(*high, *low) {
+                Some(byte) => {
                     rest = after;
-                    high * 16 + low
+                    byte
                 }
-                _ => b'%',
+                None => b'%',
             },
             (byte, _) => byte,
         });
     }
     Cow::Owned(out)
-}
-
-fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// Who counts as one for a gauge.

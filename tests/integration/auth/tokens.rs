@@ -32,7 +32,7 @@ fn only_a_token_of_the_issuer_opens_the_route() {
         let payload = claims(60).to_string();
         let none = good.replace(
             good.split('.').next().unwrap(),
-            &otus::policy::auth::base64url::encode(br#"{"alg":"none","kid":"k"}"#),
+            &otus::base::base64url::encode(br#"{"alg":"none","kid":"k"}"#),
         );
         let unsigned = format!("{}.", none.rsplit_once('.').unwrap().0);
         let jwk = json!({"alg": "ES256", "kid": "k", "jwk": forger.jwk()}).to_string();
