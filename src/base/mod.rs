@@ -5,6 +5,7 @@
 
 pub mod base64url;
 pub mod bug;
+pub mod decimal;
 pub mod hex;
 pub mod limits;
 pub mod prng;

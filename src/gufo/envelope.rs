@@ -48,7 +48,7 @@ impl Envelope<'_> {
         self.put_rest(out, &reply.lang().unwrap_or(self.lang.into()));
         if let Some(error) = reply.error() {
             out.extend_from_slice(b",\"error\":{\"code\":");
-            json::put_signed(out, error.code.into());
+            json::put_number(out, error.code);
             if let Some((key, _)) = &error.key {
                 out.extend_from_slice(b",\"key\":");
                 json::put_string(out, key);
@@ -64,7 +64,7 @@ impl Envelope<'_> {
         }
         if let Some(meta) = reply.meta() {
             out.extend_from_slice(b",\"meta\":{\"status\":");
-            json::put_signed(out, meta.status.into());
+            json::put_number(out, meta.status);
             for (name, text) in [
                 ("trace_id", &meta.trace_id),
                 ("request_id", &meta.request_id),
@@ -137,7 +137,7 @@ fn put_session(out: &mut Vec<u8>, session: &Session<'_>) {
         (",\"readonly\":", session.readonly),
     ] {
         out.extend_from_slice(key.as_bytes());
-        json::put_signed(out, number.into());
+        json::put_number(out, number);
     }
     out.push(b'}');
 }

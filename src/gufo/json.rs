@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use crate::base::limits;
 
+pub use crate::base::decimal::push as put_number;
+
 /// Why a text is not JSON that we take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JsonError {
@@ -124,30 +126,6 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, text: &[u8]) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
-}
-
-/// Writes a number without the machinery of formatting.
-pub fn put_number(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut rest = number;
-    let mut start = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        start = at;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
-}
-
-/// Writes a number that may be negative.
-pub fn put_signed(out: &mut Vec<u8>, number: i64) {
-    if number < 0 {
-        out.push(b'-');
-    }
-    put_number(out, number.unsigned_abs());
 }
 
 const fn escape_len(byte: u8) -> usize {

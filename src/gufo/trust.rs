@@ -247,16 +247,17 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 }
 
 fn put_number<const N: usize>(out: &mut Text<N>, number: u64) {
-    let mut digits = Vec::with_capacity(20);
-    json::put_number(&mut digits, number);
-    out.push_str(str::from_utf8(&digits).unwrap_or_default());
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
+/// Appends the digits of a MAC, or of fewer bytes.
 fn put_hex<const N: usize>(out: &mut Text<N>, bytes: &[u8]) {
-    for byte in bytes {
-        let digits = hex::digits(*byte);
-        out.push_str(str::from_utf8(&digits).unwrap_or_default());
+    let mut digits = [b'0'; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&hex::digits(*byte));
     }
+    let digits = Text::<64>::ascii(digits.get(..bytes.len() * 2).unwrap_or_default());
+    out.push_str(digits.as_str());
 }
 
 #[cfg(test)]

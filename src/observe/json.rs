@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use crate::base::decimal;
 use crate::base::time::{UnixTime, civil};
+
+pub(crate) use crate::base::decimal::push as push_number;
 
 /// Appends `text` as a JSON string that is one line on any screen.
 ///
@@ -50,24 +53,9 @@ fn push_escape(out: &mut Vec<u8>, c: char) {
     }
 }
 
-/// Appends a number in decimal.
-pub(crate) fn push_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0u8; 20];
-    let mut length = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        length += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - length..).unwrap_or_default());
-}
-
 /// Appends a time in whole microseconds.
 pub(crate) fn push_micros(out: &mut Vec<u8>, took: Duration) {
-    push_number(out, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    decimal::push(out, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
 }
 
 /// Writes calendar times; remembers the last second, for most lines lie in the same one.
@@ -148,15 +136,6 @@ mod tests {
             push_string(&mut out, c.encode_utf8(&mut [0; 4]));
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap().chars().next(), Some(c));
             assert!(out.iter().all(|byte| *byte >= 0x20));
-        }
-    }
-
-    #[test]
-    fn numbers_are_written_in_full() {
-        for number in [0, 1, 9, 10, 99, 100, 65_536, u64::MAX] {
-            let mut out = Vec::new();
-            push_number(&mut out, number);
-            assert_eq!(out, number.to_string().into_bytes());
         }
     }
 

@@ -4,13 +4,16 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::quality::RandomState;
+
 /// Two halves: what is used moves into the new one, and when that is full the old one is forgotten
 /// as a whole. What was used among the last `capacity / 2` different keys is always there; that
-/// costs neither a list nor a look at every entry.
+/// costs neither a list nor a look at every entry. Hashes are seeded by chance: who chooses keys does
+/// not choose where they lie.
 #[derive(Debug)]
 pub struct Recent<K, V> {
-    new: HashMap<K, V>,
-    old: HashMap<K, V>,
+    new: HashMap<K, V, RandomState>,
+    old: HashMap<K, V, RandomState>,
     half: usize,
 }
 
@@ -18,7 +21,8 @@ impl<K: Hash + Eq, V> Recent<K, V> {
     /// Empty; at most `capacity` entries, and at least two.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Recent { new: HashMap::new(), old: HashMap::new(), half: (capacity / 2).max(1) }
+        let (new, old) = (HashMap::default(), HashMap::default());
+        Recent { new, old, half: (capacity / 2).max(1) }
     }
 
     /// What is kept for `key`.

@@ -192,7 +192,11 @@ pub(super) async fn run<I: Io>(
     let mut plan = as_tunnel(&exchange, plan);
     if let Some(policies) = policies {
         // Boxed: most routes have none.
-        plan = Box::pin(admit(&exchange, policies, plan)).await;
+        plan = match Box::pin(admit(&exchange, policies)).await {
+            Verdict::Pass => plan,
+            Verdict::Answer(reply) => Plan::Answer(reply),
+            Verdict::Refuse(reason) => Plan::Refuse(reason),
+        };
     }
     let style = fault::style(style, head, text);
     let mut body = open_body(&exchange, &plan, rest);
@@ -379,19 +383,11 @@ fn facts<'a, I: Io>(
 }
 
 /// Asks the policies of the route that a request takes.
-async fn admit<'a, I: Io>(
-    exchange: &Exchange<'_, I>,
-    policies: &Policies,
-    plan: Plan<'a>,
-) -> Plan<'a> {
+async fn admit<I: Io>(exchange: &Exchange<'_, I>, policies: &Policies) -> Verdict {
     let (admission, verdict) = policy::admit(exchange, policies).await;
     // Nobody has set it before.
     drop(exchange.admission.set(Rc::new(admission)));
-    match verdict {
-        Verdict::Pass => plan,
-        Verdict::Answer(reply) => Plan::Answer(reply),
-        Verdict::Refuse(reason) => Plan::Refuse(reason),
-    }
+    verdict
 }
 
 /// What is asked for as a tunnel through a stream is that or nothing: every success would say that

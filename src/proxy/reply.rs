@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::base::decimal;
 use crate::base::time::UnixTime;
 use crate::gufo::download;
 use crate::gufo::envelope::{self, Envelope, LANG_DEFAULT};
@@ -139,7 +140,7 @@ impl Reply {
         body.extend_from_slice(b"\",\"title\":");
         json::put_string(&mut body, encode::reason(row.status));
         body.extend_from_slice(b",\"status\":");
-        encode::decimal(&mut body, u64::from(row.status));
+        decimal::push(&mut body, row.status);
         body.extend_from_slice(b",\"detail\":");
         json::put_string(&mut body, row.detail);
         body.extend_from_slice(b",\"code\":");

@@ -87,7 +87,10 @@ async fn find<I: Io>(
     shown: &Credential<'_>,
 ) -> Result<Option<Rc<Session>>, Reason> {
     let sessions = &exchange.tables.sessions;
-    let token = format!("{} {}", shown.kind, shown.token);
+    let mut token = String::with_capacity(shown.kind.len() + 1 + shown.token.len());
+    token.push_str(&shown.kind);
+    token.push(' ');
+    token.push_str(&shown.token);
     let name = KeyHash::of(token.as_bytes());
     let now = exchange.cx.io.lately();
     let known = || {

@@ -228,6 +228,8 @@ impl Peer {
             }
             H2Event::Data { id, start, len, end_stream } => {
                 let call = self.calls.borrow().get(&id).cloned();
+                let taken = &self.endpoint.town.taken;
+                taken.set(taken.get() + u64::from(len));
                 match call {
                     Some(call) => {
                         let data = &bytes[start..start + size(u64::from(len))];

@@ -44,6 +44,8 @@ pub struct Town {
     pub draining: Cell<bool>,
     /// Clients that have not finished.
     pub clients: Cell<usize>,
+    /// Bytes of calls that endpoints have received.
+    pub taken: Cell<u64>,
     /// What happened how often.
     pub met: RefCell<BTreeMap<&'static str, u64>>,
 }

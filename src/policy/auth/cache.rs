@@ -5,27 +5,11 @@
 //! Only tokens that were believed get in, so that nobody without one can push others out.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
-use aws_lc_rs::digest::{SHA256, digest as hash};
-
 use super::verify::Verified;
-
-/// The name of a token within a cache: its SHA-256, never the token.
-pub type Digest = [u8; 32];
-
-/// The digest of a token, as verified by a profile with this number: what one profile believes
-/// says nothing of what another does.
-#[must_use]
-pub fn digest(profile: u32, token: &[u8]) -> Digest {
-    // In one call: a context on the heap would cost a third of the whole.
-    let mut name: Digest = hash(&SHA256, token).as_ref().try_into().unwrap_or_default();
-    for (byte, own) in name.iter_mut().rev().zip(profile.to_le_bytes()) {
-        *byte ^= own;
-    }
-    name
-}
 
 /// How much a cache may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,41 +28,57 @@ impl Default for Bounds {
     }
 }
 
-/// Verified tokens of one shard.
-#[derive(Debug)]
+/// Verified tokens of one shard. They are found by all of their bytes: a digest that nobody can find
+/// a second token for would cost ten times as much as to compare them.
 pub struct Cache {
     bounds: Bounds,
-    places: HashMap<Digest, usize, BuildHasherDefault<First8>>,
+    /// The places in `slots`, by profile: what one believes says nothing of what another does.
+    places: Vec<Places>,
     slots: Vec<Slot>,
     hand: usize,
     bytes: usize,
 }
 
-#[derive(Debug)]
+type Places = HashMap<Rc<[u8]>, usize, BuildHasherDefault<Tail>>;
+
+/// Tokens are not shown.
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
 struct Slot {
-    digest: Digest,
+    token: Rc<[u8]>,
     verified: Rc<Verified>,
     /// The first second at which it is out of date.
     until: u64,
-    profile: u32,
+    profile: usize,
     weight: usize,
     used: bool,
 }
 
-/// A digest is as good a hash as any: its first bytes are taken as they are.
-#[derive(Default, Debug)]
-pub struct First8(u64);
+/// The end of a token is the end of its signature, and as good as random: it is all that is hashed.
+/// Nobody who cannot sign gets a token in, so nobody can fill the table with tokens that collide.
+#[derive(Default)]
+pub struct Tail(u64);
 
-impl Hasher for First8 {
+impl Hasher for Tail {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // The length of the array comes first, the digest last.
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*first);
-        }
+        let word = |end: &[u8; 8]| u64::from_le_bytes(*end);
+        let (rest, last) = match bytes.split_last_chunk::<8>() {
+            Some((rest, last)) => (rest, word(last)),
+            None => (bytes, 0),
+        };
+        let before = rest.last_chunk::<8>().map_or(0, word);
+        // Letters have few bits each; a multiplication brings them into all bits of the product,
+        // of which the table uses both ends.
+        let mixed = last.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ before.rotate_left(29);
+        self.0 = mixed ^ (mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
     }
 
     fn write_usize(&mut self, _: usize) {}
@@ -88,13 +88,14 @@ impl Cache {
     /// An empty cache.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        let places = HashMap::default();
-        Cache { bounds, places, slots: Vec::new(), hand: 0, bytes: 0 }
+        Cache { bounds, places: Vec::new(), slots: Vec::new(), hand: 0, bytes: 0 }
     }
 
-    /// What is known of a token at this second since 1970. Never anything that is out of date.
-    pub fn get(&mut self, digest: &Digest, now: u64) -> Option<Rc<Verified>> {
-        let slot = self.slots.get_mut(*self.places.get(digest)?)?;
+    /// What the profile of this number knows of a token at this second since 1970. Never anything
+    /// that is out of date.
+    pub fn get(&mut self, profile: usize, token: &[u8], now: u64) -> Option<Rc<Verified>> {
+        let place = *self.places.get(profile)?.get(token)?;
+        let slot = self.slots.get_mut(place)?;
         if now >= slot.until {
             return None;
         }
@@ -103,26 +104,30 @@ impl Cache {
     }
 
     /// Keeps what was verified just now, until its token ends or for as long as the bounds say.
-    pub fn put(&mut self, digest: Digest, profile: u32, verified: &Rc<Verified>, now: u64) {
-        let weight = verified.weight() + size_of::<Slot>() + 64;
+    pub fn put(&mut self, profile: usize, token: &[u8], verified: &Rc<Verified>, now: u64) {
+        let weight = verified.weight() + token.len() + size_of::<Slot>() + 64;
         if weight > self.bounds.bytes || self.bounds.entries == 0 {
             return;
         }
-        if let Some(place) = self.places.get(&digest) {
+        if self.places.len() <= profile {
+            self.places.resize_with(profile + 1, Places::default);
+        }
+        if let Some(place) = self.places.get(profile).and_then(|places| places.get(token)) {
             self.remove(*place);
         }
         while self.slots.len() >= self.bounds.entries || self.bytes + weight > self.bounds.bytes {
             self.make_room(now);
         }
+        let Some(places) = self.places.get_mut(profile) else { return };
         let until = verified.until.min(now.saturating_add(self.bounds.seconds));
-        let verified = Rc::clone(verified);
+        let (token, verified) = (Rc::<[u8]>::from(token), Rc::clone(verified));
         self.bytes += weight;
-        self.places.insert(digest, self.slots.len());
-        self.slots.push(Slot { digest, verified, until, profile, weight, used: false });
+        places.insert(Rc::clone(&token), self.slots.len());
+        self.slots.push(Slot { token, verified, until, profile, weight, used: false });
     }
 
     /// Forgets what a profile has believed: its keys or rules are others.
-    pub fn forget(&mut self, profile: u32) {
+    pub fn forget(&mut self, profile: usize) {
         let mut place = 0;
         while let Some(slot) = self.slots.get(place) {
             if slot.profile == profile {
@@ -177,10 +182,14 @@ impl Cache {
             return;
         }
         let slot = self.slots.swap_remove(place);
-        self.places.remove(&slot.digest);
         self.bytes -= slot.weight;
-        if let Some(moved) = self.slots.get(place) {
-            self.places.insert(moved.digest, place);
+        if let Some(places) = self.places.get_mut(slot.profile) {
+            places.remove(&slot.token);
+        }
+        if let Some(moved) = self.slots.get(place)
+            && let Some(places) = self.places.get_mut(moved.profile)
+        {
+            places.insert(Rc::clone(&moved.token), place);
         }
     }
 }

@@ -4,9 +4,13 @@
 
 use std::io::Write;
 
+use crate::base::decimal;
+
 use super::limiter::{Rule, Verdict};
 
 const SECOND: u64 = 1_000_000_000;
+/// Room for what differs from answer to answer: at once, rather than bit by bit.
+const VARYING_BYTES: usize = 192;
 
 /// Which fields a rule shows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -58,13 +62,14 @@ impl Fixed {
     /// counted by; `unix` is the time in seconds.
     pub fn write(&self, out: &mut Vec<u8>, verdict: &Verdict, scope: &str, unix: u64) {
         let retry = retry_after(verdict.wait);
+        out.reserve(self.lines.len() + self.standard.len() + VARYING_BYTES);
         out.extend_from_slice(&self.lines);
         if self.shown.standard {
             let reset = if verdict.left == 0 { retry } else { verdict.full.div_ceil(SECOND) };
             out.extend_from_slice(&self.standard);
-            decimal(out, verdict.left);
+            decimal::push(out, verdict.left);
             out.extend_from_slice(b";t=");
-            decimal(out, reset);
+            decimal::push(out, reset);
             out.extend_from_slice(b"\r\n");
         }
         if self.shown.legacy {
@@ -73,7 +78,7 @@ impl Fixed {
             out.extend_from_slice(b"\r\n");
             if verdict.left > 0 {
                 out.extend_from_slice(b"x-ratelimit-remaining: ");
-                decimal(out, verdict.left);
+                decimal::push(out, verdict.left);
                 out.extend_from_slice(b"\r\n");
             }
             if !verdict.is_allowed {
@@ -85,21 +90,6 @@ impl Fixed {
             line(out, "retry-after", format_args!("{retry}"));
         }
     }
-}
-
-/// Appends a number: what is written for each request goes without the machinery of `format!`.
-fn decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut len = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        len += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - len..).unwrap_or_default());
 }
 
 /// Appends `name: value` and the end of the line.

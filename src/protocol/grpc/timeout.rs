@@ -26,18 +26,8 @@ pub fn encode(timeout: Duration) -> Text<9> {
         .map(|(unit, length)| (nanos.div_ceil(length), unit))
         .find(|(value, _)| *value <= VALUE_MAX)
         .unwrap_or((VALUE_MAX, b'H'));
-    let mut digits = [b'0'; 8];
-    let mut rest = u32::try_from(value).unwrap_or(u32::MAX);
-    let mut start = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        start = at;
-        if rest == 0 {
-            break;
-        }
-    }
-    let mut text = Text::new(digits.get(start..).unwrap_or_default());
+    let value = u32::try_from(value).unwrap_or(u32::MAX);
+    let mut text = Text::new(itoa::Buffer::new().format(value).as_bytes());
     text.push_str(str::from_utf8(&[unit]).unwrap_or_default());
     text
 }

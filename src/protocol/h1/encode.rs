@@ -3,6 +3,7 @@
 //! No value that is given can end a line early: control characters become spaces, and a name that
 //! is not a token is left out with its value.
 
+use crate::base::decimal;
 use crate::base::time::{UnixTime, civil};
 use crate::message::known::Known;
 use crate::message::token::{is_token, is_value_byte};
@@ -58,7 +59,7 @@ pub fn request_line(
 pub fn status_line(out: &mut Vec<u8>, status: u16) {
     let status = if (100..=999).contains(&status) { status } else { 500 };
     out.extend_from_slice(b"HTTP/1.1 ");
-    decimal(out, u64::from(status));
+    decimal::push(out, status);
     out.push(b' ');
     out.extend_from_slice(reason(status).as_bytes());
     out.extend_from_slice(CRLF);
@@ -86,7 +87,7 @@ pub fn known_field(out: &mut Vec<u8>, known: Known, value: &[u8]) -> bool {
 /// Writes a `content-length` field.
 pub fn content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"content-length: ");
-    decimal(out, length);
+    decimal::push(out, length);
     out.extend_from_slice(CRLF);
 }
 
@@ -121,22 +122,6 @@ pub fn chunk_head(out: &mut Vec<u8>, size: u64) {
         out.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
     }
     out.extend_from_slice(CRLF);
-}
-
-/// Writes a number in decimal digits, without the machinery of `fmt`.
-pub fn decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut rest = number;
-    let mut count = 0;
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        count += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(20 - count..).unwrap_or_default());
 }
 
 /// The date of a moment as HTTP writes it (IMF-fixdate, RFC 9110 §5.6.7), 29 bytes. Years stay

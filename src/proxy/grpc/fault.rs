@@ -1,5 +1,6 @@
 //! Refusals of calls, as their clients understand them.
 
+use crate::base::decimal;
 use crate::message::head::{RequestHead, Version};
 use crate::message::known::Known;
 use crate::protocol::grpc::status::Status;
@@ -34,7 +35,7 @@ pub(super) fn is_call(head: &RequestHead, text: &[u8]) -> bool {
 /// Appends how a call ended that was refused, as lines.
 pub(in crate::proxy) fn lines(reason: Reason, out: &mut Vec<u8>) {
     let mut code = Vec::new();
-    encode::decimal(&mut code, u64::from(status(reason).code()));
+    decimal::push(&mut code, status(reason).code());
     encode::field(out, b"grpc-status", &code);
     encode::field(out, b"grpc-message", reason.row().detail.as_bytes());
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prost::Message;
 
+use crate::base::decimal;
 use crate::io::Io;
 use crate::io::buffer::Gather;
 use crate::io::race::race;
@@ -155,7 +156,7 @@ impl<I: Io> Answer<'_, I> {
     ) -> Result<(), Reason> {
         record.grpc_status = Some(status.code());
         let mut lines = b"grpc-status: ".to_vec();
-        encode::decimal(&mut lines, u64::from(status.code()));
+        decimal::push(&mut lines, status.code());
         lines.extend_from_slice(encode::CRLF);
         if let Some(stream) = self.exchange.down.stream() {
             stream.trailers(&lines);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::time::Instant;
 use crate::io::Io;
 use crate::policy::auth::AuthRule;
-use crate::policy::auth::cache::{Bounds, Cache, digest};
+use crate::policy::auth::cache::{Bounds, Cache};
 use crate::policy::auth::credential::{self, Brought};
 use crate::policy::auth::fixed::FixedToken;
 use crate::policy::auth::jws::Jws;
@@ -75,7 +75,7 @@ impl State {
             if slot.source != *news.source || !slot.set(news, now) {
                 continue;
             }
-            for (number, profile) in (0..).zip(&self.auth.profiles) {
+            for (number, profile) in self.auth.profiles.iter().enumerate() {
                 if matches!(&profile.proof, Proof::Token { source, .. } if *source == place) {
                     self.cache.borrow_mut().forget(number);
                 }
@@ -246,11 +246,10 @@ async fn outcome<I: Io>(
         },
         Proof::Token { rules, source, patience } => {
             let Some(slot) = state.slots.get(*source) else { return Outcome::Unavailable };
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
             let asked = Asked { number, rules, slot, patience: *patience };
             signed(exchange, state, &asked, token).await
         }
-        Proof::Key(number) => match people::owner_of(exchange, *number, token).await {
+        Proof::Key(number) => match Box::pin(people::owner_of(exchange, *number, token)).await {
             Ok(Some(owner)) => {
                 let (kind, subject) = (Kind::ApiKey, owner.as_ref().to_owned());
                 Outcome::Known(Arc::new(Identity { kind, subject, ..Identity::default() }), None)
@@ -264,7 +263,7 @@ async fn outcome<I: Io>(
 
 /// How a signed token is looked at.
 struct Asked<'a> {
-    number: u32,
+    number: usize,
     rules: &'a TokenRules,
     slot: &'a Slot,
     patience: Duration,
@@ -276,12 +275,11 @@ async fn signed<I: Io>(
     asked: &Asked<'_>,
     token: &[u8],
 ) -> Outcome {
-    let name = digest(asked.number, token);
     let deadline = exchange.started + asked.patience;
     let mut now = exchange.time.seconds();
     loop {
         // After a wait, another request may have brought the same token.
-        if let Some(verified) = state.cache.borrow_mut().get(&name, now) {
+        if let Some(verified) = state.cache.borrow_mut().get(asked.number, token, now) {
             return known(verified);
         }
         let verdict = asked.slot.with_keys(|keys| match keys {
@@ -292,11 +290,11 @@ async fn signed<I: Io>(
         match verdict {
             Ok(verified) => {
                 let verified = Rc::new(verified);
-                state.cache.borrow_mut().put(name, asked.number, &verified, now);
+                state.cache.borrow_mut().put(asked.number, token, &verified, now);
                 return known(verified);
             }
             Err(Denied::KeyUnknown) => {
-                if asked.slot.look_again(exchange.cx, deadline).await {
+                if Box::pin(asked.slot.look_again(exchange.cx, deadline)).await {
                     now = exchange.cx.io.unix_now().seconds();
                     continue;
                 }

@@ -11,6 +11,7 @@ use crate::io::{Io, Socket};
 use crate::message::path::escaped;
 use crate::policy::breaker::{Breaker, Outcome, Permit};
 use crate::policy::concurrency::{self, Full, Gauge, Place};
+use crate::policy::identity::Identity;
 use crate::policy::limit::LimitRule;
 use crate::policy::limit::fields;
 use crate::policy::limit::key::{Secret, Sort, shared_name};
@@ -149,7 +150,11 @@ pub(super) async fn ask<I: Io>(
     let handles = exchange.tables.policies.limit.handles(live).ok_or(Reason::Bug)?;
     if let (Some(rule), Some(gauge)) = (&rule.concurrency, &handles.gauge) {
         let key = client_key(exchange, admission, &live.secret, rule);
-        match enter(exchange, rule, gauge, key).await {
+        let place = match gauge.enter(key, false) {
+            Err(full) => Box::pin(wait_for_place(exchange, rule, gauge, key, full)).await,
+            entered => entered,
+        };
+        match place {
             Ok(place) => admission.held.place = Some(place),
             Err(_) => return Err(too_busy(policies, rule, admission)),
         }
@@ -176,12 +181,12 @@ async fn pass_rate<I: Io>(
     let state = &exchange.tables.policies.limit;
     let (_, limiter) = live.rates.get(place).ok_or(Reason::Bug)?;
     let verdict = if limiter.ledger().is_some() {
-        match ask_shared(exchange, live, place, &who).await? {
+        match Box::pin(ask_shared(exchange, live, place, &who)).await? {
             Some(verdict) => verdict,
             None => return Ok(()),
         }
     } else {
-        let key = live.secret.key(who.sort, &who.bytes);
+        let key = live.secret.key(who.sort, who.name.bytes());
         let verdict = state.with(live, place, |purse| purse.ask(key, now));
         verdict.ok_or(Reason::Bug)?
     };
@@ -215,13 +220,13 @@ async fn ask_shared<I: Io>(
 ) -> Result<Option<Verdict>, Reason> {
     let io = &exchange.cx.io;
     let state = &exchange.tables.policies.limit;
-    let key = live.secret.key(who.sort, &who.bytes);
+    let key = live.secret.key(who.sort, who.name.bytes());
     let ledger = live.rates.get(place).and_then(|(_, limiter)| limiter.ledger());
     let patience = ledger.map_or(Duration::ZERO, |ledger| ledger.outbox().patience());
     let mut now = exchange.started;
     let deadline = now + patience;
     loop {
-        let name = || shared_name(who.sort, &who.bytes);
+        let name = || shared_name(who.sort, who.name.bytes());
         let is_late = now >= deadline;
         let answer =
             state.with(live, place, |purse| purse.ask_shared(key, name, now.as_nanos(), is_late));
@@ -238,27 +243,41 @@ async fn ask_shared<I: Io>(
 /// Whom a request counts for.
 struct Who<'a> {
     sort: Sort,
-    bytes: Cow<'a, [u8]>,
+    name: Name<'a>,
     /// What that is called.
     scope: &'static str,
 }
 
-fn who<'a, I: Io>(
-    exchange: &Exchange<'a, I>,
-    admission: &'a Admission,
-    rate: &RateRule,
-) -> Who<'a> {
+/// What distinguishes whoever it is.
+enum Name<'a> {
+    Network([u8; 16]),
+    Subject(Arc<Identity>),
+    Text(Cow<'a, [u8]>),
+}
+
+impl Name<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Name::Network(bytes) => bytes,
+            Name::Subject(identity) => identity.subject.as_bytes(),
+            Name::Text(bytes) => bytes,
+        }
+    }
+}
+
+fn who<'a, I: Io>(exchange: &Exchange<'a, I>, admission: &Admission, rate: &RateRule) -> Who<'a> {
     let (head, text) = (exchange.head, exchange.text);
     let by_address = || {
-        let bytes = Cow::Owned(rate.grouping.network(exchange.client).to_vec());
-        Who { sort: Sort::Address, bytes, scope: "ip" }
+        let name = Name::Network(rate.grouping.network(exchange.client));
+        Who { sort: Sort::Address, name, scope: "ip" }
     };
+    let text_of = |sort, scope, bytes| Who { sort, name: Name::Text(bytes), scope };
     match &rate.by {
-        By::All => Who { sort: Sort::All, bytes: Cow::Borrowed(&[]), scope: "route" },
-        By::Principal => match admission.identity.as_deref() {
+        By::All => text_of(Sort::All, "route", Cow::Borrowed(&[])),
+        By::Principal => match &admission.identity {
             Some(identity) if !identity.subject.is_empty() => {
-                let bytes = Cow::Owned(identity.subject.clone().into_bytes());
-                Who { sort: Sort::Subject, bytes, scope: "user" }
+                let name = Name::Subject(Arc::clone(identity));
+                Who { sort: Sort::Subject, name, scope: "user" }
             }
             _ => by_address(),
         },
@@ -267,7 +286,7 @@ fn who<'a, I: Io>(
             let fields = head.fields.iter();
             let mine = fields.filter(|f| f.name.of(text).eq_ignore_ascii_case(name.as_bytes()));
             let bytes = single(mine.map(|field| Cow::Borrowed(field.value.of(text))));
-            Who { sort: Sort::Field, bytes, scope: "header" }
+            text_of(Sort::Field, "header", bytes)
         }
         By::Query(name) => {
             let query = head.query.map(|query| query.of(text)).unwrap_or_default();
@@ -278,13 +297,13 @@ fn who<'a, I: Io>(
             });
             let mine = pairs.filter(|(own, _)| **own == *name.as_bytes());
             let bytes = single(mine.map(|(_, value)| decoded(value)));
-            Who { sort: Sort::Parameter, bytes, scope: "param" }
+            text_of(Sort::Parameter, "param", bytes)
         }
         By::Segment(number) => {
             let path = head.path.of(text).split(|byte| *byte == b'/');
             let segment = path.filter(|segment| !segment.is_empty()).nth(number.saturating_sub(1));
             let bytes = decoded(segment.unwrap_or_default());
-            Who { sort: Sort::Parameter, bytes, scope: "param" }
+            text_of(Sort::Parameter, "param", bytes)
         }
     }
 }
@@ -338,18 +357,15 @@ fn client_key<I: Io>(
     }
 }
 
-/// A place, perhaps after a wait.
-async fn enter<I: Io>(
+/// A place, after a wait in the queue, if there is room in that.
+async fn wait_for_place<I: Io>(
     exchange: &Exchange<'_, I>,
     rule: &concurrency::Rule,
     gauge: &Rc<Gauge>,
     key: u64,
+    full: Full,
 ) -> Result<Place, Full> {
     let io = &exchange.cx.io;
-    let full = match gauge.enter(key, false) {
-        Ok(place) => return Ok(place),
-        Err(full) => full,
-    };
     let Some(_waiter) = gauge.queue() else { return Err(full) };
     let deadline = io.now() + rule.queue_timeout;
     loop {

@@ -113,6 +113,8 @@ pub(super) async fn admit<I: Io>(
     (admission, verdict)
 }
 
+/// Those that ask others, and wait, are boxed within: most of the time nobody has to be asked, and
+/// what is asked for every request stays small.
 async fn ask<I: Io>(
     exchange: &Exchange<'_, I>,
     policies: &Policies,

@@ -3,13 +3,6 @@ use std::time::Duration;
 use super::*;
 
 #[test]
-fn numbers_are_written_in_decimal() {
-    for number in [0, 1, 9, 10, 99, 100, 12345, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
-        assert_eq!(written(|out| decimal(out, number)), number.to_string());
-    }
-}
-
-#[test]
 fn chunk_heads_are_written_in_hexadecimal() {
     for size in [1, 9, 10, 15, 16, 255, 256, 65_536, 0x0123_4567_89ab_cdef, u64::MAX] {
         let text = written(|out| chunk_head(out, size));

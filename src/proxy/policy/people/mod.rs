@@ -104,7 +104,7 @@ pub(super) async fn after_auth<I: Io>(
         && let Some(identity) = admission.identity.clone()
         && identity.kind == Kind::Jwt
     {
-        check_balance(exchange, policies, &identity, admission).await?;
+        Box::pin(check_balance(exchange, policies, &identity, admission)).await?;
     }
     Ok(())
 }
