@@ -13,6 +13,7 @@ pub mod filename;
 pub mod json;
 pub mod nonces;
 pub mod path;
+pub mod registry;
 pub mod reply;
 pub mod request;
 pub mod session;

@@ -30,6 +30,7 @@ mod field {
     pub(super) const INTERNAL_A: u32 = 25;
     pub(super) const INTERNAL: u32 = 26;
     pub(super) const INTERNAL_PARAM: u32 = 1;
+    pub(super) const INTERNAL_METHOD: u32 = 3;
     pub(super) const ENTRY_KEY: u32 = 1;
     pub(super) const ENTRY_VALUE: u32 = 2;
     pub(super) const ANY_URL: u32 = 1;
@@ -83,6 +84,8 @@ pub struct Call<'a> {
     pub readonly: Option<i32>,
     /// `IR.Param`: `stream` for uploads.
     pub internal_param: Option<&'a str>,
+    /// `IR.Method`, sent where there is an `IR.Param`: what a masterservice is asked (SPEC 8.2).
+    pub internal_method: Option<&'a str>,
     /// The arguments. For dialect C: of the query.
     pub args: &'a [Argument<'a>],
     /// The JSON object that was the body; dialect C alone, where it is not `args` as well.
@@ -143,7 +146,9 @@ impl Call<'_> {
         let file = self.file.map_or(0, |(name, file)| {
             len_field_len(field::FILE, file.len()) + len_field_len(field::FILENAME, name.len())
         });
-        let internal = self.internal_param.map_or(0, |param| internal_len(dialect, param));
+        let internal = self
+            .internal_param
+            .map_or(0, |param| internal_len(dialect, param, self.internal_method));
         let args = self.args.iter().map(argument_len);
         texts.sum::<usize>() + numbers.sum::<usize>() + file + internal + args.sum::<usize>()
     }
@@ -168,7 +173,7 @@ impl Call<'_> {
             put_len_field(out, field::FILENAME, name.as_bytes());
         }
         if let Some(param) = self.internal_param {
-            put_internal(out, dialect, param);
+            put_internal(out, dialect, param, self.internal_method);
         }
         for argument in self.args {
             put_argument(out, argument);
@@ -215,15 +220,23 @@ const fn internal_field(dialect: Dialect) -> u32 {
     }
 }
 
-fn internal_len(dialect: Dialect, param: &str) -> usize {
-    let inner = len_field_len(field::INTERNAL_PARAM, param.len());
-    len_field_len(internal_field(dialect), inner)
+/// Bytes of what is inside of an `IR`.
+fn internal_inner(param: &str, method: Option<&str>) -> usize {
+    let method = method.map_or(0, |text| len_field_len(field::INTERNAL_METHOD, text.len()));
+    len_field_len(field::INTERNAL_PARAM, param.len()) + method
 }
 
-/// Appends `IR{Param}`.
-pub(super) fn put_internal(out: &mut Vec<u8>, dialect: Dialect, param: &str) {
-    put_len_head(out, internal_field(dialect), len_field_len(field::INTERNAL_PARAM, param.len()));
+fn internal_len(dialect: Dialect, param: &str, method: Option<&str>) -> usize {
+    len_field_len(internal_field(dialect), internal_inner(param, method))
+}
+
+/// Appends `IR{Param, Method}`.
+pub(super) fn put_internal(out: &mut Vec<u8>, dialect: Dialect, param: &str, method: Option<&str>) {
+    put_len_head(out, internal_field(dialect), internal_inner(param, method));
     put_len_field(out, field::INTERNAL_PARAM, param.as_bytes());
+    if let Some(method) = method {
+        put_len_field(out, field::INTERNAL_METHOD, method.as_bytes());
+    }
 }
 
 fn json_len(value: &ArgumentValue<'_>) -> usize {

@@ -44,7 +44,7 @@ impl Uploader {
     /// `internal_param` is replaced.
     #[must_use]
     pub fn new(call: &Call<'_>, dialect: Dialect, end_marker: EndMarker) -> Self {
-        let call = Call { internal_param: Some(STREAM), ..*call };
+        let call = Call { internal_param: Some(STREAM), internal_method: None, ..*call };
         let mut first = Vec::with_capacity(call.encoded_len(dialect));
         call.put(dialect, &mut first);
         let mut common = Vec::new();
@@ -54,7 +54,7 @@ impl Uploader {
                 if !call.sign.is_empty() {
                     put_len_field(&mut common, 9, call.sign.as_bytes());
                 }
-                request::put_internal(&mut common, dialect, STREAM);
+                request::put_internal(&mut common, dialect, STREAM, None);
             }
             Dialect::C => {
                 packaged::put_method(call.method, &mut common);

@@ -162,6 +162,7 @@ fn random_call<'a>(prng: &mut Prng, texts: &'a [String], args: &'a [Argument<'a>
         completed: number(prng),
         readonly: number(prng),
         internal_param: some(prng),
+        internal_method: some(prng),
         args,
         ..Call::default()
     }
@@ -199,8 +200,11 @@ fn expected(call: &Call<'_>) -> Request {
     let owned = |text: Option<&str>| text.map(String::from);
     let args: BTreeMap<_, _> =
         call.args.iter().map(|a| (a.name.to_string(), any(&a.value))).collect();
-    let internal =
-        |param: &str| InternalRequest { param: Some(param.into()), ..InternalRequest::default() };
+    let internal = |param: &str| InternalRequest {
+        param: Some(param.into()),
+        method: owned(call.internal_method),
+        ..InternalRequest::default()
+    };
     Request {
         module: owned(Some(call.module)),
         param: owned(Some(call.param)),
