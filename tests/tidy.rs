@@ -55,12 +55,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
-    ("shard", &["base", "io", "observe", "upstream", "snapshot", "proxy"]),
+    ("shard", &["base", "io", "observe", "upstream", "gufo", "snapshot", "proxy"]),
     (
         "control",
         &[
             "base", "io", "observe", "config", "snapshot", "shard", "proto", "proxy", "message",
-            "protocol", "upstream", "tls", "route", "policy",
+            "protocol", "upstream", "tls", "route", "policy", "gufo",
         ],
     ),
     ("service", &["base", "proto", "observe"]),

@@ -8,6 +8,7 @@ use super::schema;
 use super::schema::key::Reload;
 use super::values::Config;
 use crate::base::limits::SMALL_BUFFER_BYTES;
+use crate::gufo::registry::MASTER;
 use crate::snapshot::upstream::UpstreamId;
 
 /// Names of paths that the gateway answers itself (SPEC 5.1).
@@ -34,6 +35,7 @@ pub(super) fn check(
     checker.config.check_trust(checker.findings);
     checker.config.check_tls(checker.findings);
     checker.config.check_auth(checker.findings);
+    checker.config.check_registry(whole, checker.findings);
     checker.config.check_people(whole, checker.findings);
     checker.not_built();
 }
@@ -219,10 +221,11 @@ impl Checker<'_> {
             return;
         }
         match (self.lacks(&host), self.lacks(&port)) {
+            (true, true) if self.config.finds_modules() || name == MASTER => {}
             (true, true) => {
                 let message =
                     format!("microservice \"{name}\" has no host and port; it is not served");
-                let way_out = "write both; finding services by the masterservice comes later";
+                let way_out = "write both, or have it found: registry_mode = \"master\"";
                 self.find(Code::NoEffect, any, &message, way_out);
             }
             (false, true) => {
@@ -272,6 +275,9 @@ impl Checker<'_> {
             if let Some(name) = self.config.text(&module) {
                 let lacks = |key: &str| self.lacks(&format!("microservices.{name}.{key}"));
                 let is_nowhere = lacks("port") && lacks("endpoints") && self.whole;
+                if self.config.finds_modules() {
+                    continue;
+                }
                 if !modules.contains(&name) || is_nowhere {
                     let message = format!("there is no microservice \"{name}\" with host and port");
                     self.find(
@@ -331,27 +337,14 @@ impl Checker<'_> {
     /// Says once what is accepted and not built, and apart from it what a reader might rely on.
     fn not_built(&mut self) {
         let open = self.config.boolean("server.session") != Some(false);
-        let has_service = self.config.has_below("microservices.session");
+        let has_service =
+            self.config.has_below("microservices.session") || self.config.finds_modules();
         if self.whole && open && self.serves_gufo() && !has_service {
             let message = "there is no session service: every call goes on without a user";
             let way_out = "write [microservices.session], or session = false in [server]";
             self.find(Code::NoEffect, "server.session", message, way_out);
         }
-        let master = self.config.boolean("server.masterservice") == Some(true)
-            || self.config.text("server.registry_mode").as_deref() == Some("master");
-        if master {
-            let path = self.given("server.masterservice", "server.registry_mode");
-            let message = "services are not found through the masterservice yet";
-            let way_out = "write host and port of each in [microservices.<name>]";
-            self.find(Code::NoEffect, path, message, way_out);
-            let host = "microservices.masterservice.host";
-            if self.lacks(host) && self.lacks("microservices.masterservice.port") {
-                let way_out = "write [microservices.masterservice], or masterservice = false";
-                let message = "the masterservice is on, and has no host and port";
-                self.find(Code::Missing, path, message, way_out);
-            }
-        }
-        let told = ["server.session", "server.masterservice", "server.registry_mode"];
+        let told = ["server.session"];
         let is_idle = |path: &&String| {
             let idle = schema::find(path).is_some_and(|key| key.reload == Reload::NotYet);
             idle && !told.contains(&path.as_str()) && path.as_str() != "config_version"

@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use super::fault::{Faults, Finding};
 use super::policies;
+use super::registry::HOSTS;
 use super::routes::{self, is_upload};
 use super::values::Config;
+use crate::gufo::dialect::Dialect;
+use crate::gufo::registry::MASTER;
 use crate::policy::set::Errors;
 use crate::route::pattern::PathPattern;
 use crate::route::rewrite::Rewrite;
@@ -48,7 +51,9 @@ impl Config {
         for name in self.names("upstreams") {
             upstreams.push(self.http_upstream(&name, &mut resolver, &mut findings));
         }
-        let gufo = self.gufo(modules);
+        let mut gufo = self.gufo(modules);
+        gufo.registry = self.registry(&gufo, &mut findings);
+        gufo.unplaced = self.unplaced();
         let snapshot = Snapshot {
             generation,
             server: self.server(&mut findings),
@@ -201,7 +206,8 @@ impl Config {
         if routes.is_empty() {
             return Routes::default();
         }
-        let bases = gufo.bases.iter().enumerate().filter(|_| !gufo.modules().is_empty());
+        let serves = !gufo.modules().is_empty() || gufo.registry.is_some();
+        let bases = gufo.bases.iter().enumerate().filter(|_| serves);
         for (index, base) in bases {
             routes.extend(own_route(&base.prefix, &base.prefix, Action::Gufo(index)));
         }
@@ -222,7 +228,11 @@ impl Config {
             let table = format!("microservices.{name}");
             let Some(found) = self.service(&table, resolver, findings) else { continue };
             let id = UpstreamId::at(upstreams.len());
-            upstreams.push(self.upstream(&name, &table, found, findings));
+            let mut upstream = self.upstream(&name, &table, found, findings);
+            if name == MASTER && self.is_given(HOSTS) {
+                self.in_order(&mut upstream);
+            }
+            upstreams.push(upstream);
             modules.push(self.module(&name, &table, id));
         }
         (modules, upstreams)
@@ -236,8 +246,11 @@ impl Config {
         findings: &mut Vec<Finding>,
     ) -> Option<(Vec<Endpoint>, Vec<Origin>)> {
         let (endpoints, host) = (format!("{table}.endpoints"), format!("{table}.host"));
-        if self.is_given(&endpoints) {
-            return Some(self.endpoints(&endpoints, resolver, findings));
+        let masters = format!("{table}.hosts");
+        for several in [endpoints, masters] {
+            if self.is_given(&several) {
+                return Some(self.endpoints(&several, resolver, findings));
+            }
         }
         let name = self.text(&host)?;
         let port = self.integer(&format!("{table}.port")).and_then(|n| u16::try_from(n).ok())?;
@@ -248,7 +261,7 @@ impl Config {
         Some(self.resolved(&host, vec![origin], resolver, findings))
     }
 
-    fn upstream(
+    pub(super) fn upstream(
         &self,
         name: &str,
         table: &str,
@@ -285,7 +298,7 @@ impl Config {
         }
     }
 
-    fn module(&self, name: &str, table: &str, upstream: UpstreamId) -> Module {
+    pub(super) fn module(&self, name: &str, table: &str, upstream: UpstreamId) -> Module {
         let key = |key: &str| format!("{table}.{key}");
         let text = |name: &str| self.text(&key(name)).unwrap_or_default();
         let timeout = if self.is_given(&key("timeout")) {
@@ -298,7 +311,12 @@ impl Config {
         Module {
             name: name.to_owned(),
             upstream,
-            dialect: dialect(&text("dialect")),
+            // Masters were published in this one alone.
+            dialect: if name == MASTER && !given("dialect") {
+                Dialect::A
+            } else {
+                dialect(&text("dialect"))
+            },
             sign_version: self.small(&key("sign_version")),
             internal: text("type") == "internal",
             timeout,
@@ -311,6 +329,7 @@ impl Config {
                 min_rate: given("min_rate")
                     .then(|| Rate { bytes: self.bytes(&key("min_rate")), window }),
             },
+            found: false,
         }
     }
 

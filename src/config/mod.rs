@@ -11,6 +11,7 @@ pub mod load;
 pub mod migrate;
 pub mod place;
 pub mod reference;
+mod registry;
 pub mod schema;
 pub mod source;
 pub mod values;

@@ -90,6 +90,7 @@ impl Config {
             protocol: if text("protocol") == "grpc" { Protocol::Grpc } else { Protocol::Http1 },
             endpoints,
             origins,
+            shares: Vec::new(),
             connect_timeout: self.duration(&key("connect_timeout")),
             timeouts: UpstreamTimeouts {
                 first_byte: self.duration(&key("first_byte_timeout")),
@@ -223,7 +224,7 @@ impl Config {
 
 /// An endpoint as it was written: an address or a host with a port, or the name of SRV records,
 /// which begins with the service and the protocol.
-fn origin(text: &str) -> Option<Origin> {
+pub(super) fn origin(text: &str) -> Option<Origin> {
     let mut labels = text.split('.');
     let special = |label: Option<&str>| label.is_some_and(|label| label.starts_with('_'));
     if special(labels.next()) && special(labels.next()) && labels.next().is_some() {

@@ -9,6 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::base::prng::Prng;
 use crate::base::time::Instant as Moment;
+use crate::gufo::registry::Wanted;
 use crate::io::uring::{Driver, RingBell, bind};
 use crate::observe::access_log;
 use crate::observe::counters::{CountersReader, ShardCounters};
@@ -26,6 +27,7 @@ use crate::snapshot::observe::LogTarget as TargetSpec;
 use super::cores;
 use super::health::{Board, Checker};
 use super::jwks::{Keeper, KeyBoard};
+use super::registry::{Registrar, Registry};
 
 /// How long a shard may take to answer a letter before it counts as stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,7 +47,7 @@ impl Fleet {
         snapshot: &Arc<Snapshot>,
         driver: Driver,
         notices: Notices,
-        key_asks: &Sender<KeyAsk>,
+        (key_asks, module_asks): (&Sender<KeyAsk>, &Sender<Wanted>),
     ) -> Result<Self, String> {
         let cores = cores::choose(&snapshot.server.workers)?;
         let (addresses, mut listeners) = listen(snapshot, cores.len())?;
@@ -74,6 +76,7 @@ impl Fleet {
                 counters,
                 log: sender,
                 key_asks: key_asks.clone(),
+                module_asks: module_asks.clone(),
             };
             let (shard, postbox) =
                 start(spec).map_err(|error| format!("shard {number} did not start: {error}"))?;
@@ -153,6 +156,19 @@ impl Fleet {
         board: KeyBoard,
     ) -> std::io::Result<Keeper> {
         Keeper::start(snapshot, Arc::clone(&self.postboxes), notices, asked, board, prng())
+    }
+
+    /// Starts looking for modules.
+    pub(super) fn find_modules(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        notices: Notices,
+        asked: Receiver<Wanted>,
+        registry: Registry,
+        changed: impl Fn() + Send + 'static,
+    ) -> std::io::Result<Registrar> {
+        let postboxes = Arc::clone(&self.postboxes);
+        Registrar::start(registry, snapshot, postboxes, asked, notices, changed)
     }
 
     pub(super) fn drain(&self, grace: Grace) {

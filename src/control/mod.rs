@@ -14,7 +14,9 @@ mod fleet;
 mod health;
 mod jwks;
 mod rate_store;
+mod registry;
 mod state;
+mod unary;
 mod wire;
 
 use std::net::SocketAddr;
@@ -34,6 +36,7 @@ use crate::shard::Grace;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diff::restart_keys;
 use crate::snapshot::server::Listener;
+use crate::snapshot::upstream::Upstream;
 
 use certificates::{Found, Watch};
 use clock::Clock;
@@ -42,6 +45,7 @@ use fleet::Fleet;
 use health::Checker;
 use jwks::Keeper;
 use rate_store::Courier;
+use registry::{Registrar, Registry};
 pub use state::State;
 
 /// Makes snapshots: the configuration as it is now, under the generation number that is given.
@@ -62,6 +66,8 @@ enum Ask {
 
 /// Between two collections of latencies when nobody reads the metrics.
 const COLLECT_INTERVAL: Duration = Duration::from_mins(1);
+/// How long a module that was found waits for the addresses of its name.
+const RENEW_WAIT: Duration = Duration::from_millis(500);
 /// Between two looks at the files of certificates.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// Exit code when a drain had to cut connections off.
@@ -75,6 +81,8 @@ pub struct Gateway {
     fleet: Fleet,
     checker: Checker,
     keeper: Keeper,
+    registry: Registry,
+    registrar: Registrar,
     state: Arc<State>,
     load: Load,
     asks: Receiver<Ask>,
@@ -107,8 +115,10 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let (asker, asks) = unbounded();
     let renew = asker.clone();
     let changed = move || drop(renew.send(Ask::Renew));
-    let resolver = Resolver::start(fleet::prng(), notices.clone(), changed)
+    let resolver = Resolver::start(fleet::prng(), notices.clone(), changed.clone())
         .map_err(|error| format!("no thread for names: {error}"))?;
+    let registry = Registry::new(&snapshot, fleet::prng(), &notices);
+    registry.fill(&mut snapshot);
     resolver.follow(&mut snapshot, DNS_START_WAIT);
     let shards = cores::choose(&snapshot.server.workers)?.len();
     let courier = snapshot.rate_store.clone().map(|spec| Courier::start(spec, notices.clone()));
@@ -119,8 +129,11 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let snapshot = Arc::new(snapshot);
     let driver = driver::choose(snapshot.server.io, &notices)?;
     let (key_asks, wanted) = jwks::asks();
-    let fleet = Fleet::start(&snapshot, driver, notices.clone(), &key_asks)?;
-    let state = State::new(Arc::clone(&snapshot), driver, &fleet, notices.clone());
+    let (module_asks, sought) = registry::asks();
+    let asks_of_shards = (&key_asks, &module_asks);
+    let fleet = Fleet::start(&snapshot, driver, notices.clone(), asks_of_shards)?;
+    let known = registry.clone();
+    let state = State::new(Arc::clone(&snapshot), driver, &fleet, notices.clone(), known);
     if let Some(stats) = fleet.log_stats() {
         state.set_log(stats);
     }
@@ -130,6 +143,9 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let keeper = fleet
         .keep_keys(&snapshot, notices.clone(), wanted, state.keys())
         .map_err(|error| format!("no thread for keys: {error}"))?;
+    let registrar = fleet
+        .find_modules(&snapshot, notices.clone(), sought, registry.clone(), changed)
+        .map_err(|error| format!("no thread for modules: {error}"))?;
     let state = Arc::new(state);
     let mut certificates = Watch::default();
     certificates.follow(&snapshot);
@@ -139,6 +155,8 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         fleet,
         checker,
         keeper,
+        registry,
+        registrar,
         state,
         load,
         asks,
@@ -256,6 +274,7 @@ impl Gateway {
         let running = self.state.snapshot();
         let generation = running.generation + 1;
         let loaded = (self.load)(generation).map(|mut snapshot| {
+            self.registry.fill(&mut snapshot);
             self.resolver.follow(&mut snapshot, DNS_START_WAIT);
             // What came once must not count again because the file was read anew.
             snapshot.gufo.trust.nonces = Arc::clone(&running.gufo.trust.nonces);
@@ -269,6 +288,7 @@ impl Gateway {
                 let waiting = restart_keys(&running, &snapshot);
                 self.checker.follow(&snapshot);
                 self.keeper.follow(&snapshot);
+                self.registrar.follow(&snapshot);
                 self.certificates.follow(&snapshot);
                 self.state.publish(snapshot);
                 let mut told = notice(Severity::Info, "reload", "the configuration was reloaded")
@@ -290,25 +310,32 @@ impl Gateway {
         }
     }
 
-    /// The same configuration with the endpoints that its names have now.
+    /// The same configuration with the endpoints that its names have now, and with the modules that
+    /// are known now.
     fn renew(&mut self) {
         let running = self.state.snapshot();
-        let mut upstreams = running.upstreams.clone();
-        if !self.resolver.fill(&mut upstreams) {
+        let mut next = Snapshot::clone(&running);
+        self.registry.fill(&mut next);
+        self.resolver.follow(&mut next, RENEW_WAIT);
+        if next == *running {
             return; // The generation that runs has them already.
         }
         let generation = running.generation + 1;
-        let snapshot = Arc::new(Snapshot { generation, upstreams, ..Snapshot::clone(&running) });
-        let counts = running.upstreams.iter().zip(&snapshot.upstreams);
-        let changed = counts.filter(|(old, new)| old.endpoints != new.endpoints);
+        let snapshot = Arc::new(Snapshot { generation, ..next });
+        let is_new = |new: &&Upstream| {
+            let mut all = running.upstreams.iter();
+            all.find(|old| old.name == new.name).is_none_or(|old| old.endpoints != new.endpoints)
+        };
+        let changed = snapshot.upstreams.iter().filter(is_new);
         let changed: Vec<_> =
-            changed.map(|(_, new)| format!("{} has {}", new.name, new.endpoints.len())).collect();
+            changed.map(|new| format!("{} has {}", new.name, new.endpoints.len())).collect();
         match self.fleet.publish(&snapshot) {
             Ok(()) => {
                 let text = format!("names have other addresses: {}", changed.join(", "));
                 let told = notice(Severity::Info, "endpoints", text);
                 self.notices.tell(told.with("generation", generation.to_string()));
                 self.checker.follow(&snapshot);
+                self.registrar.follow(&snapshot);
                 self.state.renew(snapshot);
             }
             Err(fault) => {

@@ -21,6 +21,7 @@ use super::clock::Clock;
 use super::fleet::Fleet;
 use super::health::Board;
 use super::jwks::KeyBoard;
+use super::registry::Registry;
 
 /// The state of the process, off the shards.
 pub struct State {
@@ -35,6 +36,7 @@ pub struct State {
     /// That of the shards.
     clock: Clock,
     keys: KeyBoard,
+    registry: Registry,
     draining: AtomicBool,
     board: Board,
     inner: Mutex<Inner>,
@@ -54,6 +56,7 @@ impl State {
         driver: Driver,
         fleet: &Fleet,
         notices: Notices,
+        registry: Registry,
     ) -> Self {
         let mut labels = Labels::default();
         labels.learn(&snapshot);
@@ -75,6 +78,7 @@ impl State {
             addresses: fleet.addresses().to_vec(),
             clock: Clock::of(fleet.now().unwrap_or(Moment::START)),
             keys: KeyBoard::default(),
+            registry,
             draining: AtomicBool::new(false),
             board: Board::default(),
             inner: Mutex::new(inner),
@@ -109,6 +113,11 @@ impl State {
     /// Where it is written which keys were found.
     pub(super) fn keys(&self) -> KeyBoard {
         self.keys.clone()
+    }
+
+    /// What is known of modules that were found.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Where clients connect.
@@ -160,7 +169,9 @@ impl State {
 
     /// The endpoints are others, and the configuration is not.
     pub(super) fn renew(&self, snapshot: Arc<Snapshot>) {
-        self.inner().snapshot = snapshot;
+        let mut inner = self.inner();
+        inner.labels.learn(&snapshot);
+        inner.snapshot = snapshot;
     }
 
     pub(super) fn reload_failed(&self) {

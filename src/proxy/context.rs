@@ -27,6 +27,7 @@ use super::h2::windows::Allowance;
 use super::parked::Parked;
 use super::policy::keys::KeyAsk;
 use super::reason::Reason;
+use super::registry::Seekers;
 use super::secure::Slots;
 use super::tables::{Labels, Tables};
 
@@ -71,6 +72,8 @@ pub struct Context<I: Io> {
     pub(super) allowance: Allowance,
     /// Where keys of tokens are asked for; empty where there is no control.
     pub key_asks: OnceCell<Sender<KeyAsk>>,
+    /// Requests for modules that are not known yet.
+    pub seekers: Seekers,
     /// Connections with an upload in flight.
     pub uploads: Parked<SocketOf<I>>,
     tables: RefCell<Rc<Tables<I>>>,
@@ -140,6 +143,7 @@ impl<I: Io> Context<I> {
             watches: Parked::default(),
             allowance: Allowance::default(),
             key_asks: OnceCell::new(),
+            seekers: Seekers::default(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),
@@ -169,6 +173,7 @@ impl<I: Io> Context<I> {
         *self.tables.borrow_mut() = Rc::new(tables);
         self.publish_gauges();
         self.tell_watches();
+        self.seekers.published();
     }
 
     /// What can be served may have changed.

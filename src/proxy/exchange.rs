@@ -9,6 +9,7 @@ use crate::base::limits;
 use crate::base::text::Text;
 use crate::base::time::{Instant, UnixTime};
 use crate::gufo::path::ModulePath;
+use crate::gufo::registry::Wanted;
 use crate::gufo::session::Session;
 use crate::io::Io;
 use crate::io::buffer::Buffer;
@@ -38,7 +39,7 @@ use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
 use super::tables::Tables;
 use super::trust::Shown;
-use super::{call, request_id, respond, surface, upload};
+use super::{call, registry, request_id, respond, surface, upload};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -136,6 +137,13 @@ impl<'a, I: Io> Exchange<'a, I> {
         Exchange { head, text, tables, admission, session, ..*self }
     }
 
+    /// The same exchange with the generation that the shard runs now.
+    pub(super) fn renewed(&self) -> Exchange<'a, I> {
+        let tables = self.cx.tables();
+        let (admission, session) = (self.admission.clone(), self.session.clone());
+        Exchange { tables, admission, session, ..*self }
+    }
+
     pub(super) fn subject(&self) -> Subject<'_, I> {
         let Exchange { head, text, client, request_id, .. } = *self;
         Subject { tables: &self.tables, head, text, client, request_id }
@@ -148,6 +156,8 @@ pub(super) enum Plan<'a> {
     Refuse(Reason),
     Call(Target<'a>),
     Upload(Target<'a>),
+    /// The module is to be found first.
+    Seek(Wanted),
     /// Whether the gateway is well, as gRPC asks.
     Health(health::Asked),
     /// The path to forward is in the [`Scratch`].
@@ -184,7 +194,6 @@ pub(super) async fn run<I: Io>(
     started: Instant,
 ) -> After {
     let exchange = Exchange::new(cx, down, peer, head, started);
-    let HeadText { head, text } = head;
     let mut record = Record::begin(cx, started);
     let mut scratch = cx.take_scratch();
     let Planned { plan, style, label, policies } = plan(&exchange, &mut scratch);
@@ -198,8 +207,56 @@ pub(super) async fn run<I: Io>(
             Verdict::Refuse(reason) => Plan::Refuse(reason),
         };
     }
+    match plan {
+        // Boxed: nearly all modules are known.
+        Plan::Seek(wanted) => {
+            let sought = seek(&exchange, &wanted, style, rest, scratch, &mut record);
+            Box::pin(sought).await
+        }
+        plan => serve(&exchange, plan, style, rest, scratch, &mut record).await,
+    }
+}
+
+/// Waits for a module that is not known yet, and serves the request then.
+async fn seek<I: Io>(
+    exchange: &Exchange<'_, I>,
+    wanted: &Wanted,
+    style: Style,
+    rest: Option<Buffer>,
+    scratch: Box<Scratch>,
+    record: &mut Record,
+) -> After {
+    let place = exchange.cx.exchanges.enter(exchange.down.socket());
+    let found = registry::seek(exchange, wanted).await;
+    drop(place);
+    let exchange = exchange.renewed();
+    let mut plan = Plan::Refuse(Reason::ModuleUnknown);
+    if let Err(reason) = found {
+        plan = Plan::Refuse(reason);
+    } else {
+        // Its policies were asked before. Routes that came meanwhile have others: it stays here.
+        let again = plan_surface(&exchange);
+        record.label = again.label;
+        match as_tunnel(&exchange, again.plan) {
+            Plan::Seek(_) => {}
+            known => plan = known,
+        }
+    }
+    serve(&exchange, plan, style, rest, scratch, record).await
+}
+
+/// Does what is planned.
+async fn serve<I: Io>(
+    exchange: &Exchange<'_, I>,
+    plan: Plan<'_>,
+    style: Style,
+    rest: Option<Buffer>,
+    mut scratch: Box<Scratch>,
+    record: &mut Record,
+) -> After {
+    let Exchange { cx, down, head, text, started, .. } = *exchange;
     let style = fault::style(style, head, text);
-    let mut body = open_body(&exchange, &plan, rest);
+    let mut body = open_body(exchange, &plan, rest);
     // No service is called for it, and a client that waits is not asked for it (RFC 9110 §10.1.1).
     let plan = match plan {
         Plan::Call(_) | Plan::Upload(_) | Plan::Forward(..) if body.is_too_large() => {
@@ -210,24 +267,25 @@ pub(super) async fn run<I: Io>(
     let result = match plan {
         Plan::Answer(reply) => Ok(*reply),
         Plan::Refuse(reason) => Err(reason),
+        Plan::Seek(_) => Err(Reason::ModuleUnknown),
         Plan::Call(target) => {
             let _place = cx.exchanges.enter(down.socket());
             let memory = &mut scratch.call;
-            let result = call::run(&exchange, &target, &mut body, memory, &mut record).await;
+            let result = call::run(exchange, &target, &mut body, memory, record).await;
             memory.clear();
             result
         }
         Plan::Upload(target) => {
             let _place = cx.uploads.enter(down.socket());
             // Boxed: its state is large, and most exchanges are no uploads.
-            Box::pin(upload::run(&exchange, &target, &mut body, &mut record)).await
+            Box::pin(upload::run(exchange, &target, &mut body, record)).await
         }
         Plan::Health(asked) => {
             let _place = cx.exchanges.enter(down.socket());
-            match Box::pin(health::run(&exchange, asked, &mut body, &mut record)).await {
+            match Box::pin(health::run(exchange, asked, &mut body, record)).await {
                 Ok(delivered) => {
                     cx.put_scratch(scratch);
-                    return respond::conclude(&exchange, &delivered, &mut body, &mut record);
+                    return respond::conclude(exchange, &delivered, &mut body, record);
                 }
                 Err(reason) => Err(reason),
             }
@@ -237,17 +295,17 @@ pub(super) async fn run<I: Io>(
             let destination = Destination { upstream, path, route, begun: started };
             let place = if body.is_here() { &cx.exchanges } else { &cx.uploads };
             let _place = place.enter(down.socket());
-            match forward::run(&exchange, &destination, &mut body, &mut record).await {
+            match forward::run(exchange, &destination, &mut body, record).await {
                 Ok(delivered) => {
                     cx.put_scratch(scratch);
-                    return respond::conclude(&exchange, &delivered, &mut body, &mut record);
+                    return respond::conclude(exchange, &delivered, &mut body, record);
                 }
                 Err(reason) => Err(reason),
             }
         }
     };
     cx.put_scratch(scratch);
-    respond::respond(&exchange, style, result, &mut body, &mut record).await
+    respond::respond(exchange, style, result, &mut body, record).await
 }
 
 fn open_body<'a, I: Io>(
@@ -277,7 +335,7 @@ fn open_body<'a, I: Io>(
                 (body_max, usual)
             }
         }
-        Plan::Answer(_) | Plan::Refuse(_) | Plan::Call(_) | Plan::Health(_) => {
+        Plan::Answer(_) | Plan::Refuse(_) | Plan::Call(_) | Plan::Health(_) | Plan::Seek(_) => {
             (snapshot.limits.json_body_bytes, usual)
         }
     };
@@ -309,7 +367,9 @@ struct Planned<'a> {
 fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> Planned<'a> {
     let (plan, style, label) = surface::plan(exchange);
     let policies = match plan {
-        Plan::Call(_) | Plan::Upload(_) => exchange.tables.snapshot.gufo.policies.as_deref(),
+        Plan::Call(_) | Plan::Upload(_) | Plan::Seek(_) => {
+            exchange.tables.snapshot.gufo.policies.as_deref()
+        }
         _ => None,
     };
     Planned { plan, style, label, policies }

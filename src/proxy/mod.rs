@@ -26,6 +26,7 @@ pub mod policy;
 mod proxied;
 pub mod reason;
 mod record;
+pub mod registry;
 mod reply;
 mod request_id;
 mod respond;

@@ -21,6 +21,8 @@ pub enum Reason {
     PathTooShort,
     ModuleUnknown,
     ModuleReserved,
+    AddressMissing,
+    RegistryUnavailable,
     SignatureWrong,
     Unauthenticated,
     PaymentRequired,
@@ -136,6 +138,8 @@ impl Reason {
             Reason::PathTooShort           => row(404, Client, Keep,  "path_too_short", "the path names no module"),
             Reason::ModuleUnknown          => row(404, Client, Keep,  "module_unknown", "no module of this name is configured"),
             Reason::ModuleReserved         => row(404, Client, Keep,  "module_reserved", "this module cannot be called from outside"),
+            Reason::AddressMissing         => row(503, Gateway, Keep, "address_missing", "nobody says where the module runs"),
+            Reason::RegistryUnavailable    => row(503, Gateway, Keep, "registry_unavailable", "modules cannot be looked for now"),
             Reason::SignatureWrong         => row(401, Client, Keep,  "signature_wrong", "the signature in X-Sign is wrong"),
             Reason::Unauthenticated        => row(401, Client, Keep, "unauthenticated", "a valid proof of identity is needed"),
             Reason::PaymentRequired        => row(402, Client, Keep, "payment_required", "the account has no balance left"),
@@ -210,7 +214,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 60] = [
+pub const ALL: [Reason; 62] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -226,6 +230,8 @@ pub const ALL: [Reason; 60] = [
     Reason::PathTooShort,
     Reason::ModuleUnknown,
     Reason::ModuleReserved,
+    Reason::AddressMissing,
+    Reason::RegistryUnavailable,
     Reason::SignatureWrong,
     Reason::Unauthenticated,
     Reason::PaymentRequired,

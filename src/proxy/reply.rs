@@ -233,6 +233,8 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         Reason::PathTooShort => GufoFault::PathTooShort,
         Reason::ModuleReserved => GufoFault::WrongModule,
         Reason::ModuleUnknown => GufoFault::ModuleUnknown,
+        Reason::AddressMissing => GufoFault::AddressMissing,
+        Reason::RegistryUnavailable => GufoFault::Unresolved,
         Reason::SignatureWrong => GufoFault::InternalSignature,
         Reason::Unauthenticated | Reason::Forbidden => GufoFault::Unauthorized,
         Reason::RateLimited => GufoFault::RateLimited,
@@ -311,6 +313,7 @@ fn proxy_status(reason: Reason) -> &'static str {
         Reason::UpstreamProtocol | Reason::AnswerMalformed => "otus; error=http_protocol_error",
         Reason::AnswerTooLarge => "otus; error=http_response_body_size",
         Reason::Bug => "otus; error=proxy_internal_error",
+        Reason::RegistryUnavailable => "otus; error=destination_not_found",
         _ => "otus; error=http_request_error",
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::gufo::registry::{SESSION as MODULE, Wanted};
 use crate::gufo::reply::Reply as Answer;
 use crate::gufo::request::Call;
 use crate::gufo::session::{Credential, Session, credential};
@@ -18,11 +19,10 @@ use super::call;
 use super::exchange::{Exchange, Target};
 use super::flights::Flights;
 use super::reason::Reason;
+use super::registry;
 use super::trust;
 use super::unary::{self, Question};
 
-/// The name of the session service.
-const MODULE: &str = "session";
 /// A session that ended is noticed within the first, a new one within the second time.
 const KEEP: Keep = Keep {
     allowed: 10_000,
@@ -51,11 +51,13 @@ pub(super) async fn check<I: Io>(
 ) -> Result<(), Reason> {
     let gufo = &exchange.tables.snapshot.gufo;
     let Some(rule) = gufo.session else { return Ok(()) };
+    let known = gufo.session_module();
     // The session service is asked for sessions by its clients as well.
-    let Some((_, module)) = gufo.find(MODULE.as_bytes()).filter(|found| found.0 != target.index)
-    else {
+    let is_its_own = known.is_some_and(|found| found.0 == target.index);
+    let is_sought = known.is_none() && gufo.registry.as_ref().is_some_and(|r| r.finds_session);
+    if is_its_own || target.module.name == MODULE || !(known.is_some() || is_sought) {
         return Ok(());
-    };
+    }
     let (head, text) = (exchange.head, exchange.text);
     let query = head.query.map(|query| query.of(text)).unwrap_or_default();
     let authorization = head.by_name(text, "authorization");
@@ -65,7 +67,11 @@ pub(super) async fn check<I: Io>(
     else {
         return Ok(());
     };
-    let found = match find(exchange, module, &shown).await {
+    let asked = match known {
+        Some((_, module)) => find(exchange, module, &shown).await,
+        None => find_anew(exchange, &shown).await,
+    };
+    let found = match asked {
         Ok(found) => found,
         Err(Reason::ClientLeft) => return Err(Reason::ClientLeft),
         Err(_) if rule.on_error == OnError::Anonymous => None,
@@ -79,6 +85,18 @@ pub(super) async fn check<I: Io>(
     // Nobody has set it before.
     drop(exchange.session.set(session));
     Ok(())
+}
+
+/// Has the session service found first. What it says does not depend on the generation.
+async fn find_anew<I: Io>(
+    exchange: &Exchange<'_, I>,
+    shown: &Credential<'_>,
+) -> Result<Option<Rc<Session>>, Reason> {
+    registry::seek(exchange, &Wanted::Session).await?;
+    let renewed = exchange.renewed();
+    let module = renewed.tables.snapshot.gufo.session_module();
+    let (_, module) = module.ok_or(Reason::RegistryUnavailable)?;
+    find(&renewed, module, shown).await
 }
 
 async fn find<I: Io>(

@@ -1,11 +1,12 @@
 //! The paths that are not of routes: what is asked of them.
 
 use crate::gufo::path::{self, ModulePath, PathError, Reserved};
+use crate::gufo::registry::Wanted;
 use crate::io::Io;
 use crate::message::framing::Framing;
 use crate::message::head::Method;
 use crate::observe::labels::Label;
-use crate::snapshot::gufo::{ApiBase, UploadRoute};
+use crate::snapshot::gufo::{ApiBase, Gufo, UploadRoute};
 
 use super::exchange::{Exchange, Plan, Target};
 use super::grpc::health;
@@ -85,7 +86,7 @@ fn plan_module<'a, I: Io>(
         Err(reason) => return (Plan::Refuse(reason), Label::OTHER),
     };
     let Some((index, module)) = gufo.find(path.module.as_bytes()) else {
-        return (Plan::Refuse(Reason::ModuleUnknown), Label::OTHER);
+        return (unknown(gufo, &path.module), Label::OTHER);
     };
     if module.internal && shown == Shown::Nothing {
         return (Plan::Refuse(Reason::SignatureWrong), Label::OTHER);
@@ -96,6 +97,15 @@ fn plan_module<'a, I: Io>(
     if method == Method::Put { (Plan::Upload(target), label) } else { (Plan::Call(target), label) }
 }
 
+/// A module that is not known is looked for where somebody may know it.
+fn unknown<'a>(gufo: &Gufo, name: &str) -> Plan<'a> {
+    if gufo.registry.is_none() && gufo.is_unplaced(name.as_bytes()) {
+        return Plan::Refuse(Reason::AddressMissing);
+    }
+    let wanted = gufo.registry.as_ref().and_then(|_| Wanted::module(name));
+    wanted.map_or(Plan::Refuse(Reason::ModuleUnknown), Plan::Seek)
+}
+
 /// A path of its own whose requests are uploads to a module, whatever the method.
 fn plan_route<'a, I: Io>(
     exchange: &'a Exchange<'a, I>,
@@ -103,7 +113,7 @@ fn plan_route<'a, I: Io>(
 ) -> (Plan<'a>, Style, Label) {
     let gufo = &exchange.tables.snapshot.gufo;
     let Some((index, module)) = gufo.find(route.module.as_bytes()) else {
-        return (Plan::Refuse(Reason::ModuleUnknown), Style::Problem, Label::OTHER);
+        return (unknown(gufo, &route.module), Style::Problem, Label::OTHER);
     };
     if exchange.head.framing == Framing::Empty {
         return (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER);

@@ -127,8 +127,9 @@ impl<I: Io> Tables<I> {
         let upstreams = upstreams.map(|u| upstream(u, old, &mut labels.upstreams, prng)).collect();
         let routes = snapshot.routes.list().iter();
         let routes = routes.map(|route| labels.routes.label(&route.id)).collect();
-        // A generation of its own, as the session service may be another one.
-        let sessions = Rc::default();
+        // What was said of sessions holds for as long as the same service is asked.
+        let kept = old.filter(|old| asks_the_same(&old.snapshot, &snapshot));
+        let sessions = kept.map(|old| Rc::clone(&old.sessions)).unwrap_or_default();
         let has_log = snapshot.observe.access_log.is_some();
         let policies = States::new(&snapshot, old.map(|old| &old.policies));
         let mut default_lines = Vec::new();
@@ -197,6 +198,20 @@ impl<I: Io> Tables<I> {
             }
         }
     }
+}
+
+/// Whether two generations ask the same service for sessions, by the same rule. One that was found
+/// is the same wherever it runs.
+fn asks_the_same(old: &Snapshot, new: &Snapshot) -> bool {
+    let service = |snapshot: &Snapshot| {
+        let (_, module) = snapshot.gufo.session_module()?;
+        let upstream = snapshot.upstream(module.upstream)?;
+        let fixed = upstream.origins.is_empty() && !module.found;
+        let endpoints = fixed.then(|| upstream.endpoints.clone());
+        let origins = (!module.found).then(|| upstream.origins.clone());
+        Some((module.name.clone(), module.dialect, endpoints, origins))
+    };
+    old.gufo.session == new.gufo.session && service(old) == service(new)
 }
 
 /// Whether a listener speaks TLS is settled when it is opened: a file that was read since must not

@@ -7,12 +7,10 @@ use crate::base::time::UnixTime;
 use crate::gufo::nonces::Seen;
 use crate::gufo::path::ModulePath;
 use crate::gufo::request::Call;
-use crate::gufo::trust::{
-    NONCE_BYTES, Signature, SigningKey, Subject, Token, arguments_digest, path_of, request_digest,
-};
+use crate::gufo::trust::{NONCE_BYTES, Subject, Token, request_digest};
 use crate::io::Io;
 use crate::message::known::Known;
-use crate::snapshot::gufo::{Module, RestMode, SecurityMode};
+use crate::snapshot::gufo::{Module, RestMode};
 
 use super::exchange::Exchange;
 use super::reason::Reason;
@@ -103,29 +101,10 @@ pub(super) fn with_sign<I: Io, T>(
     then: impl FnOnce(&Call<'_>) -> T,
 ) -> T {
     let gufo = &exchange.tables.snapshot.gufo;
-    match (gufo.trust.mode, &gufo.trust.key) {
-        (SecurityMode::Sign, _) => then(&Call { sign: gufo.sign.expose(), ..*call }),
-        (SecurityMode::Hmac, Some((key, _))) => {
-            let sign = token(exchange, module, call, key);
-            then(&Call { sign: sign.as_str(), ..*call })
-        }
-        (SecurityMode::Mtls, _) | (SecurityMode::Hmac, None) => then(call),
-    }
-}
-
-fn token<I: Io>(
-    exchange: &Exchange<'_, I>,
-    module: &Module,
-    call: &Call<'_>,
-    key: &SigningKey,
-) -> Signature {
-    if module.sign_version != 2 {
-        return key.sign_1(call.module, exchange.time);
-    }
-    let mut nonce = [0; NONCE_BYTES];
-    exchange.cx.io.secret(&mut nonce);
-    let digest = arguments_digest(call.args, call.body);
-    let path = path_of(call);
-    let subject = Subject { module: call.module, path: &path, method: call.method, digest };
-    key.sign_2(&subject, nonce, exchange.time)
+    let nonce = || {
+        let mut nonce = [0; NONCE_BYTES];
+        exchange.cx.io.secret(&mut nonce);
+        nonce
+    };
+    gufo.with_sign(module, call, exchange.time, nonce, then)
 }

@@ -8,6 +8,7 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::base::limits;
 use crate::base::time::Instant;
+use crate::gufo::registry::directory::News;
 use crate::io::Bell;
 use crate::observe::latency::Batch;
 use crate::snapshot::Snapshot;
@@ -43,6 +44,11 @@ pub enum Letter {
     Keys {
         /// What was found.
         news: Vec<KeyNews>,
+    },
+    /// Modules were asked for that are not there.
+    Modules {
+        /// Which, and why.
+        news: Vec<News>,
     },
     /// Stop: finish what is in flight.
     Drain {

@@ -73,6 +73,7 @@ pub async fn run<I: Io>(
                         cx.tables().policies.set_keys(news, cx.io.now());
                     }
                 }
+                Letter::Modules { news } => cx.seekers.tell(&news, cx.io.now()),
                 Letter::Drain { grace } if !draining => {
                     draining = true;
                     let (done, cut_off) = (Rc::clone(&drained), Rc::clone(&cut_off));

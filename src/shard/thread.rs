@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Sender, bounded};
 
+use crate::gufo::registry::Wanted;
 use crate::io::Io;
 use crate::io::uring::{Driver, Ring, RingBell, RingListener, run as run_ring};
 use crate::observe::access_log::LogSender;
@@ -35,6 +36,8 @@ pub struct Spec {
     pub log: LogSender,
     /// Where it asks for keys of tokens, by the name of their source.
     pub key_asks: Sender<KeyAsk>,
+    /// Where it asks for modules that it does not know.
+    pub module_asks: Sender<Wanted>,
 }
 
 /// A shard that runs.
@@ -104,5 +107,6 @@ fn prepare(ring: &Ring, spec: Spec) -> std::io::Result<Parts> {
     let (postbox, mailbox) = mailbox(bell);
     let cx = Context::new(ring.clone(), spec.number, spec.snapshot, spec.counters, spec.log);
     let _ = cx.key_asks.set(spec.key_asks);
+    let _ = cx.seekers.asks.set(spec.module_asks);
     Ok((cx, listeners, mailbox, ear, postbox))
 }

@@ -4,13 +4,16 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::registry::Registry;
 use super::secret::Secret;
 use super::upstream::UpstreamId;
 use crate::base::limits;
 use crate::base::time::UnixTime;
 use crate::gufo::dialect::{Dialect, EndMarker};
 use crate::gufo::nonces::Nonces;
-use crate::gufo::trust::SigningKey;
+use crate::gufo::registry::{SESSION, SESSION_HOST};
+use crate::gufo::request::Call;
+use crate::gufo::trust::{NONCE_BYTES, SigningKey, Subject, arguments_digest, path_of};
 use crate::policy::set::Policies;
 
 /// The Gufo surface.
@@ -39,6 +42,10 @@ pub struct Gufo {
     pub upload_routes: Vec<UploadRoute>,
     /// What is asked of those who use the surface; `None`: nothing.
     pub policies: Option<Arc<Policies>>,
+    /// How modules are found that the settings do not place; `None`: they are not.
+    pub registry: Option<Arc<Registry>>,
+    /// Modules that the settings name and do not place, where none are found.
+    pub unplaced: Vec<String>,
     /// Sorted by name, `-` read as `_`. The index is the module's dense id.
     modules: Vec<Module>,
 }
@@ -182,6 +189,8 @@ pub struct Module {
     pub stream_timeout: Duration,
     /// How files are sent to it.
     pub upload: Upload,
+    /// Whether a masterservice said where it is; else the settings do.
+    pub found: bool,
 }
 
 /// How files are sent to a module.
@@ -245,6 +254,51 @@ impl Gufo {
         }
     }
 
+    /// Forgets the modules that a masterservice named.
+    pub(super) fn forget_found(&mut self) {
+        self.modules.retain(|module| !module.found);
+    }
+
+    /// The module that sessions are asked of: that of the settings, else the one that was found.
+    #[must_use]
+    pub fn session_module(&self) -> Option<(usize, &Module)> {
+        let own = self.find(SESSION.as_bytes()).filter(|(_, module)| !module.found);
+        own.or_else(|| self.find(SESSION_HOST.as_bytes()))
+    }
+
+    /// Whether the settings name a module without its place.
+    #[must_use]
+    pub fn is_unplaced(&self, name: &[u8]) -> bool {
+        self.unplaced.iter().any(|own| compare_names(own.as_bytes(), name) == Ordering::Equal)
+    }
+
+    /// Hands `then` the call with the `Sign` that its module asks for. `nonce`: bytes that nobody
+    /// can guess.
+    pub fn with_sign<T>(
+        &self,
+        module: &Module,
+        call: &Call<'_>,
+        time: UnixTime,
+        nonce: impl FnOnce() -> [u8; NONCE_BYTES],
+        then: impl FnOnce(&Call<'_>) -> T,
+    ) -> T {
+        match (self.trust.mode, &self.trust.key) {
+            (SecurityMode::Sign, _) => then(&Call { sign: self.sign.expose(), ..*call }),
+            (SecurityMode::Hmac, Some((key, _))) => {
+                let sign = if module.sign_version == 2 {
+                    let digest = arguments_digest(call.args, call.body);
+                    let path = path_of(call);
+                    let (module, method) = (call.module, call.method);
+                    key.sign_2(&Subject { module, path: &path, method, digest }, nonce(), time)
+                } else {
+                    key.sign_1(call.module, time)
+                };
+                then(&Call { sign: sign.as_str(), ..*call })
+            }
+            (SecurityMode::Mtls, _) | (SecurityMode::Hmac, None) => then(call),
+        }
+    }
+
     /// The upload route that a path falls under; the longest wins.
     #[must_use]
     pub fn upload_route(&self, path: &[u8]) -> Option<&UploadRoute> {
@@ -274,6 +328,7 @@ impl Module {
             timeout: limits::CALL_TIMEOUT,
             stream_timeout: limits::STREAM_IDLE_TIMEOUT,
             upload: Upload::default(),
+            found: false,
         }
     }
 }
@@ -304,6 +359,8 @@ impl Default for Gufo {
             registration: false,
             upload_routes: Vec::new(),
             policies: None,
+            registry: None,
+            unplaced: Vec::new(),
             modules: Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod observe;
 pub mod people;
 pub mod rate_store;
+pub mod registry;
 pub mod route;
 pub mod secret;
 pub mod server;

@@ -40,6 +40,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// What its endpoints are resolved from, if there are names among them; else empty.
     pub origins: Vec<Origin>,
+    /// How much of the requests is for the endpoints of each of `origins`; shorter: as usual.
+    pub shares: Vec<Share>,
     /// From the start of a connection until it can carry calls.
     pub connect_timeout: Duration,
     /// How long its endpoints may take, where a route says nothing else. HTTP only.
@@ -100,6 +102,7 @@ impl Upstream {
             protocol,
             endpoints: addresses.iter().map(endpoint).collect(),
             origins: Vec::new(),
+            shares: Vec::new(),
             connect_timeout: limits::CONNECT_TIMEOUT,
             timeouts: UpstreamTimeouts::default(),
             balance: Balance::default(),

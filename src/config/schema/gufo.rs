@@ -10,11 +10,21 @@ const NUMBER: Kind = Kind::Integer(0, 1_000_000_000);
 /// Ten years: tokens of Gufo live for up to a month by default.
 const SECONDS: Kind = seconds(0, 315_360_000);
 
+/// How long an address holds: a second to ten years.
+const HOLDS: Kind = seconds(1000, 315_360_000);
+
 /// All of them.
 pub const KEYS: &[Key] = &[
     not_yet("config_version", Kind::Integer(1, 2), "version of the form of this file"),
     not_yet("server.grpc_port", PORT, "port that services call"),
-    not_yet("server.registry_mode", Kind::Choice(&["static", "master"]), "who knows the services"),
+    open(
+        "server.registry_mode",
+        Kind::Choice(&["static", "master"]),
+        "who knows where services are: `static`, the settings alone; `master`, the masterservice \
+         as well; if nothing is said, `master` where one is on and known",
+    ),
+    open("server.region", TEXT, "where the gateway is: instances of its region are preferred"),
+    open("server.group", TEXT, "its group: instances of it come next"),
     not_yet("server.env", Kind::Choice(&["dev", "stage", "prod"]), "kind of installation"),
     not_yet("server.sentry", BOOL, "report to Sentry"),
     not_yet("server.telemetry", BOOL, "send traces"),
@@ -23,7 +33,11 @@ pub const KEYS: &[Key] = &[
     not_yet("server.internal_ssl", BOOL, "services call back over TLS"),
     not_yet("server.multiple_db_mode", BOOL, "a database for each service"),
     not_yet("server.dbcheck", BOOL, "check the database at start"),
-    not_yet("server.sysdir", TEXT, "directory of the system"),
+    open(
+        "server.sysdir",
+        TEXT,
+        "directory of what is kept for the next start: `registry.json`; none: nothing is kept",
+    ),
     not_yet("server.tempdir", TEXT, "directory of templates"),
     not_yet("server.filedir", TEXT, "directory of files"),
     not_yet("server.plugindir", TEXT, "directory of plug-ins"),
@@ -101,7 +115,28 @@ pub const KEYS: &[Key] = &[
         Kind::Integer(0, 1_000_000_000),
         "requests at once; twice the rate, if nothing is said or it is not above the rate",
     ),
-    not_yet("masterregistry.ttl", SECONDS, "life of an address"),
-    not_yet("masterregistry.refresh_interval", SECONDS, "between two renewals"),
-    not_yet("masterregistry.sweeper_interval", SECONDS, "between two sweeps"),
+    live(
+        "masterregistry.ttl",
+        HOLDS,
+        "1m",
+        "an address that was found is fresh for so long; it is used on when it is stale",
+    ),
+    live(
+        "masterregistry.refresh_interval",
+        HOLDS,
+        "30s",
+        "it is asked for again after so long at most, or after `ttl`",
+    ),
+    live("masterregistry.sweeper_interval", HOLDS, "1m", "between two looks for what is too old"),
+    live(
+        "masterregistry.stale_max",
+        HOLDS,
+        "24h",
+        "an address that nobody has told again for so long is forgotten",
+    ),
+    open(
+        "microservices.masterservice.hosts",
+        Kind::Texts("masters: `\"10.0.0.1:5300\"`, `\"name:5300\"`"),
+        "in the place of `host` and `port`: several masters, asked in this order",
+    ),
 ];

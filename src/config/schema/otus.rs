@@ -107,7 +107,11 @@ pub const SERVER: &[Key] = &[
         "all",
         "what users may not do who may only read",
     ),
-    not_yet("server.masterservice", Kind::Bool, "ask the masterservice for services; comes later"),
+    open(
+        "server.masterservice",
+        Kind::Bool,
+        "ask the masterservice where services are that the settings do not place",
+    ),
     not_yet("server.debug", Kind::Bool, "serve `/exit`; comes later"),
 ];
 

@@ -9,6 +9,7 @@ mod limits;
 pub(super) mod listener;
 mod operator;
 mod pages;
+mod registry;
 mod report;
 mod revoke;
 

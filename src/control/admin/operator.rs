@@ -13,7 +13,7 @@ use crate::message::head::Method;
 use super::json::Json;
 use super::limits;
 use super::listener::{Admin, Answer, Request};
-use super::{report, revoke};
+use super::{registry, report, revoke};
 
 /// How long a reload may take until who asked is told to look for himself.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(8);
@@ -30,7 +30,9 @@ pub(super) fn answer(request: &Request, admin: &Admin) -> Answer {
     let writes = request.head.method == Method::Post;
     let (state, path) = (&*admin.state, request.path());
     match path {
-        b"/-/status" | b"/-/routes" | b"/-/limits" | b"/-/auth" | b"/-/config" if !reads => {
+        b"/-/status" | b"/-/routes" | b"/-/limits" | b"/-/auth" | b"/-/config" | b"/-/registry"
+            if !reads =>
+        {
             only("GET, HEAD")
         }
         b"/-/reload" | b"/-/drain" | b"/-/revoke" | b"/-/revoke/check" if !writes => only("POST"),
@@ -39,6 +41,7 @@ pub(super) fn answer(request: &Request, admin: &Admin) -> Answer {
         b"/-/limits" => Answer::json(200, limits::now(state, &snapshot)),
         b"/-/auth" => Answer::json(200, report::auth(state, &snapshot)),
         b"/-/config" => Answer::json(200, snapshot.effective.0.as_bytes()),
+        b"/-/registry" => Answer::json(200, registry::now(state, &snapshot)),
         b"/-/reload" => reload(admin),
         b"/-/drain" => drain(admin),
         b"/-/revoke" => revoke::revoke(request, &snapshot),

@@ -277,8 +277,9 @@ impl Names {
                 continue;
             }
             let mut endpoints: Vec<Endpoint> = Vec::new();
-            for origin in &upstream.origins {
-                for endpoint in self.endpoints(origin) {
+            let shares = upstream.shares.iter().map(Some).chain(std::iter::repeat(None));
+            for (origin, share) in upstream.origins.iter().zip(shares) {
+                for endpoint in self.shared(origin, share) {
                     let is_new = endpoints.iter().all(|own| own.address != endpoint.address);
                     if is_new && endpoints.len() < ENDPOINTS_MAX {
                         endpoints.push(endpoint);
@@ -289,6 +290,19 @@ impl Names {
             upstream.endpoints = endpoints;
         }
         changed
+    }
+
+    /// The endpoints of one origin, which share what is for it.
+    fn shared(&self, origin: &Origin, share: Option<&Share>) -> Vec<Endpoint> {
+        let mut endpoints = self.endpoints(origin);
+        if let Some(share) = share {
+            let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX).max(1);
+            let share = Share { weight: (share.weight / count).max(1), ..*share };
+            for endpoint in &mut endpoints {
+                endpoint.share = share;
+            }
+        }
+        endpoints
     }
 
     fn endpoints(&self, origin: &Origin) -> Vec<Endpoint> {

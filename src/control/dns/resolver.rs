@@ -12,7 +12,6 @@ use crate::base::time::Instant;
 use crate::observe::notice::{Notice, Notices, Severity};
 use crate::snapshot::Snapshot;
 use crate::snapshot::dns::Dns;
-use crate::snapshot::upstream::Upstream;
 
 use super::super::clock::Clock;
 use super::super::crew::Crew;
@@ -76,11 +75,6 @@ impl Resolver {
             self.shared.settled.wait_timeout_while(names, patience, |names| !names.is_settled());
         let (names, _) = waiting.unwrap_or_else(PoisonError::into_inner);
         names.fill(&mut snapshot.upstreams);
-    }
-
-    /// Gives upstreams the endpoints that are known now; whether that changed any.
-    pub(in crate::control) fn fill(&self, upstreams: &mut [Upstream]) -> bool {
-        self.shared.names().fill(upstreams)
     }
 }
 
