@@ -275,10 +275,8 @@ impl Checker<'_> {
             if let Some(name) = self.config.text(&module) {
                 let lacks = |key: &str| self.lacks(&format!("microservices.{name}.{key}"));
                 let is_nowhere = lacks("port") && lacks("endpoints") && self.whole;
-                if self.config.finds_modules() {
-                    continue;
-                }
-                if !modules.contains(&name) || is_nowhere {
+                let is_found = self.config.finds_modules();
+                if !is_found && (!modules.contains(&name) || is_nowhere) {
                     let message = format!("there is no microservice \"{name}\" with host and port");
                     self.find(
                         Code::Dangling,

@@ -156,3 +156,6 @@ fn is_of(endpoint: &Endpoint, origin: &Origin) -> bool {
         Origin::Service(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

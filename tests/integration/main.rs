@@ -35,6 +35,7 @@ mod operator;
 mod panics;
 mod peers_that_fail;
 mod proxy_protocol;
+mod registry;
 mod service_groups;
 mod sessions;
 mod shards;
