@@ -322,16 +322,10 @@ impl Gateway {
         }
         let generation = running.generation + 1;
         let snapshot = Arc::new(Snapshot { generation, ..next });
-        let is_new = |new: &&Upstream| {
-            let mut all = running.upstreams.iter();
-            all.find(|old| old.name == new.name).is_none_or(|old| old.endpoints != new.endpoints)
-        };
-        let changed = snapshot.upstreams.iter().filter(is_new);
-        let changed: Vec<_> =
-            changed.map(|new| format!("{} has {}", new.name, new.endpoints.len())).collect();
+        let changed = moved(&running.upstreams, &snapshot.upstreams);
         match self.fleet.publish(&snapshot) {
             Ok(()) => {
-                let text = format!("names have other addresses: {}", changed.join(", "));
+                let text = format!("endpoints are others: {}", changed.join(", "));
                 let told = notice(Severity::Info, "endpoints", text);
                 self.notices.tell(told.with("generation", generation.to_string()));
                 self.checker.follow(&snapshot);
@@ -408,6 +402,19 @@ impl Gateway {
             _ => ExitCode::from(CUT_OFF),
         }
     }
+}
+
+/// Upstreams that have other endpoints than before, or are there no more, in words.
+fn moved(old: &[Upstream], new: &[Upstream]) -> Vec<String> {
+    let other = |own: &Upstream| {
+        let before = old.iter().find(|before| before.name == own.name);
+        before.is_none_or(|before| before.endpoints != own.endpoints)
+    };
+    let others = new.iter().filter(|own| other(own));
+    let others = others.map(|own| format!("{} has {}", own.name, own.endpoints.len()));
+    let is_gone = |own: &&Upstream| new.iter().all(|now| now.name != own.name);
+    let gone = old.iter().filter(is_gone).map(|own| format!("{} is gone", own.name));
+    others.chain(gone).collect()
 }
 
 /// A notice of this moment.

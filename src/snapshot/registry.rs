@@ -1,5 +1,5 @@
-//! Modules that are found through a masterservice (SPEC 8.2): what is asked for, and what becomes of
-//! an answer.
+//! Modules that are found through a masterservice (SPEC 8.2): what is asked for, and what becomes
+//! of an answer.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

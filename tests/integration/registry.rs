@@ -7,14 +7,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use otus::gufo::trust::{SigningKey, Token};
 use otus::proto::reverse::{self, reverse_server};
 use otus::proto::reverse_a;
+use otus::snapshot::gufo::{OnError, SecurityMode, SessionRule, Trust};
+use otus::snapshot::registry::Registry;
+use otus::snapshot::secret::Secret;
 use otus::snapshot::server::{IoDriver, Workers};
 use serde_json::{Value, json};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::support::backend::nobody;
 use crate::support::client::{Client, Reply};
+use crate::support::dns::{Data, NameServer};
 use crate::support::gateway::{Gateway, SIGN, on_both_drivers};
 use crate::support::journal::eventually;
 use crate::support::proxy::{snapshot, start, start_to_reload};
@@ -412,12 +417,12 @@ impl reverse_server::Reverse for Sessions {
     }
 }
 
-fn start_with_sessions(io: IoDriver, text: &str) -> Gateway {
+fn start_with_sessions(io: IoDriver, text: &str, rule: SessionRule) -> Gateway {
     let mut snapshot = snapshot(io, text);
     let registry = snapshot.gufo.registry.as_ref().unwrap();
-    let found = otus::snapshot::registry::Registry { finds_session: true, ..(**registry).clone() };
+    let found = Registry { finds_session: true, ..(**registry).clone() };
     snapshot.gufo.registry = Some(Arc::new(found));
-    snapshot.gufo.session = Some(otus::snapshot::gufo::SessionRule::default());
+    snapshot.gufo.session = Some(rule);
     Gateway::start(io, |own| *own = snapshot)
 }
 
@@ -434,7 +439,8 @@ fn the_session_service_is_found_and_what_it_said_outlives_new_modules() {
         for name in ["a", "b", "c"] {
             book.runs(name, service.address);
         }
-        let gateway = start_with_sessions(io, &settings(master.address));
+        let rule = SessionRule::default();
+        let gateway = start_with_sessions(io, &settings(master.address), rule);
         let mut client = gateway.client();
         let began = std::time::Instant::now();
         for name in ["a", "b", "c"] {
@@ -450,6 +456,66 @@ fn the_session_service_is_found_and_what_it_said_outlives_new_modules() {
             assert_eq!(*sessions.0.lock().unwrap(), 1);
         }
         assert_eq!(found(&gateway, "session/host")["state"], "fresh");
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn while_no_session_service_is_found_calls_are_of_nobody_or_refused() {
+    on_both_drivers(|io| {
+        let (master, book) = master();
+        let service = Service::start();
+        book.runs("echo", service.address);
+        for (on_error, want) in [(OnError::Anonymous, 200), (OnError::Refuse, 503)] {
+            let rule = SessionRule { on_error, ..SessionRule::default() };
+            let gateway = start_with_sessions(io, &settings(master.address), rule);
+            let mut client = gateway.client();
+            client.head("GET", "/api/v3/echo/x", &["Authorization: Bearer good"]);
+            assert_eq!(client.reply().status, want);
+            // Who shows nothing is nobody anyway.
+            assert_eq!(client.get("/api/v3/echo/x").status, 200);
+            gateway.is_clean();
+        }
+    });
+}
+
+#[test]
+fn a_host_that_is_a_name_is_resolved_by_the_rules_of_the_settings() {
+    on_both_drivers(|io| {
+        let (master, book) = master();
+        let service = Service::start();
+        let port = service.address.port().to_string();
+        book.row("echo", &[("host", "\"echo.test\"".to_owned()), ("port", port)]);
+        let server = NameServer::start(60);
+        server.set("echo.test", &[Data::V4([127, 0, 0, 1])]);
+        let dns = format!("dns.servers = [\"{}\"]\n", server.address);
+        let gateway = start(io, &format!("{dns}{}", settings(master.address)));
+        assert_eq!(get(&gateway, "/api/v3/echo/x").status, 200);
+        assert_eq!(book.asked("echo"), 1);
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn questions_are_signed_as_calls_are() {
+    on_both_drivers(|io| {
+        let (master, book) = master();
+        let service = Service::start();
+        book.runs("echo", service.address);
+        let key = || SigningKey::new(b"a-secret-of-all");
+        let mut snapshot = snapshot(io, &settings(master.address));
+        snapshot.gufo.trust = Trust {
+            mode: SecurityMode::Hmac,
+            key: Some((key(), Secret::new("a-secret-of-all"))),
+            ..Trust::default()
+        };
+        let gateway = Gateway::start(io, |own| *own = snapshot);
+        assert_eq!(get(&gateway, "/api/v3/echo/x").status, 200);
+        let asked = book.asked.lock().unwrap();
+        let sign = asked[0].sign.clone().unwrap();
+        let token = Token::parse(sign.as_bytes()).unwrap();
+        assert!(key().holds_1(&token, "echo"));
+        drop(asked);
         gateway.is_clean();
     });
 }

@@ -1,8 +1,8 @@
 //! Modules that are found through a masterservice: asked for off the shards, and published as a new
 //! generation.
 //!
-//! [`keeper`] is the thread; what it does when is the business of `gufo::registry::directory`, which
-//! is pure; [`ask`] asks one question; [`store`] keeps answers on disk.
+//! [`keeper`] is the thread; what it does when is the business of `gufo::registry::directory`,
+//! which is pure; [`ask`] asks one question; [`store`] keeps answers on disk.
 
 mod ask;
 mod keeper;
