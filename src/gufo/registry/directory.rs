@@ -231,24 +231,23 @@ impl Directory {
             let wanted = wanted.clone();
             Some(News { wanted, missing, quiet })
         };
-        match self.slots.get(wanted) {
-            Some(slot) if slot.known.is_some() || slot.is_asked || slot.due <= now => return None,
-            Some(slot) => {
-                if let Some((missing, until)) = slot.missing.filter(|(_, until)| now < *until) {
-                    return news(missing, until - now);
-                }
-            }
-            None => {
-                if self.slots.len() - self.known() >= UNKNOWN_MAX {
-                    self.forget(now);
-                }
-                if self.slots.len() - self.known() >= UNKNOWN_MAX {
-                    return news(Missing::Unreachable, Duration::ZERO);
-                }
-            }
+        let slot = self.slots.get(wanted);
+        if slot.is_some_and(|own| own.known.is_some() || own.is_asked || own.due <= now) {
+            return None;
+        }
+        let told = slot.and_then(|slot| slot.missing).filter(|(_, until)| now < *until);
+        if let Some((missing, until)) = told {
+            return news(missing, until - now);
         }
         if !self.pinned.contains(wanted) && !self.throttle.pass(now) {
             return news(Missing::Unreachable, Duration::ZERO);
+        }
+        // Looked at behind the throttle: it takes longer than all before.
+        if !self.slots.contains_key(wanted) && self.unknown() >= UNKNOWN_MAX {
+            self.forget(now);
+            if self.unknown() >= UNKNOWN_MAX {
+                return news(Missing::Unreachable, Duration::ZERO);
+            }
         }
         self.slots.entry(wanted.clone()).or_insert(Slot::due(now)).due = now;
         None
