@@ -27,10 +27,13 @@ use crate::support::service::{Service, Serving, answer, json_any};
 
 const ADMIN: &str = "server.admin_key = \"0123456789abcdef\"\n";
 
+/// Keys and their JSON text.
+type Values = Vec<(&'static str, String)>;
+
 /// What a master knows, and what it was asked.
 #[derive(Clone, Default)]
 struct Book {
-    rows: Arc<Mutex<BTreeMap<String, Vec<(&'static str, String)>>>>,
+    rows: Arc<Mutex<BTreeMap<String, Values>>>,
     asked: Arc<Mutex<Vec<reverse_a::Request>>>,
 }
 
