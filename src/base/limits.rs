@@ -205,6 +205,9 @@ pub const CONNECTION_WINDOW_BYTES_MAX: u32 = 16 * 1024 * 1024;
 pub const WINDOW_BUDGET_BYTES: u64 = 64 * MIB;
 /// One direction of a call that is passed through, without a byte.
 pub const CALL_SILENCE_MAX: Duration = Duration::from_hours(24);
+/// Towards services that call the gateway: PING after so long without a word, and how long its echo
+/// may take (SPEC 4.8).
+pub const REVERSE_PINGS: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// How long a signature of a call holds (SPEC 7.2).
 pub const SIGNATURE_AGE_MAX: Duration = Duration::from_mins(2);

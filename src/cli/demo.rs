@@ -8,7 +8,7 @@ use super::start::fail;
 use crate::control;
 use crate::service::demo;
 use crate::snapshot::Snapshot;
-use crate::snapshot::server::Listener;
+use crate::snapshot::server::{Listener, Serves};
 use crate::snapshot::transport::Transport;
 
 /// Starts services and gateway, and says what to try.
@@ -71,8 +71,9 @@ fn snapshot(
     let mut snapshot = Snapshot::minimal();
     snapshot.generation = generation;
     let transport = Transport::listener();
+    let (name, serves) = ("main".to_owned(), Serves::Http);
     snapshot.server.listeners =
-        vec![Listener { name: "main".to_owned(), address: listen, transport, tls: None }];
+        vec![Listener { name, address: listen, transport, tls: None, serves }];
     snapshot.server.admin = Some(admin);
     snapshot.add_module("storage", backend);
     snapshot.add_module("echo", backend);

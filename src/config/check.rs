@@ -34,6 +34,7 @@ pub(super) fn check(
     checker.config.check_dns(checker.findings);
     checker.config.check_trust(checker.findings);
     checker.config.check_tls(checker.findings);
+    checker.config.check_reverse(checker.findings);
     checker.config.check_auth(checker.findings);
     checker.config.check_registry(whole, checker.findings);
     checker.config.check_people(whole, checker.findings);
@@ -73,13 +74,6 @@ impl Checker<'_> {
             let way_out = "write sign = \"...\" in [server], or set GUFO_SIGN; \
                            `openssl rand -hex 32` makes one";
             self.find(Code::Missing, "server.sign", "`server.sign` is not set", way_out);
-        }
-        for path in ["server.grpc_tls_enabled", "server.grpc_mtls_enabled"] {
-            if self.config.boolean(path) == Some(true) {
-                let message = "TLS towards services is asked for in the table of each";
-                let way_out = "write false, and tls.on = true in [microservices.<name>]";
-                self.find(Code::ComesLater, path, message, way_out);
-            }
         }
         let sign = self.config.secret("server.sign");
         if sign.is_some_and(|sign| sign.expose().chars().count() < SIGN_CHARACTERS_MIN) {

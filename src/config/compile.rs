@@ -24,7 +24,7 @@ use crate::snapshot::gufo::{
 use crate::snapshot::limits::Limits;
 use crate::snapshot::observe::Observe;
 use crate::snapshot::route::{Action, Route, RouteTimeouts, Routes};
-use crate::snapshot::server::{Http2, IoDriver, Listener, RequestId, Server};
+use crate::snapshot::server::{Http2, IoDriver, Listener, RequestId, Server, Serves};
 use crate::snapshot::timeouts::Timeouts;
 use crate::snapshot::transport::Transport;
 use crate::snapshot::upgrades::Upgrades;
@@ -80,16 +80,19 @@ impl Config {
         let address = SocketAddr::new(ip, self.small("server.port"));
         let transport = self.transport("listener.transport");
         let tls = self.server_tls(findings);
-        let listener =
-            |name: &str, address, tls| Listener { name: name.to_owned(), address, transport, tls };
+        let listener = |name: &str, address, tls| {
+            let (name, serves) = (name.to_owned(), Serves::Http);
+            Listener { name, address, transport, tls, serves }
+        };
         let second = self.integer("tls.port").and_then(|port| u16::try_from(port).ok());
-        let listeners = match (second, tls) {
+        let mut listeners = match (second, tls) {
             (Some(port), Some(tls)) => vec![
                 listener("main", address, None),
                 listener("tls", SocketAddr::new(ip, port), Some(tls)),
             ],
             (_, tls) => vec![listener("main", address, tls)],
         };
+        listeners.extend(self.reverse_listener(transport, findings));
         Server {
             listeners,
             admin: self.address("server.admin"),

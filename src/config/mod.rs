@@ -26,6 +26,7 @@ mod hosts;
 mod iam;
 mod people;
 mod policies;
+mod reverse;
 mod routes;
 mod suggest;
 mod tls;

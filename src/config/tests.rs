@@ -15,7 +15,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::Rate;
 use crate::snapshot::observe::LogTarget;
 use crate::snapshot::secret::Secret;
-use crate::snapshot::server::{IoDriver, Workers};
+use crate::snapshot::server::{IoDriver, Serves, Workers};
 use crate::snapshot::transport::Congestion;
 use crate::snapshot::upstream::Protocol;
 use crate::upstream::balance::Balance;
@@ -275,12 +275,23 @@ fn an_empty_configuration_lacks_mode_and_sign_alone() {
 }
 
 #[test]
-fn what_would_weaken_protection_silently_is_refused() {
-    let needed = format!("server.sign = \"{SIGN}\"\nsecurity.mode = \"sign\"\n");
-    let found = faults(&format!("{needed}server.grpc_tls_enabled = true"));
-    assert_eq!(found.list().len(), 1, "{found}");
-    assert_eq!(found.list()[0].code, Code::ComesLater);
-    assert!(found.list()[0].message.starts_with("TLS towards services is asked for in"), "{found}");
+fn services_have_a_port_to_call_only_where_it_is_written() {
+    let needed =
+        format!("security.mode = \"sign\"\nserver.sign = \"{SIGN}\"\nserver.session = false\n");
+    assert!(compiled(&needed).server.listeners.iter().all(|own| own.serves == Serves::Http));
+    let snapshot = compiled(&format!("{needed}server.grpc_port = \"4890\"\n"));
+    let [_, own] = &snapshot.server.listeners[..] else { panic!("two listeners") };
+    assert_eq!((own.address, own.serves), ("0.0.0.0:4890".parse().unwrap(), Serves::Reverse));
+    for (lines, want) in [
+        ("server.grpc_tls_enabled = true", "services have no port to call"),
+        ("server.grpc_port = 8090", "`server.grpc_port` is that of `server.port`"),
+        ("server.grpc_port = 9100", "`server.grpc_port` is that of `server.admin`"),
+        ("server.grpc_port = 1\nserver.grpc_tls_enabled = true", "`security.cert` is not set"),
+        ("server.grpc_port = 1\nserver.grpc_mtls_enabled = true", "`security.ca_cert` is not set"),
+    ] {
+        let found = faults(&format!("{needed}{lines}"));
+        assert!(found.list().iter().any(|fault| fault.message.contains(want)), "{found}");
+    }
 }
 
 #[test]

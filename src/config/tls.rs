@@ -128,7 +128,8 @@ impl Config {
             Ok((tls, remarks)) => (Some(tls), remarks),
             Err(remarks) => (None, remarks),
         };
-        findings.extend(remarks.iter().map(|remark| self.tls_finding(remark)));
+        let found = remarks.iter().map(|remark| self.tls_finding(remark, "tls.client_ca"));
+        findings.extend(found);
         tls
     }
 
@@ -182,12 +183,13 @@ impl Config {
         }
     }
 
-    fn tls_finding(&self, remark: &Remark) -> Finding {
+    /// `authorities` is the key that names those of clients.
+    pub(super) fn tls_finding(&self, remark: &Remark, authorities: &str) -> Finding {
         let path = match &remark.about {
             About::Chain(table) => format!("{table}.cert"),
             About::Key(table) => format!("{table}.key"),
             About::Ocsp(table) => format!("{table}.ocsp"),
-            About::ClientCa => "tls.client_ca".to_owned(),
+            About::ClientCa => authorities.to_owned(),
         };
         let code = match remark.kind {
             RemarkKind::Unreadable => Code::Unreadable,

@@ -35,7 +35,7 @@ use crate::policy::limit::key::Secret;
 use crate::shard::Grace;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diff::restart_keys;
-use crate::snapshot::server::Listener;
+use crate::snapshot::server::{Listener, Serves};
 use crate::snapshot::upstream::Upstream;
 
 use certificates::{Found, Watch};
@@ -181,7 +181,12 @@ impl Gateway {
     pub fn urls(&self) -> Vec<String> {
         let snapshot = self.state.snapshot();
         let url = |(address, listener): (&SocketAddr, &Listener)| {
-            let scheme = if listener.tls.is_some() { "https" } else { "http" };
+            let scheme = match (listener.serves, &listener.tls) {
+                (Serves::Http, None) => "http",
+                (Serves::Http, Some(_)) => "https",
+                (Serves::Reverse, None) => "grpc",
+                (Serves::Reverse, Some(_)) => "grpcs",
+            };
             format!("{scheme}://{address}")
         };
         self.addresses().iter().zip(&snapshot.server.listeners).map(url).collect()

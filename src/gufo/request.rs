@@ -60,6 +60,8 @@ pub struct Call<'a> {
     pub ip: Option<&'a str>,
     /// The client's `User-Agent`.
     pub user_agent: Option<&'a str>,
+    /// What is to be done, where the path does not say it. Not filled by the gateway itself.
+    pub action: Option<&'a str>,
     /// `v3` or `v1`.
     pub api_version: Option<&'a str>,
     /// The language the client wants.
@@ -92,7 +94,7 @@ pub struct Call<'a> {
     pub body: Option<&'a str>,
     /// The id of the request; dialect C alone.
     pub request_id: Option<&'a str>,
-    /// A whole file with its name; dialect A alone.
+    /// A whole file with its name; the gateway itself sends one in dialect A alone.
     pub file: Option<(&'a str, &'a [u8])>,
 }
 
@@ -182,12 +184,13 @@ impl Call<'_> {
 
     /// Field numbers of SPEC 4.1 with their texts. Module, Param, Sign and Method are always sent:
     /// services of dialect A, and those written after them, do not check for their absence.
-    fn texts(&self) -> [(u32, Option<&str>); 15] {
+    fn texts(&self) -> [(u32, Option<&str>); 16] {
         [
             (1, Some(self.module)),
             (2, Some(self.param)),
             (3, self.param_id),
             (4, self.param_idd),
+            (5, self.action),
             (7, self.path),
             (8, self.token),
             (9, Some(self.sign)),

@@ -8,8 +8,11 @@ use std::time::Duration;
 use ring::{digest, hmac};
 
 use super::arguments::{Argument, ArgumentValue};
+use super::asked::{Asked, Given};
 use super::json;
 use super::request::Call;
+use super::values;
+use super::wire::WireError;
 use crate::base::base64url;
 use crate::base::hex;
 use crate::base::text::Text;
@@ -164,6 +167,35 @@ pub fn arguments_digest(args: &[Argument<'_>], body: Option<&str>) -> [u8; 32] {
         put(body.as_bytes());
     }
     array(context.finish())
+}
+
+/// The same of a call that came to us. What is no JSON counts as its type, a zero byte and its
+/// bytes; a parameter of a query as the JSON string that it is.
+///
+/// # Errors
+/// See [`WireError`].
+pub fn asked_digest(asked: &Asked<'_>) -> Result<[u8; 32], WireError> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut put = |bytes: &[u8]| {
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        context.update(&len.to_be_bytes());
+        context.update(bytes);
+    };
+    for (name, given) in &asked.args {
+        put(name.as_bytes());
+        match given {
+            Given::Any(any) => put(&values::signed(any)?),
+            Given::Text(value) => {
+                let mut text = Vec::with_capacity(value.len() + 2);
+                json::put_string(&mut text, value);
+                put(&text);
+            }
+        }
+    }
+    if let Some(any) = asked.body {
+        put(&values::signed(any)?);
+    }
+    Ok(array(context.finish()))
 }
 
 /// The digest of a request as a client sends it: SHA-256 over the query without its `?`, a zero

@@ -1,5 +1,7 @@
 //! What an `Any` within `Data` holds, as JSON text (SPEC 4.4).
 
+use std::borrow::Cow;
+
 use super::json;
 use super::request::BYTES_VALUE_FIELD;
 use super::wire::{Reader, Value, WireError};
@@ -28,16 +30,7 @@ pub(super) fn put_any(out: &mut Vec<u8>, any: &[u8]) -> Result<bool, WireError> 
         put_json(out, content);
         return Ok(true);
     }
-    let mut url: &[u8] = &[];
-    let mut content: &[u8] = &[];
-    let mut reader = Reader::new(any);
-    while let Some((number, value)) = reader.next_field()? {
-        match (number, value) {
-            (1, Value::Bytes(bytes)) => url = bytes,
-            (2, Value::Bytes(bytes)) => content = bytes,
-            _ => {}
-        }
-    }
+    let (url, content) = raw_entry(any)?;
     let start = memchr::memrchr(b'/', url).map_or(0, |at| at + 1);
     let kind = match url.get(start..).unwrap_or_default() {
         b"google.protobuf.BytesValue" => Kind::Bytes,
@@ -198,6 +191,17 @@ fn usual_entry(content: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((key, only_field(rest, 0x12)?))
 }
 
+/// What stands for an `Any` in a signature: the text of a `BytesValue`; of all others the type, a
+/// zero byte and the value as it came.
+pub(super) fn signed(any: &[u8]) -> Result<Cow<'_, [u8]>, WireError> {
+    let (url, content) = raw_entry(any)?;
+    if url.ends_with(b"/google.protobuf.BytesValue") {
+        return Ok(Cow::Borrowed(wrapped(content)?));
+    }
+    Ok(Cow::Owned([url, b"\0", content].concat()))
+}
+
+/// The bytes in the fields 1 and 2, of an entry or of an `Any`.
 fn raw_entry(content: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     let (mut key, mut content_of): (&[u8], &[u8]) = (&[], &[]);
     let mut reader = Reader::new(content);

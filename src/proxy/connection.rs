@@ -15,6 +15,7 @@ use crate::observe::counters::Counter;
 use crate::protocol::h1::request::{FaultKind, HeadLimits, Progress, RequestParser};
 use crate::protocol::h2::frame::PREFACE;
 use crate::snapshot::Snapshot;
+use crate::snapshot::server::Serves;
 use crate::tls::handshake::Protocol;
 use crate::tls::stream::Stream;
 
@@ -26,6 +27,7 @@ use super::linger;
 use super::proxied;
 use super::reason::Reason;
 use super::respond;
+use super::reverse;
 use super::secure;
 
 /// What becomes of the connection.
@@ -66,12 +68,15 @@ pub fn serve<I: Io>(
     async move {
         cx.counters.count(Counter::ConnectionsAccepted);
         let closed = CountClosed(&cx);
+        if cx.tables().serves(listener) == Serves::Reverse {
+            return Box::pin(reverse::serve::connection(&cx, socket, peer, listener)).await;
+        }
         let Some(early) = proxied::begin(&cx, &socket, &mut peer).await else { return };
         let early = secure::begin(&cx, &mut socket, listener, early).await;
         let Some(mut early) = early else { return };
         // What is spoken was agreed on in the handshake, or shows in the first bytes.
         if socket.protocol() == Some(Protocol::Http2) {
-            return Box::pin(h2::serve::serve(&cx, &socket, peer, None)).await;
+            return Box::pin(h2::serve::serve(&cx, &socket, peer, None, Serves::Http)).await;
         }
         // A new connection has to say something soon; one that was queued before a drain, at once.
         let mut is_first = true;
@@ -109,7 +114,9 @@ pub fn serve<I: Io>(
 /// What is left to do behind the last request of HTTP/1.
 async fn finish<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr, end: After) {
     match end {
-        After::Http2(early) => h2::serve::serve(cx, socket, peer, Some(*early)).await,
+        After::Http2(early) => {
+            h2::serve::serve(cx, socket, peer, Some(*early), Serves::Http).await;
+        }
         After::Linger => linger::close(cx, socket).await,
         After::Wait | After::Next(_) | After::Close => {}
     }

@@ -39,7 +39,7 @@ use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
 use super::tables::Tables;
 use super::trust::Shown;
-use super::{call, registry, request_id, respond, surface, upload};
+use super::{call, heartbeat, registry, request_id, respond, surface, upload};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -66,7 +66,7 @@ pub(super) struct Exchange<'a, I: Io> {
 }
 
 impl<'a, I: Io> Exchange<'a, I> {
-    fn new(
+    pub(super) fn new(
         cx: &'a Rc<Context<I>>,
         down: Downstream<'a, I>,
         peer: SocketAddr,
@@ -158,6 +158,8 @@ pub(super) enum Plan<'a> {
     Upload(Target<'a>),
     /// The module is to be found first.
     Seek(Wanted),
+    /// A service says that it runs: the path that it names, and what it has shown.
+    Heartbeat(ModulePath<'a>, Shown),
     /// Whether the gateway is well, as gRPC asks.
     Health(health::Asked),
     /// The path to forward is in the [`Scratch`].
@@ -257,14 +259,7 @@ async fn serve<I: Io>(
     let Exchange { cx, down, head, text, started, .. } = *exchange;
     let style = fault::style(style, head, text);
     let mut body = open_body(exchange, &plan, rest);
-    // No service is called for it, and a client that waits is not asked for it (RFC 9110 §10.1.1).
-    let plan = match plan {
-        Plan::Call(_) | Plan::Upload(_) | Plan::Forward(..) if body.is_too_large() => {
-            Plan::Refuse(Reason::BodyTooLarge)
-        }
-        plan => plan,
-    };
-    let result = match plan {
+    let result = match within(plan, body.is_too_large()) {
         Plan::Answer(reply) => Ok(*reply),
         Plan::Refuse(reason) => Err(reason),
         Plan::Seek(_) => Err(Reason::ModuleUnknown),
@@ -280,6 +275,11 @@ async fn serve<I: Io>(
             // Boxed: its state is large, and most exchanges are no uploads.
             Box::pin(upload::run(exchange, &target, &mut body, record)).await
         }
+        Plan::Heartbeat(path, shown) => {
+            let _place = cx.exchanges.enter(down.socket());
+            let told = heartbeat::run(exchange, (&path, shown), &mut body, record);
+            Box::pin(told).await
+        }
         Plan::Health(asked) => {
             let _place = cx.exchanges.enter(down.socket());
             match Box::pin(health::run(exchange, asked, &mut body, record)).await {
@@ -292,7 +292,7 @@ async fn serve<I: Io>(
         }
         Plan::Forward(route, upstream) => {
             let Scratch { path, .. } = &*scratch;
-            let destination = Destination { upstream, path, route, begun: started };
+            let destination = Destination { upstream, path, route, begun: started, first: &[] };
             let place = if body.is_here() { &cx.exchanges } else { &cx.uploads };
             let _place = place.enter(down.socket());
             match forward::run(exchange, &destination, &mut body, record).await {
@@ -306,6 +306,19 @@ async fn serve<I: Io>(
     };
     cx.put_scratch(scratch);
     respond::respond(exchange, style, result, &mut body, record).await
+}
+
+/// The same plan, unless the body is known to be too large: then no service is called for it, and
+/// a client that waits is not asked for it (RFC 9110 §10.1.1).
+fn within(plan: Plan<'_>, is_too_large: bool) -> Plan<'_> {
+    match plan {
+        Plan::Call(_) | Plan::Upload(_) | Plan::Heartbeat(..) | Plan::Forward(..)
+            if is_too_large =>
+        {
+            Plan::Refuse(Reason::BodyTooLarge)
+        }
+        plan => plan,
+    }
 }
 
 fn open_body<'a, I: Io>(
@@ -335,9 +348,12 @@ fn open_body<'a, I: Io>(
                 (body_max, usual)
             }
         }
-        Plan::Answer(_) | Plan::Refuse(_) | Plan::Call(_) | Plan::Health(_) | Plan::Seek(_) => {
-            (snapshot.limits.json_body_bytes, usual)
-        }
+        Plan::Answer(_)
+        | Plan::Refuse(_)
+        | Plan::Call(_)
+        | Plan::Heartbeat(..)
+        | Plan::Health(_)
+        | Plan::Seek(_) => (snapshot.limits.json_body_bytes, usual),
     };
     let framing = match (exchange.down, exchange.head.framing) {
         // The frames are taken off by then: the stream says where it ends.
@@ -367,7 +383,7 @@ struct Planned<'a> {
 fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> Planned<'a> {
     let (plan, style, label) = surface::plan(exchange);
     let policies = match plan {
-        Plan::Call(_) | Plan::Upload(_) | Plan::Seek(_) => {
+        Plan::Call(_) | Plan::Upload(_) | Plan::Heartbeat(..) | Plan::Seek(_) => {
             exchange.tables.snapshot.gufo.policies.as_deref()
         }
         _ => None,

@@ -182,23 +182,43 @@ impl Reply {
         reply
     }
 
+    /// A fault of the original's own table that no other part of the gateway has.
+    pub(super) fn gufo_fault(fault: GufoFault, legacy: bool, now: UnixTime) -> Self {
+        let mut body = Vec::with_capacity(128);
+        envelope(now).fault(&mut body, fault);
+        Reply::new(fault.status(legacy), JSON, body)
+    }
+
+    /// Values of the gateway's own; they are JSON text.
+    pub(super) fn values(values: &[(&str, &str)], now: UnixTime) -> Self {
+        let mut body = Vec::with_capacity(128);
+        envelope(now).data(&mut body, values);
+        Reply::new(200, JSON, body)
+    }
+
     /// A refusal within the Gufo surface. With `legacy` it has the status of the original, if that
     /// had one.
     pub(super) fn fault(reason: Reason, legacy: bool, now: UnixTime) -> Self {
-        let row = reason.row();
+        let (status, code, message) = told(reason, legacy);
         let mut body = Vec::with_capacity(128);
-        let status = if let Some(fault) = fault_of(reason) {
-            envelope(now).fault(&mut body, fault);
-            if legacy { fault.status(true) } else { row.status }
-        } else {
-            let code = if row.blame == Blame::Client { "00003" } else { "00004" };
-            envelope(now).error(&mut body, code, row.detail);
-            row.status
-        };
-        let status = if row.status == 0 { 0 } else { status };
+        envelope(now).error(&mut body, code, message);
+        let status = if reason.row().status == 0 { 0 } else { status };
         let mut reply = Reply::new(status, JSON, body);
         reply.proxy_status = Some(proxy_status(reason));
         reply
+    }
+}
+
+/// How services and their clients are told of a reason: status of HTTP, code and message.
+pub(super) fn told(reason: Reason, legacy: bool) -> (u16, &'static str, &'static str) {
+    let row = reason.row();
+    match fault_of(reason) {
+        Some(fault) => {
+            let status = if legacy { fault.status(true) } else { row.status };
+            (status, fault.code(), fault.message())
+        }
+        None if row.blame == Blame::Client => (row.status, "00003", row.detail),
+        None => (row.status, "00004", row.detail),
     }
 }
 

@@ -78,6 +78,17 @@ fn plan_module<'a, I: Io>(
             let info = reply::info(&gufo.version_text, gufo.registration, now);
             return (Plan::Answer(Box::new(info)), Label::INFO);
         }
+        Some(Reserved::Heartbeat) => {
+            let shown = if method == Method::Post {
+                trust::look(exchange, &path)
+            } else {
+                Err(Reason::MethodNotAllowed)
+            };
+            return match shown {
+                Ok(shown) => (Plan::Heartbeat(path, shown), Label::OTHER),
+                Err(reason) => (Plan::Refuse(reason), Label::OTHER),
+            };
+        }
         Some(_) => return (Plan::Refuse(Reason::ModuleReserved), Label::OTHER),
         None => {}
     }

@@ -17,7 +17,7 @@ use crate::protocol::h1;
 use crate::protocol::h2::hpack::encode::Block;
 use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::Module;
-use crate::snapshot::server::Listener;
+use crate::snapshot::server::{Listener, Serves};
 use crate::snapshot::transport::{Congestion, Transport};
 use crate::snapshot::upstream::{Endpoint, Protocol, Upstream};
 use crate::upstream::group::Group;
@@ -40,6 +40,8 @@ pub struct Tables<I: Io> {
     pub upstreams: Vec<UpstreamTable<I>>,
     /// Listeners that speak TLS, by their place among all.
     tls: Vec<Option<Rc<TlsTable>>>,
+    /// Whom listeners are for, likewise.
+    serves: Vec<Serves>,
     /// Under which the requests of a route are counted, by its id.
     pub routes: Vec<Label>,
     /// What policies remember.
@@ -121,6 +123,12 @@ impl<I: Io> Tables<I> {
         prng: &mut Prng,
     ) -> Self {
         let tls = tls_tables(&snapshot, old);
+        // Settled when they are opened, as is whether they speak TLS.
+        let listeners = snapshot.server.listeners.iter();
+        let serves = match old {
+            Some(old) => old.serves.clone(),
+            None => listeners.map(|listener| listener.serves).collect(),
+        };
         let modules = snapshot.gufo.modules().iter();
         let modules = modules.map(|m| module(&snapshot, m, &mut labels.routes)).collect();
         let upstreams = snapshot.upstreams.iter();
@@ -141,6 +149,7 @@ impl<I: Io> Tables<I> {
             modules,
             upstreams,
             tls,
+            serves,
             routes,
             policies,
             sessions,
@@ -152,6 +161,11 @@ impl<I: Io> Tables<I> {
     /// How the listener in this place speaks TLS, if it does.
     pub fn tls_of(&self, listener: u16) -> Option<Rc<TlsTable>> {
         self.tls.get(usize::from(listener)).cloned().flatten()
+    }
+
+    /// Whom the listener in this place is for.
+    pub fn serves(&self, listener: u16) -> Serves {
+        self.serves.get(usize::from(listener)).copied().unwrap_or_default()
     }
 
     /// Connections are used again only by who would have made them the same.

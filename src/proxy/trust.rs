@@ -10,7 +10,7 @@ use crate::gufo::request::Call;
 use crate::gufo::trust::{NONCE_BYTES, Subject, Token, request_digest};
 use crate::io::Io;
 use crate::message::known::Known;
-use crate::snapshot::gufo::{Module, RestMode};
+use crate::snapshot::gufo::{Module, RestMode, Trust};
 
 use super::exchange::Exchange;
 use super::reason::Reason;
@@ -84,9 +84,23 @@ pub(super) fn check<I: Io>(
         method: str::from_utf8(exchange.head.method_text.of(exchange.text)).unwrap_or_default(),
         digest: request_digest(query, body),
     };
-    let nonce = token.nonce.filter(|_| key.holds_2(&token, &subject)).ok_or(refusal)?;
+    if key.holds_2(&token, &subject) {
+        spend(trust, &token, exchange.time, refusal)
+    } else {
+        Err(refusal)
+    }
+}
+
+/// Uses up the nonce of a signature that holds: on every shard it counts once.
+pub(super) fn spend(
+    trust: &Trust,
+    token: &Token<'_>,
+    now: UnixTime,
+    refusal: Reason,
+) -> Result<(), Reason> {
+    let nonce = token.nonce.ok_or(refusal)?;
     let end = UnixTime(Duration::from_secs(token.time) + trust.max_age);
-    match trust.nonces.note(nonce, token.time, end, exchange.time) {
+    match trust.nonces.note(nonce, token.time, end, now) {
         Seen::First => Ok(()),
         Seen::Again | Seen::Before => Err(refusal),
         Seen::Full => Err(Reason::Overloaded),

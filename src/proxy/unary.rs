@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::io::Io;
+use crate::observe::counters::Counter;
 use crate::protocol::grpc::status::Status;
 use crate::protocol::grpc::timeout;
 use crate::protocol::h2::hpack::encode::Block;
@@ -28,19 +29,36 @@ pub(super) async fn ask<I: Io>(
     exchange: &Exchange<'_, I>,
     question: &Question<'_>,
 ) -> Result<Vec<u8>, Reason> {
-    let mut aside = Record::aside(exchange.started);
-    let mut chooser = Chooser::new(exchange, question.upstream, &mut aside)?;
+    ask_as(exchange, question, true, &mut Record::aside(exchange.started)).await
+}
+
+/// The same, told of in `record`. What is not `repeatable` is asked again only if nobody can have
+/// looked at it.
+pub(super) async fn ask_as<I: Io>(
+    exchange: &Exchange<'_, I>,
+    question: &Question<'_>,
+    repeatable: bool,
+    record: &mut Record,
+) -> Result<Vec<u8>, Reason> {
+    let mut chooser = Chooser::new(exchange, question.upstream, record)?;
     let deadline = exchange.cx.io.now() + question.timeout;
     let mut number = chooser.pick()?;
     loop {
-        let visit = chooser.begin(number, &mut aside);
-        let (reason, again) = match once(exchange, question, &chooser, number, deadline).await {
+        let visit = chooser.begin(number, record);
+        record.upstream_sent = Some(exchange.cx.io.now());
+        let answered = once(exchange, question, &chooser, number, deadline).await;
+        record.upstream_answered = Some(exchange.cx.io.now());
+        let (reason, again) = match answered {
             Ok(answer) => {
                 visit.went(Outcome::Well);
+                record.grpc_status = Some(Status::Ok.code());
                 return Ok(answer);
             }
-            Err(failed) => failed,
+            Err(Failed { reason, unseen, lost }) => (reason, unseen || (lost && repeatable)),
         };
+        if let Reason::ServiceFailed(status) = reason {
+            record.grpc_status = Some(status.code());
+        }
         visit.failed(reason);
         drop(visit);
         let next = if again { chooser.again(number, deadline).await } else { None };
@@ -48,17 +66,33 @@ pub(super) async fn ask<I: Io>(
     }
 }
 
-/// One attempt; with an error, whether another may be made.
+/// An attempt that came to nothing.
+struct Failed {
+    reason: Reason,
+    /// The endpoint has certainly not acted on it.
+    unseen: bool,
+    /// It may have, or not.
+    lost: bool,
+}
+
+impl Failed {
+    /// It is not tried again.
+    fn at_last(reason: Reason) -> Self {
+        Failed { reason, unseen: false, lost: false }
+    }
+}
+
+/// One attempt.
 async fn once<I: Io>(
     exchange: &Exchange<'_, I>,
     question: &Question<'_>,
     chooser: &Chooser<'_, I>,
     number: usize,
     deadline: Instant,
-) -> Result<Vec<u8>, (Reason, bool)> {
+) -> Result<Vec<u8>, Failed> {
     let Chooser { spec, table, .. } = chooser;
     let (Some(pool), Some(endpoint)) = (table.pools.get(number), spec.endpoints.get(number)) else {
-        return Err((Reason::Bug, false));
+        return Err(Failed::at_last(Reason::Bug));
     };
     let block = Block::new()
         .field(b":method", b"POST")
@@ -74,7 +108,7 @@ async fn once<I: Io>(
     let stream = pool
         .open(cx, spec, block.as_slice(), false, now, deadline)
         .await
-        .map_err(|reason| (reason, reason.is_unreached()))?;
+        .map_err(|reason| Failed { reason, unseen: reason.is_unreached(), lost: false })?;
     let mut message = vec![0];
     let len = u32::try_from(question.message.len()).unwrap_or(u32::MAX);
     message.extend_from_slice(&len.to_be_bytes());
@@ -87,16 +121,24 @@ async fn once<I: Io>(
         };
         waited.map_err(|reason| {
             stream.give_up(reason);
-            (reason, false)
+            Failed::at_last(reason)
         })?;
     }
     let ended = stream.outcome();
     match ended.outcome {
         Ok(Status::Ok) => match stream.take_messages().next() {
             Some(answer) => Ok(answer),
-            None => Err((Reason::AnswerMalformed, false)),
+            None => Err(Failed::at_last(Reason::AnswerMalformed)),
         },
-        Ok(status) => Err((Reason::ServiceFailed(status), status == Status::Unavailable)),
-        Err(reason) => Err((reason, ended.refused || ended.lost)),
+        // The service keeps the deadline that it was told, and may notice first.
+        Ok(Status::Cancelled | Status::DeadlineExceeded) if cx.io.now() >= deadline => {
+            cx.counters.count(Counter::UpstreamTimeouts);
+            Err(Failed::at_last(Reason::UpstreamTimedOut))
+        }
+        Ok(status) => {
+            let lost = status == Status::Unavailable;
+            Err(Failed { reason: Reason::ServiceFailed(status), unseen: false, lost })
+        }
+        Err(reason) => Err(Failed { reason, unseen: ended.refused, lost: ended.lost }),
     }
 }

@@ -19,8 +19,14 @@ pub fn restart_keys(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         snapshot.server.listeners.iter().map(|listener| listener.tls.is_some()).collect()
     };
     [
-        ("tls.port, or the first or last certificate", sealed(old) != sealed(new)),
-        ("server.ip, server.port", addresses(old) != addresses(new)),
+        (
+            "tls.port, server.grpc_tls_enabled, or the first or last certificate",
+            sealed(old) != sealed(new),
+        ),
+        (
+            "server.ip, server.port, server.grpc_ip, server.grpc_port",
+            addresses(old) != addresses(new),
+        ),
         ("listener.transport", transports(old) != transports(new)),
         ("server.admin", old.server.admin != new.server.admin),
         ("server.workers", old.server.workers != new.server.workers),

@@ -62,6 +62,18 @@ pub struct Listener {
     pub transport: Transport,
     /// How it speaks TLS; `None`: it does not.
     pub tls: Option<ServerTls>,
+    /// Whom it is for.
+    pub serves: Serves,
+}
+
+/// Whom a listener is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Serves {
+    /// Clients of HTTP.
+    #[default]
+    Http,
+    /// Services that call the gateway: gRPC of the protocol `Reverse` and nothing else (SPEC 4.8).
+    Reverse,
 }
 
 /// What clients that speak HTTP/2 may do.
@@ -147,6 +159,7 @@ impl Default for Server {
                 address: any_port,
                 transport,
                 tls: None,
+                serves: Serves::Http,
             }],
             admin: Some(any_port),
             workers: Workers::Auto,

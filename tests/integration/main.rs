@@ -36,6 +36,7 @@ mod panics;
 mod peers_that_fail;
 mod proxy_protocol;
 mod registry;
+mod reverse_server;
 mod service_groups;
 mod sessions;
 mod shards;

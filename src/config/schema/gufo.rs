@@ -16,7 +16,6 @@ const HOLDS: Kind = seconds(1000, 315_360_000);
 /// All of them.
 pub const KEYS: &[Key] = &[
     not_yet("config_version", Kind::Integer(1, 2), "version of the form of this file"),
-    not_yet("server.grpc_port", PORT, "port that services call"),
     open(
         "server.registry_mode",
         Kind::Choice(&["static", "master"]),
@@ -44,16 +43,8 @@ pub const KEYS: &[Key] = &[
     not_yet("server.logdir", TEXT, "directory of logs"),
     not_yet("server.log_to_file", BOOL, "log into `logdir`; use `server.access_log`"),
     not_yet("server.heartbeat", SECONDS, "between two heartbeats of a service"),
-    not_yet("server.grpc_tls_enabled", BOOL, "TLS towards services; `true` is refused"),
-    not_yet("server.grpc_mtls_enabled", BOOL, "mutual TLS towards services; `true` is refused"),
     not_yet("security.jwt_secret", SECRET, "secret of tokens"),
     not_yet("security.aes_key", SECRET, "key of encrypted values; set by GUFO_AES_KEY"),
-    not_yet("security.ca_cert", TEXT, "certificates that are trusted"),
-    not_yet("security.ca_path", TEXT, "the same"),
-    not_yet("security.cert", TEXT, "own certificate"),
-    not_yet("security.cert_path", TEXT, "the same"),
-    not_yet("security.key", TEXT, "file of the own key"),
-    not_yet("security.key_path", TEXT, "the same"),
     not_yet("token.expiretime", SECONDS, "life of a token"),
     not_yet("token.refresh_token_expiration", SECONDS, "life of a refresh token"),
     not_yet("token.secretKey", SECRET, "secret of tokens"),

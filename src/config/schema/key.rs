@@ -137,6 +137,11 @@ pub(super) const fn restart(
     Key { path, kind, default: Some(default), reload: Reload::Restart, help }
 }
 
+/// The same without a default.
+pub(super) const fn restart_open(path: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { path, kind, default: None, reload: Reload::Restart, help }
+}
+
 /// A key that is accepted and has no effect yet.
 pub(super) const fn not_yet(path: &'static str, kind: Kind, help: &'static str) -> Key {
     Key { path, kind, default: None, reload: Reload::NotYet, help }

@@ -77,7 +77,12 @@ pub fn is_table(path: &str) -> bool {
 pub const LISTS: &[&str] = &["route"];
 
 /// Keys that older files write elsewhere: (as written, as documented).
-pub const FORMER: &[(&str, &str)] = &[("security.sign", "server.sign")];
+pub const FORMER: &[(&str, &str)] = &[
+    ("security.sign", "server.sign"),
+    ("security.ca_path", "security.ca_cert"),
+    ("security.cert_path", "security.cert"),
+    ("security.key_path", "security.key"),
+];
 
 /// Variables whose names do not follow from a key: (variable, key). SPEC 16.1.
 pub const VARIABLES: &[(&str, &str)] = &[

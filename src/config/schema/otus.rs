@@ -1,7 +1,7 @@
 //! The keys that have an effect. Those of Gufo keep their names and defaults (SPEC 16.1).
 
 use super::key::{
-    Key, Kind, Reload, between, between_or_off, live, not_yet, open, restart, seconds,
+    Key, Kind, Reload, between, between_or_off, live, not_yet, open, restart, restart_open, seconds,
 };
 use crate::base::size::{GIB, KIB, MIB};
 
@@ -89,6 +89,24 @@ pub const SERVER: &[Key] = &[
         "5s",
         "from the start of a call to its answer, unless the module says otherwise",
     ),
+    restart_open(
+        "server.grpc_port",
+        Kind::Port { zero: true },
+        "port that services call over gRPC, 4890 in Gufo; without it there is none",
+    ),
+    restart_open("server.grpc_ip", Kind::Ip, "its address; without it, that of `server.ip`"),
+    restart(
+        "server.grpc_tls_enabled",
+        Kind::Bool,
+        "false",
+        "services call over TLS, with `security.cert` and `security.key`",
+    ),
+    live(
+        "server.grpc_mtls_enabled",
+        Kind::Bool,
+        "false",
+        "the same, and show a certificate of `security.ca_cert`",
+    ),
     live(
         "server.session",
         Kind::Bool,
@@ -132,6 +150,13 @@ pub const SECURITY: &[Key] = &[
     ),
     open("security.hmac_secret", Kind::Secret, "what signatures are made with, in mode `hmac`"),
     live("security.max_age", seconds(1000, DAY), "2m", "how long a signature holds"),
+    open(
+        "security.ca_cert",
+        Kind::Text,
+        "PEM file of the authorities that services are believed by",
+    ),
+    open("security.cert", Kind::Text, "PEM file of the certificate that services are shown"),
+    open("security.key", Kind::Text, "PEM file of its key"),
 ];
 
 /// `[listener]`

@@ -2,7 +2,7 @@
 
 use super::super::arguments::{Argument, ArgumentValue};
 use super::super::wire::{
-    len_field_len, put_len_field, put_len_head, put_varint_field, varint_field_len,
+    len_field_len, put_len_field, put_len_head, put_varint_field, varint_field_len, wide,
 };
 use super::{BYTES_VALUE_URL, Call};
 
@@ -13,6 +13,7 @@ mod field {
     pub(super) const METHOD: u32 = 9;
     pub(super) const AUTH: u32 = 10;
     pub(super) const CONTEXT: u32 = 11;
+    pub(super) const FILE: u32 = 12;
 }
 
 /// Bytes of the message.
@@ -24,7 +25,8 @@ pub(super) fn len(call: &Call<'_>) -> usize {
     let nested = nested.map(|(number, len)| len_field_len(number, len));
     let query = call.args.iter().map(|argument| len_field_len(field::QUERY, entry_len(argument)));
     let body = call.body.map_or(0, |body| any_len(BYTES_VALUE_URL, len_field_len(1, body.len())));
-    texts.sum::<usize>() + method + nested.sum::<usize>() + query.sum::<usize>() + body
+    let file = call.file.map_or(0, |file| len_field_len(field::FILE, file_len(file)));
+    texts.sum::<usize>() + method + nested.sum::<usize>() + query.sum::<usize>() + file + body
 }
 
 /// Appends the message. The body comes last.
@@ -46,6 +48,12 @@ pub(super) fn put(call: &Call<'_>, out: &mut Vec<u8>) {
         put_len_head(out, field::QUERY, entry_len(argument));
         put_len_field(out, 1, argument.name.as_bytes());
         put_len_field(out, 2, value(argument).as_bytes());
+    }
+    if let Some(file) = call.file {
+        put_len_head(out, field::FILE, file_len(file));
+        put_len_field(out, 1, file.1);
+        put_len_field(out, 2, file.0.as_bytes());
+        put_varint_field(out, 4, wide(file.1.len()));
     }
     if let Some(body) = call.body {
         put_any_head(out, BYTES_VALUE_URL, len_field_len(1, body.len()));
@@ -95,12 +103,20 @@ pub(in crate::gufo) fn put_any_head(out: &mut Vec<u8>, url: &str, value_len: usi
 
 const COMPLETED: &[u8] = b"completed";
 
-fn texts<'a>(call: &Call<'a>) -> [(u32, &'a str); 5] {
+/// Bytes of a `FileUpload`.
+fn file_len((name, data): (&str, &[u8])) -> usize {
+    len_field_len(1, data.len())
+        + len_field_len(2, name.len())
+        + varint_field_len(4, wide(data.len()))
+}
+
+fn texts<'a>(call: &Call<'a>) -> [(u32, &'a str); 6] {
     [
         (1, call.module),
         (2, call.param),
         (3, call.param_id.unwrap_or_default()),
         (4, call.param_idd.unwrap_or_default()),
+        (5, call.action.unwrap_or_default()),
         (8, call.path.unwrap_or_default()),
     ]
 }

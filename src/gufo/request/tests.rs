@@ -12,7 +12,7 @@ use crate::proto::{reverse_a, reverse_c};
 fn a_call_is_what_a_generated_decoder_reads() {
     let mut prng = Prng::new(7);
     for _ in 0..2000 {
-        let texts: Vec<String> = (0..24).map(|_| text(&mut prng)).collect();
+        let texts: Vec<String> = (0..26).map(|_| text(&mut prng)).collect();
         let args = arguments(&mut prng);
         let call = random_call(&mut prng, &texts, &args);
         let mut out = vec![0xee; 3];
@@ -30,7 +30,7 @@ fn a_call_is_what_a_generated_decoder_reads() {
 fn a_service_of_dialect_a_reads_the_internal_request_and_the_file_where_it_expects_them() {
     let mut prng = Prng::new(11);
     for _ in 0..500 {
-        let texts: Vec<String> = (0..24).map(|_| text(&mut prng)).collect();
+        let texts: Vec<String> = (0..26).map(|_| text(&mut prng)).collect();
         let args = arguments(&mut prng);
         let file = prng.one_in(2).then_some(("a.bin", &b"\x00\xff"[..]));
         let call = Call { file, ..random_call(&mut prng, &texts, &args) };
@@ -52,10 +52,12 @@ fn a_service_of_dialect_a_reads_the_internal_request_and_the_file_where_it_expec
 fn a_service_of_dialect_c_reads_query_body_auth_and_context() {
     let mut prng = Prng::new(12);
     for _ in 0..500 {
-        let texts: Vec<String> = (0..24).map(|_| text(&mut prng)).collect();
+        let texts: Vec<String> = (0..26).map(|_| text(&mut prng)).collect();
         let args = arguments(&mut prng);
         let body = prng.one_in(2).then_some("{\"a\":12345678901234567890}");
-        let call = Call { body, request_id: Some("r1"), ..random_call(&mut prng, &texts, &args) };
+        let file = prng.one_in(2).then_some(("a.bin", &b"\x00\xff"[..]));
+        let call = random_call(&mut prng, &texts, &args);
+        let call = Call { body, file, request_id: Some("r1"), ..call };
         let mut out = Vec::new();
         call.encode(Dialect::C, &mut out).unwrap();
         let message = &out[frame::PREFIX_BYTES..];
@@ -63,6 +65,9 @@ fn a_service_of_dialect_c_reads_query_body_auth_and_context() {
         let got = reverse_c::Request::decode(message).unwrap();
         assert_eq!((&*got.module, &*got.param), (call.module, call.param));
         assert_eq!(got.path, call.path.unwrap_or_default());
+        assert_eq!(got.action, call.action.unwrap_or_default());
+        let sent = got.file.map(|file| (file.filename, file.data, file.size));
+        assert_eq!(sent, file.map(|(name, data)| (name.to_owned(), data.to_vec(), 2)));
         let (auth, context) = (got.auth.unwrap_or_default(), got.context.unwrap_or_default());
         assert_eq!(auth.sign, call.sign);
         assert_eq!(auth.token, call.token.unwrap_or_default());
@@ -163,6 +168,7 @@ fn random_call<'a>(prng: &mut Prng, texts: &'a [String], args: &'a [Argument<'a>
         readonly: number(prng),
         internal_param: some(prng),
         internal_method: some(prng),
+        action: some(prng),
         args,
         ..Call::default()
     }
@@ -210,6 +216,7 @@ fn expected(call: &Call<'_>) -> Request {
         param: owned(Some(call.param)),
         param_id: owned(call.param_id),
         param_idd: owned(call.param_idd),
+        action: owned(call.action),
         args,
         path: owned(call.path),
         token: owned(call.token),

@@ -22,7 +22,7 @@ pub(in crate::proxy) fn style(style: Style, head: &RequestHead, text: &[u8]) -> 
 
 /// Whether a request is a call of gRPC.
 #[inline]
-pub(super) fn is_call(head: &RequestHead, text: &[u8]) -> bool {
+pub(in crate::proxy) fn is_call(head: &RequestHead, text: &[u8]) -> bool {
     if head.version != Version::Http2 {
         return false;
     }
@@ -43,7 +43,9 @@ pub(in crate::proxy) fn lines(reason: Reason, out: &mut Vec<u8>) {
 /// The status of a call that was refused.
 pub(in crate::proxy) fn status(reason: Reason) -> Status {
     match reason {
-        Reason::RouteNotFound | Reason::MethodNotAllowed => Status::Unimplemented,
+        Reason::RouteNotFound | Reason::MethodNotAllowed | Reason::CodingUnsupported => {
+            Status::Unimplemented
+        }
         Reason::UpstreamTimedOut => Status::DeadlineExceeded,
         Reason::BodyTooLarge
         | Reason::HeadTooLarge

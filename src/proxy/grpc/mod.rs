@@ -9,6 +9,7 @@ pub(super) mod health;
 pub mod piped;
 pub mod pool;
 pub mod raw;
+pub(super) mod served;
 pub mod stream;
 pub mod unframed;
 pub(super) mod web;

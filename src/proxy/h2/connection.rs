@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::base::limits;
 use crate::base::time::Instant;
 use crate::io::buffer::{Buffer, Gather};
 use crate::io::{Io, Socket};
@@ -21,6 +22,7 @@ use crate::proxy::context::{Context, HeadText, SocketOf};
 use crate::proxy::event::Event;
 use crate::proxy::reason::Reason;
 use crate::proxy::turn::Turn;
+use crate::snapshot::server::Serves;
 
 use super::inbox::{Arrival, leader};
 use super::stream::{Shared, Stream};
@@ -38,6 +40,8 @@ pub struct Connection<I: Io> {
     pub(super) cx: Rc<Context<I>>,
     pub(super) socket: SocketOf<I>,
     pub(super) peer: SocketAddr,
+    /// Whom its listener is for.
+    pub(super) serves: Serves,
     pub(super) engine: RefCell<Engine>,
     pub(super) turn: Turn,
     /// Raised when the engine has queued something to write.
@@ -83,23 +87,31 @@ pub(super) struct Fresh<I: Io> {
 }
 
 impl<I: Io> Connection<I> {
-    pub(super) fn new(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr) -> Rc<Self> {
+    pub(super) fn new(
+        cx: &Rc<Context<I>>,
+        socket: &SocketOf<I>,
+        peer: SocketAddr,
+        serves: Serves,
+    ) -> Rc<Self> {
         let now = cx.io.now();
         let tables = cx.tables();
-        let (limits, http2) = (&tables.snapshot.limits, &tables.snapshot.server.http2);
-        let list = u32::try_from(limits.head_bytes + 32 * limits.head_fields).unwrap_or(u32::MAX);
+        let (heads, http2) = (&tables.snapshot.limits, &tables.snapshot.server.http2);
+        let list = u32::try_from(heads.head_bytes + 32 * heads.head_fields).unwrap_or(u32::MAX);
         let config = Config {
             streams_max: http2.streams,
             initial_window: http2.stream_window,
             connection_window: http2.connection_window,
             header_list_max: list,
-            connect_protocol: true,
+            connect_protocol: serves == Serves::Http,
+            keep_alive: (serves == Serves::Reverse).then_some(limits::REVERSE_PINGS),
+            keep_alive_max: limits::REVERSE_PINGS.0,
             ..Config::server()
         };
         Rc::new(Connection {
             cx: Rc::clone(cx),
             socket: socket.clone(),
             peer,
+            serves,
             engine: RefCell::new(Engine::new(Role::Server, config, now)),
             turn: Turn::default(),
             flush: Event::default(),
@@ -194,12 +206,16 @@ impl<I: Io> Connection<I> {
     /// has come to its end: nothing is left to do, or the client has said nothing for too long.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let timeouts = self.cx.tables().snapshot.timeouts;
-        let mut deadline = Instant::NEVER;
+        let tick = self.engine.borrow_mut().tick(now);
+        if tick.dead {
+            return None;
+        }
+        let mut deadline = tick.deadline.unwrap_or(Instant::NEVER);
         match self.farewell.get() {
             Farewell::Announced(at) if now >= at + DRAIN_WAIT => {
                 self.say_goodbye(ErrorCode::NO_ERROR);
             }
-            Farewell::Announced(at) => deadline = at + DRAIN_WAIT,
+            Farewell::Announced(at) => deadline = deadline.min(at + DRAIN_WAIT),
             Farewell::Unsaid | Farewell::Said => {}
         }
         let is_quiet = self.live() == 0;

@@ -12,7 +12,8 @@ use crate::observe::counters::Counter;
 use crate::protocol::h2::frame::ErrorCode;
 use crate::proxy::context::{Context, SocketOf};
 use crate::proxy::downstream::Downstream;
-use crate::proxy::{exchange, linger, respond};
+use crate::proxy::{exchange, linger, respond, reverse};
+use crate::snapshot::server::Serves;
 
 use super::connection::{Connection, Fresh};
 
@@ -36,8 +37,9 @@ pub async fn serve<I: Io>(
     socket: &SocketOf<I>,
     peer: SocketAddr,
     early: Option<Buffer>,
+    serves: Serves,
 ) {
-    let connection = Connection::new(cx, socket, peer);
+    let connection = Connection::new(cx, socket, peer, serves);
     let place = cx.fronts.enter(&connection);
     cx.streams.spawn(&cx.io, write_task(Rc::clone(&connection)));
     connection.flush.raise();
@@ -138,9 +140,13 @@ async fn run<I: Io>(connection: Rc<Connection<I>>, fresh: Fresh<I>, started: Ins
     let (cx, peer) = (&connection.cx, connection.peer);
     let down = Downstream::Http2(&stream);
     // What becomes of the connection is not for one of its streams to say.
-    match refused {
-        Some(reason) => drop(respond::refuse(cx, down, peer, &head, reason, started).await),
-        None => drop(exchange::run(cx, down, peer, &head, None, started).await),
+    match (refused, connection.serves) {
+        (Some(reason), _) => drop(respond::refuse(cx, down, peer, &head, reason, started).await),
+        (None, Serves::Http) => drop(exchange::run(cx, down, peer, &head, None, started).await),
+        // Boxed: its state would make every other stream larger.
+        (None, Serves::Reverse) => {
+            Box::pin(reverse::serve::run(cx, down, peer, &head, started)).await;
+        }
     }
     cx.put_head(head);
 }

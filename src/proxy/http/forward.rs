@@ -32,6 +32,8 @@ pub(in crate::proxy) struct Destination<'a> {
     pub(in crate::proxy) route: &'a Route,
     /// When the exchange began.
     pub(in crate::proxy) begun: Instant,
+    /// What of a call of gRPC was looked at already, and leaves before the rest of its body.
+    pub(in crate::proxy) first: &'a [u8],
 }
 
 /// Forwards a request and delivers the answer. An error: nothing was said to the client yet.
@@ -59,6 +61,18 @@ pub(in crate::proxy) async fn run<I: Io>(
             },
         }
     }
+}
+
+/// The same of a call of gRPC, whose endpoint is one of gRPC.
+pub(in crate::proxy) async fn relay<I: Io>(
+    exchange: &Exchange<'_, I>,
+    destination: &Destination<'_>,
+    body: &mut RequestBody<'_, I>,
+    record: &mut Record,
+) -> Result<Delivered, Reason> {
+    let chooser = Chooser::new(exchange, destination.upstream, record)?;
+    let patience = Patience::new(&destination.route.timeouts, destination.begun);
+    passthrough::run(exchange, destination, chooser, patience, body, record).await
 }
 
 /// The host that an endpoint is told; none: the client's.

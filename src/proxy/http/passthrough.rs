@@ -59,6 +59,7 @@ pub(super) async fn run<I: Io>(
                 record.upstream_sent = Some(stream.begun());
                 let mut pass = Pass::new(exchange, stream, patience);
                 pass.idle = destination.route.timeouts.idle;
+                pass.first = destination.first;
                 pass.asked = asked;
                 let answered = pass.run(body, record).await;
                 let is_unable = record.grpc_status == Some(Status::Unavailable.code());
@@ -115,6 +116,8 @@ struct Pass<'a, I: Io> {
     stream: GrpcStream<I>,
     patience: Patience,
     idle: Duration,
+    /// What leaves before the body.
+    first: &'a [u8],
     /// What its client asked for, if it is a browser.
     asked: Option<Asked<'a>>,
     /// Raised when nothing more of the request is wanted.
@@ -131,8 +134,8 @@ impl<'a, I: Io> Pass<'a, I> {
     fn new(exchange: &'a Exchange<'a, I>, stream: GrpcStream<I>, patience: Patience) -> Self {
         let (moved, sent) = (Cell::new(exchange.cx.io.now()), Cell::new(None));
         let (stop, failed) = (Event::default(), Cell::new(None));
-        let (idle, asked) = (Duration::ZERO, None);
-        Pass { exchange, stream, patience, idle, asked, stop, moved, sent, failed }
+        let (idle, first, asked) = (Duration::ZERO, &[][..], None);
+        Pass { exchange, stream, patience, idle, first, asked, stop, moved, sent, failed }
     }
 
     async fn run(
@@ -175,6 +178,10 @@ impl<'a, I: Io> Pass<'a, I> {
     /// Sends the request as it comes.
     async fn up(&self, body: &mut RequestBody<'_, I>) -> Result<(), Reason> {
         let client = self.exchange.down;
+        if !self.first.is_empty() {
+            let deadline = self.exchange.cx.io.now() + self.idle;
+            self.stream.send(client, self.first, false, deadline).await?;
+        }
         let mut unframed = Unframed::default();
         let is_text = self.asked.is_some_and(|asked| asked.coding() == Coding::Text);
         let mut text = is_text.then(Decoder::default);
