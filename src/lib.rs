@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod gufo;
 pub mod io;
+pub mod master;
 pub mod message;
 pub mod observe;
 pub mod policy;

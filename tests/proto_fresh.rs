@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Source in `proto/`, committed code in `src/proto/`, and the name that its package gives.
-const SOURCES: [(&str, &str, &str); 3] = [
+const SOURCES: [(&str, &str, &str); 4] = [
     ("reverse.proto", "reverse.rs", "_.rs"),
+    ("reverse_ab.proto", "reverse_ab.rs", "_.rs"),
     ("reverse_a.proto", "reverse_a.rs", "_.rs"),
     ("reverse_c.proto", "reverse_c.rs", "gufo.rs"),
 ];

@@ -35,8 +35,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gufo", &["base", "proto", "message", "protocol"]),
     ("transcode", &["base", "proto", "message", "protocol"]),
     ("tls", &["base", "io"]),
+    ("master", &["base"]),
     ("snapshot", &["base", "message", "route", "policy", "upstream", "transcode", "gufo", "tls"]),
-    ("config", &["base", "snapshot", "route", "policy", "upstream", "gufo", "tls"]),
+    ("config", &["base", "snapshot", "route", "policy", "upstream", "gufo", "tls", "master"]),
     (
         "proxy",
         &[
@@ -63,12 +64,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "protocol", "upstream", "tls", "route", "policy", "gufo",
         ],
     ),
-    ("service", &["base", "proto", "observe"]),
+    ("service", &["base", "proto", "observe", "master", "gufo", "snapshot"]),
     (
         "cli",
         &[
             "config", "control", "service", "base", "snapshot", "io", "observe", "route",
-            "message", "upstream", "tls", "policy",
+            "message", "upstream", "tls", "policy", "master",
         ],
     ),
 ];
@@ -84,6 +85,7 @@ const PURE: &[&str] = &[
     "transcode",
     "snapshot",
     "config",
+    "master",
 ];
 
 const FILE_LINES_MAX: usize = 500;

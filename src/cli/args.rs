@@ -21,6 +21,8 @@ pub enum Command {
     Start(StartArgs),
     /// Start the gateway on loopback, with services of its own that store uploads in ./.otus/demo.
     Demo(DemoArgs),
+    /// Run a master alone, for gateways and services of other processes.
+    Master(MasterArgs),
     /// Tell every fault of a configuration, and change nothing.
     Check(CheckArgs),
     /// Tell which route a request takes, why it takes no other, and what is forwarded.
@@ -54,6 +56,17 @@ pub struct StartArgs {
     /// The settings file [default: config/settings.toml, then settings.toml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// `otus master`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
+pub struct MasterArgs {
+    /// The settings file [default: config/settings.toml, then settings.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where it listens [default: `listen` in [master], 127.0.0.1:5300]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// `otus demo`
@@ -237,6 +250,8 @@ mod tests {
         let migrate = ["migrate", "config", "--from", "3x", "a.yaml", "-o", "b.toml"];
         assert!(matches!(parse(&migrate), Some(Args { command: Some(Command::Migrate { .. }) })));
         assert_eq!(parse(&["migrate", "config", "--from", "4x", "a.yaml"]), None);
+        let master = parse(&["master", "-c", "a.toml", "--listen", "127.0.0.1:0"]);
+        assert!(matches!(master, Some(Args { command: Some(Command::Master(_)) })));
         assert!(matches!(parse(&["demo"]), Some(Args { command: Some(Command::Demo(_)) })));
         assert!(matches!(
             parse(&["service", "demo", "--listen", "127.0.0.1:0"]),

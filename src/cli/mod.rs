@@ -9,6 +9,7 @@ pub mod check;
 pub mod demo;
 pub mod dev;
 pub mod explain;
+pub mod master;
 pub mod migrate;
 pub mod start;
 
@@ -23,6 +24,7 @@ pub fn run() -> ExitCode {
     match Args::parse().command.unwrap_or(Command::Start(StartArgs::default())) {
         Command::Start(args) => start::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Master(args) => master::run(&args),
         Command::Check(args) => check::run(&args, &mut std::io::stdout()),
         Command::Explain(args) => explain::run(&args, &mut std::io::stdout()),
         Command::Cert { command: CertCommand::Init(args) } => {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::args::StartArgs;
-use crate::config::fault::Finding;
+use super::master::Embedded;
+use crate::config::fault::{Faults, Finding};
 use crate::config::load::load;
 use crate::config::source::{self, Source};
 use crate::control::{self, Gateway, Load};
@@ -28,7 +29,7 @@ pub fn run(args: &StartArgs) -> ExitCode {
 }
 
 /// The settings file; written first if there is none and none was asked for.
-fn settings(asked: Option<&Path>) -> Result<PathBuf, String> {
+pub(super) fn settings(asked: Option<&Path>) -> Result<PathBuf, String> {
     if let Some(path) = asked {
         return Ok(path.to_owned());
     }
@@ -50,13 +51,11 @@ fn settings(asked: Option<&Path>) -> Result<PathBuf, String> {
 
 /// Reads the settings again each time it is asked. Warnings are printed, faults refuse.
 fn loader(path: PathBuf) -> Load {
+    let mut master = Embedded::default();
     Box::new(move |generation| -> Result<Snapshot, String> {
-        let text = |faults: crate::config::fault::Faults| {
-            let all: String = faults.list().iter().map(Finding::to_string).collect();
-            format!("{all}{}", faults.count_text())
-        };
         let source = Source::read(&path).map_err(text)?;
-        let (config, mut notes) = load(source).map_err(text)?;
+        let (mut config, mut notes) = load(source).map_err(text)?;
+        notes.extend(master.place_in(&mut config)?);
         let (snapshot, more) = config.compile(generation, &source::leave).map_err(text)?;
         notes.extend(more);
         for note in notes {
@@ -64,6 +63,13 @@ fn loader(path: PathBuf) -> Load {
         }
         Ok(snapshot)
     })
+}
+
+/// Every fault, as it is printed.
+#[expect(clippy::needless_pass_by_value, reason = "it ends an error's way")]
+pub(super) fn text(faults: Faults) -> String {
+    let all: String = faults.list().iter().map(Finding::to_string).collect();
+    format!("{all}{}", faults.count_text())
 }
 
 fn tell_ready(gateway: &Gateway) {

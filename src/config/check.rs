@@ -33,6 +33,7 @@ pub(super) fn check(
     checker.proxying();
     checker.config.check_dns(checker.findings);
     checker.config.check_trust(checker.findings);
+    checker.config.check_master(checker.findings);
     checker.config.check_tls(checker.findings);
     checker.config.check_reverse(checker.findings);
     checker.config.check_auth(checker.findings);

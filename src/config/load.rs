@@ -44,6 +44,7 @@ pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
     loader.leaves(&contents.leaves);
     loader.indirect(&contents.indirect);
     loader.variables(&modules);
+    loader.config.place_master();
     // A file that could not be read in full must not be blamed for what it seems to lack.
     let whole = parsed.flaws.iter().all(|flaw| !flaw.code.is_fault()) & loader.hosts();
     check::check(&loader.config, &loader.broken, whole, &mut loader.findings);

@@ -24,6 +24,7 @@ mod dotenv;
 mod effective;
 mod hosts;
 mod iam;
+mod master;
 mod people;
 mod policies;
 mod reverse;

@@ -67,6 +67,10 @@ fn reload(key: &Key) -> &'static str {
 fn range(kind: &Kind) -> String {
     match kind {
         Kind::Bool => "`true` or `false`".to_owned(),
+        Kind::Switch(words) => {
+            let quoted: Vec<_> = words.iter().map(|word| format!(", `\"{word}\"`")).collect();
+            format!("`true`, `false`{}", quoted.concat())
+        }
         Kind::Text => "text".to_owned(),
         Kind::Secret => "text, never shown".to_owned(),
         Kind::Port { zero: true } => "0 (any free) to 65535".to_owned(),

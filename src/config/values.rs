@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::fault::{Code, Finding};
 use super::place::{Files, Origin};
 use super::schema;
+use super::schema::key::Kind;
 use super::value::{Raw, Value, read};
 use crate::snapshot::cidr::Cidr;
 use crate::snapshot::observe::LogTarget;
@@ -160,9 +161,16 @@ impl Config {
     pub(super) fn boolean(&self, path: &str) -> Option<bool> {
         match self.value(path) {
             Some(Value::Bool(value)) => Some(value),
+            // The word of a switch says how it is on.
+            Some(Value::Text(_)) if is_switch(path) => Some(true),
             None => None,
             Some(_) => mistaken(),
         }
+    }
+
+    /// Whether a switch was set to this word.
+    pub(super) fn is_word(&self, path: &str, word: &str) -> bool {
+        matches!(self.value(path), Some(Value::Text(text)) if text == word)
     }
 
     pub(super) fn ip(&self, path: &str) -> Option<IpAddr> {
@@ -222,6 +230,10 @@ impl Config {
             _ => mistaken(),
         }
     }
+}
+
+fn is_switch(path: &str) -> bool {
+    schema::find(path).is_some_and(|key| matches!(key.kind, Kind::Switch(_)))
 }
 
 /// A key is read as another kind than the schema says, or one that must have a value has none.

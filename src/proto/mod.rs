@@ -29,4 +29,13 @@ pub mod reverse_a;
     reason = "generated code has its own style"
 )]
 #[rustfmt::skip]
+pub mod reverse_ab;
+
+#[expect(
+    missing_docs,
+    clippy::pedantic,
+    clippy::as_conversions,
+    reason = "generated code has its own style"
+)]
+#[rustfmt::skip]
 pub mod reverse_c;

@@ -31,6 +31,7 @@ mod http;
 mod identity;
 mod lifecycle;
 mod limits;
+mod master;
 mod operator;
 mod panics;
 mod peers_that_fail;

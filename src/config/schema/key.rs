@@ -33,6 +33,8 @@ pub enum Reload {
 pub enum Kind {
     /// `true` or `false`.
     Bool,
+    /// `true`, `false`, or one of these words, each of which is a kind of `true`.
+    Switch(&'static [&'static str]),
     /// Any text without control characters.
     Text,
     /// A text that no output shows.

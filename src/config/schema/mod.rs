@@ -12,6 +12,7 @@ pub mod gufo;
 pub mod http;
 pub mod key;
 pub mod limit;
+pub mod master;
 pub mod otus;
 pub mod people;
 
@@ -53,6 +54,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(http::UPSTREAM_TRANSPORT)
         .chain(http::HOSTS)
         .chain(http::DNS)
+        .chain(master::KEYS)
         .chain(otus::SETTINGS)
         .chain(gufo::KEYS)
 }

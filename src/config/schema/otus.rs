@@ -127,8 +127,9 @@ pub const SERVER: &[Key] = &[
     ),
     open(
         "server.masterservice",
-        Kind::Bool,
-        "ask the masterservice where services are that the settings do not place",
+        Kind::Switch(&["embedded"]),
+        "ask the masterservice where services are that the settings do not place; `embedded`: run \
+         one, see docs/master.md",
     ),
     not_yet("server.debug", Kind::Bool, "serve `/exit`; comes later"),
 ];

@@ -114,6 +114,11 @@ fn switches_are_true_or_false() {
         check(&Kind::Bool, &raw, Ok(Value::Bool(true)));
     }
     check(&Kind::Bool, &Raw::Untyped("0"), Ok(Value::Bool(false)));
+    let switch = Kind::Switch(&["embedded"]);
+    check(&switch, &Raw::Untyped("1"), Ok(Value::Bool(true)));
+    check(&switch, &Raw::Text("Embedded"), Ok(Value::Text("embedded".to_owned())));
+    check(&switch, &Raw::Text("external"), Err(Code::Malformed));
+    check(&switch, &Raw::Integer(1), Err(Code::WrongType));
     check(&Kind::Bool, &Raw::Text("1"), Err(Code::Malformed));
     check(&Kind::Bool, &Raw::Text("yes"), Err(Code::Malformed));
     check(&Kind::Bool, &Raw::Integer(1), Err(Code::WrongType));

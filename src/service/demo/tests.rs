@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::time::Duration;
 
 use prost::Message;
 use tokio::sync::mpsc;
