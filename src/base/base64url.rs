@@ -21,6 +21,16 @@ pub fn decode_standard(text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// The text of `bytes` with `+` and `/`, and padding: RFC 4648 §4.
+#[must_use]
+pub fn encode_standard(bytes: &[u8]) -> String {
+    let mut out = encode(bytes).replace('-', "+").replace('_', "/");
+    while !out.len().is_multiple_of(4) {
+        out.push('=');
+    }
+    out
+}
+
 /// The text of `bytes`.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {

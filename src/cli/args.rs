@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::snapshot::gufo::VERSION_TEXT;
+
 /// Otus, an API gateway and upload ingress.
 #[derive(Parser, Clone, PartialEq, Eq, Debug)]
-#[command(name = "otus", version, about, arg_required_else_help = false)]
+#[command(name = "otus", version = VERSION_TEXT, about, arg_required_else_help = false)]
 pub struct Args {
     /// What to do; `start` if nothing is said.
     #[command(subcommand)]
@@ -19,6 +21,8 @@ pub struct Args {
 pub enum Command {
     /// Start the gateway; write a settings file first if there is none.
     Start(StartArgs),
+    /// Stop the gateway of this configuration by its `/exit`; needs `server.debug`.
+    Stop(StopArgs),
     /// Start the gateway on loopback, with services of its own that store uploads in ./.otus/demo.
     Demo(DemoArgs),
     /// Run a master alone, for gateways and services of other processes.
@@ -32,6 +36,12 @@ pub enum Command {
         /// Which.
         #[command(subcommand)]
         command: CertCommand,
+    },
+    /// Change the key of encrypted values.
+    Key {
+        /// How.
+        #[command(subcommand)]
+        command: KeyCommand,
     },
     /// Write what another gateway was told as settings of this one.
     Migrate {
@@ -67,6 +77,14 @@ pub struct MasterArgs {
     /// Where it listens [default: `listen` in [master], 127.0.0.1:5300]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+}
+
+/// `otus stop`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
+pub struct StopArgs {
+    /// The settings file [default: config/settings.toml, then settings.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `otus demo`
@@ -124,10 +142,26 @@ pub struct CertInitArgs {
     pub names: Vec<String>,
 }
 
+/// `otus key`
+#[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
+pub enum KeyCommand {
+    /// Make a new key, and encrypt all encrypted values of the settings file with it.
+    Rotate(KeyRotateArgs),
+}
+
+/// `otus key rotate`
+#[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
+pub struct KeyRotateArgs {
+    /// The settings file [default: config/settings.toml, then settings.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// `otus migrate`
 #[derive(Subcommand, Clone, PartialEq, Eq, Debug)]
 pub enum MigrateCommand {
-    /// Write its configuration as a settings file, and tell what became of each key.
+    /// Encrypt the values of Gufo's settings as is done today; or write the configuration of
+    /// another gateway as a settings file. Tells what became of each key.
     Config(MigrateArgs),
 }
 
@@ -135,12 +169,15 @@ pub enum MigrateCommand {
 #[derive(ClapArgs, Clone, PartialEq, Eq, Debug, Default)]
 pub struct MigrateArgs {
     /// Which gateway it is of: `3x` is 3xpluto/go-api-gateway.
-    #[arg(long, value_parser = ["3x"])]
+    #[arg(long, value_parser = ["gufo", "3x"], default_value = "gufo")]
     pub from: String,
-    /// Its configuration.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Where the settings are written [default: to the standard output]
+    /// Its configuration [default, for gufo: config/settings.toml, then settings.toml]
+    #[arg(value_name = "FILE", required_if_eq("from", "3x"))]
+    pub file: Option<PathBuf>,
+    /// A file with the key of older encrypted values, if it is another than the one in use.
+    #[arg(long, value_name = "KEY FILE")]
+    pub legacy_key: Option<PathBuf>,
+    /// Where the settings are written [default: gufo: in their place; 3x: to the standard output]
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Replace the file that is there.
@@ -252,6 +289,9 @@ mod tests {
         assert_eq!(parse(&["migrate", "config", "--from", "4x", "a.yaml"]), None);
         let master = parse(&["master", "-c", "a.toml", "--listen", "127.0.0.1:0"]);
         assert!(matches!(master, Some(Args { command: Some(Command::Master(_)) })));
+        assert!(parse(&["migrate", "config"]).is_some() && parse(&["stop"]).is_some());
+        assert_eq!(parse(&["migrate", "config", "--from", "3x"]), None);
+        assert!(parse(&["key", "rotate", "-c", "a.toml"]).is_some());
         assert!(matches!(parse(&["demo"]), Some(Args { command: Some(Command::Demo(_)) })));
         assert!(matches!(
             parse(&["service", "demo", "--listen", "127.0.0.1:0"]),

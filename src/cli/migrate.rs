@@ -1,6 +1,7 @@
 //! `otus migrate config`: what another gateway was told, as settings of this one.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::MigrateArgs;
@@ -13,6 +14,9 @@ use crate::config::source::{self, Source};
 /// Writes the settings, and tells what became of each key. Without `-o` the settings go to `out`;
 /// what is told goes to `told`.
 pub fn run(args: &MigrateArgs, out: &mut dyn Write, told: &mut dyn Write) -> ExitCode {
+    if args.from == "gufo" {
+        return super::key::take_over(args, told);
+    }
     match migrate(args) {
         Ok((migrated, notes)) => {
             // Nobody is left to tell that an output is closed.
@@ -36,8 +40,9 @@ pub fn run(args: &MigrateArgs, out: &mut dyn Write, told: &mut dyn Write) -> Exi
 }
 
 fn migrate(args: &MigrateArgs) -> Result<(Migrated, Vec<Finding>), String> {
-    let text = source::read_text(&args.file).map_err(|faults| faults.to_string())?;
-    let name = args.file.display().to_string();
+    let file = args.file.as_deref().unwrap_or(Path::new(""));
+    let text = source::read_text(file).map_err(|faults| faults.to_string())?;
+    let name = file.display().to_string();
     let migrated = threex::migrate(&name, &text).map_err(|flaws| {
         let line = |flaw: &Flaw| match flaw.line {
             0 => format!("{name}: {}", flaw.message),
@@ -47,8 +52,8 @@ fn migrate(args: &MigrateArgs) -> Result<(Migrated, Vec<Finding>), String> {
     })?;
     let path =
         args.out.as_ref().map_or_else(|| "settings.toml".into(), |p| p.display().to_string());
-    let (text, env) = (migrated.text.clone(), Vec::new());
-    let written = Source { path, text, dotenv: None, env, hosts: None };
+    let text = migrated.text.clone();
+    let written = Source { path, text, ..Source::default() };
     let faulty = |faults| format!("what was written has faults, and was left:\n{faults}");
     let (config, mut notes) = load(written).map_err(faulty)?;
     let (_, more) = config.compile(1, &source::leave).map_err(faulty)?;

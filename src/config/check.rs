@@ -337,6 +337,14 @@ impl Checker<'_> {
             let way_out = "write [microservices.session], or session = false in [server]";
             self.find(Code::NoEffect, "server.session", message, way_out);
         }
+        for (one, other) in [("cert", "key"), ("key", "cert")] {
+            let (one, other) = (format!("security.{one}"), format!("security.{other}"));
+            if self.config.is_given(&one) && self.lacks(&other) {
+                let message = format!("`{one}` has no `{other}`");
+                self.find(Code::Missing, &one, &message, "write both, or none");
+            }
+        }
+        self.kept();
         let told = ["server.session"];
         let is_idle = |path: &&String| {
             let idle = schema::find(path).is_some_and(|key| key.reload == Reload::NotYet);
@@ -349,5 +357,25 @@ impl Checker<'_> {
             let way_out = "nothing has to be done; docs/config.md says what comes later";
             self.find(Code::NoEffect, "", &message, way_out);
         }
+    }
+
+    /// Says once which keys are of services, each table as one.
+    fn kept(&mut self) {
+        let mut tables: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let kept = schema::keys().filter(|key| key.reload == Reload::Kept).map(|key| key.path);
+        for path in kept.filter(|path| self.config.is_given(path)) {
+            let (table, key) = path.split_once('.').unwrap_or(("", path));
+            tables.entry(table).or_default().insert(key);
+        }
+        if tables.is_empty() {
+            return;
+        }
+        let lists = tables.iter().map(|(table, keys)| {
+            let list = keys.iter().copied().collect::<Vec<_>>().join(", ");
+            if keys.len() == 1 { format!("{table}.{list}") } else { format!("{table}.{{{list}}}") }
+        });
+        let lists = lists.collect::<Vec<_>>().join(", ");
+        let message = format!("kept for services, not used by Otus: {lists}");
+        self.find(Code::Kept, "", &message, "nothing has to be done");
     }
 }

@@ -19,7 +19,6 @@ use crate::route::rule::Rule;
 use crate::snapshot::dns::Origin;
 use crate::snapshot::gufo::{
     ApiBase, Gufo, Module, Rate, Upload, UploadRoute, default_headers, dialect, end_marker,
-    version_text,
 };
 use crate::snapshot::limits::Limits;
 use crate::snapshot::observe::Observe;
@@ -69,6 +68,7 @@ impl Config {
             observe: Observe { access_log: self.log("server.access_log") },
             rate_store: policies::rate_store(self),
         };
+        self.mask(&mut findings);
         match Faults::sift(findings) {
             Ok(faults) => Err(faults),
             Err(notes) => Ok((snapshot, notes)),
@@ -170,7 +170,9 @@ impl Config {
         gufo.language = self.text("server.lang").unwrap_or_default();
         gufo.legacy_status = self.boolean("gufo.strict_legacy_status") == Some(true);
         gufo.default_headers = if headers { default_headers() } else { Vec::new() };
-        gufo.version_text = version_text();
+        if self.boolean("server.debug") == Some(true) {
+            gufo.exit_peers = self.cidrs("server.exit_peers");
+        }
         gufo.registration = self.boolean("settings.registration") == Some(true);
         gufo.upload_routes = self.upload_routes();
         gufo.policies = policies::of_surface(self);

@@ -79,8 +79,8 @@ const APART: [&str; 4] = ["billing", "master", "rate_store", "revocation"];
 
 /// Whether a key stands in the file: those with an effect, and those whose absence is warned of.
 fn is_written(key: &'static Key) -> bool {
-    let effect =
-        key.reload != Reload::NotYet && !key.path.contains('*') && !APART.contains(&split(key).0);
+    let used = !matches!(key.reload, Reload::NotYet | Reload::Kept);
+    let effect = used && !key.path.contains('*') && !APART.contains(&split(key).0);
     effect || fixed(key.path).is_some()
 }
 

@@ -129,6 +129,16 @@ fn may_hold_secret(text: &str, line: &Range<usize>) -> Option<Range<usize>> {
     }
 }
 
+/// The number of the line that these keys head a table in.
+fn first_header(text: &str, keys: &[Key]) -> Option<usize> {
+    let heads = |line: &str| {
+        let inner = line.trim_start().strip_prefix('[')?.split(']').next()?;
+        let own = Key::parse(inner).ok()?;
+        own.iter().map(Key::get).eq(keys.iter().map(Key::get)).then_some(())
+    };
+    text.lines().position(|line| heads(line).is_some()).map(|at| at + 1)
+}
+
 impl Parsed {
     /// Gives a table that is written a second time a name of its own, of the same length.
     ///
@@ -145,18 +155,20 @@ impl Parsed {
         if is_list || above.is_empty() && name.len() < 2 {
             return false;
         }
-        let above: Vec<_> = above.iter().map(Key::get).collect();
+        let above: Vec<_> = above.iter().map(|key| key.get().to_owned()).collect();
         let number = self.renamed.len();
         // Few names begin with so many dashes; if one does, the table is refused as written twice.
         let other = format!("{number:->width$}", width = name.len());
         if other.len() != name.len() || text.contains(&other) {
             return false;
         }
+        let first = first_header(text.get(..line.start).unwrap_or_default(), &keys);
+        let first = first.map_or(String::new(), |line| format!(", first in line {line}"));
         text.replace_range(at..at + name.len(), &other);
         self.flaws.push(Flaw {
             code: Code::Twice,
             span: span.clone(),
-            message: format!("the table [{}] is written twice", inner.trim()),
+            message: format!("the table [{}] is written twice{first}", inner.trim()),
             way_out: "both are read as one; write its keys in one place".to_owned(),
         });
         self.renamed.push((above.join("."), other, name));
@@ -175,7 +187,7 @@ impl Parsed {
     }
 
     /// The name that a table was written with.
-    fn written_name<'a>(&'a self, above: &str, name: &'a str) -> &'a str {
+    pub(super) fn written_name<'a>(&'a self, above: &str, name: &'a str) -> &'a str {
         let renamed = self.renamed.iter().find(|(a, other, _)| a == above && other == name);
         renamed.map_or(name, |(_, _, written)| written)
     }

@@ -26,7 +26,8 @@ impl Config {
             }
             put_string(&mut out, &path);
             out.extend_from_slice(b":{\"value\":");
-            let is_secret = schema::find(&path).is_none_or(|key| matches!(key.kind, Kind::Secret));
+            let is_secret = self.sealed.contains_key(&path)
+                || schema::find(&path).is_none_or(|key| matches!(key.kind, Kind::Secret));
             match self.value(&path) {
                 Some(value) if !is_secret => put_value(&mut out, &value),
                 Some(_) => put_string(&mut out, "***"),

@@ -43,11 +43,15 @@ pub enum Code {
     Risky,
     /// A certificate that is not good now, or not for long.
     Expiry,
+    /// Keys of Gufo's services, which nothing here uses.
+    Kept,
+    /// A name that older installations use.
+    OldName,
 }
 
 impl Code {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Code; 18] = [
+    pub const ALL: [Code; 20] = [
         Code::Syntax,
         Code::UnknownKey,
         Code::WrongType,
@@ -66,6 +70,8 @@ impl Code {
         Code::Unresolved,
         Code::Risky,
         Code::Expiry,
+        Code::Kept,
+        Code::OldName,
     ];
 
     /// As it is printed: `OT0104`. 01xx: a value; 02xx: values together; 03xx: warnings.
@@ -90,6 +96,8 @@ impl Code {
             Code::Unresolved => "OT0305",
             Code::Risky => "OT0306",
             Code::Expiry => "OT0307",
+            Code::Kept => "OT0308",
+            Code::OldName => "OT0309",
         }
     }
 
@@ -115,6 +123,8 @@ impl Code {
             Code::Unresolved => "warning: a host name does not resolve now",
             Code::Risky => "warning: a setting that is easy to abuse",
             Code::Expiry => "warning: a certificate is not good now, or not for long",
+            Code::Kept => "warning: kept for Gufo's services, not used by Otus",
+            Code::OldName => "warning: a name that older installations use; it is read",
         }
     }
 

@@ -1,6 +1,7 @@
 //! Reads a configuration: environment before `.env` before settings file before defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::check;
 use super::document::{self, Contents, Flaw, Indirect, Leaf, is_name};
@@ -12,18 +13,57 @@ use super::hosts::{
 };
 use super::place::{FileText, Files, Origin};
 use super::schema;
-use super::schema::key::{Key, Kind};
+use super::schema::key::{Key, Kind, Reload};
 use super::source::{HostsFile, Source};
 use super::suggest::suggest_variable;
-use super::value::{Raw, read};
+use super::value::{Complaint, Raw, read};
 use super::values::{Config, Entry};
+use super::vault::key::Keys;
+use super::vault::sealed::{self, Fault};
+use super::vault::{self, change};
+use crate::snapshot::secret::Secret;
 
+const KEY_FILE: &str = "security.aes_key_file";
 /// Characters of a value that a message quotes at most.
 const QUOTED_MAX: usize = 40;
 
+/// Variables of older installations and of Gufo's services, which lack the prefix.
+const OLD_NAMES: [&str; 5] = [
+    "SERVER_SIGN",
+    "SERVER_MASTERSERVICE",
+    "SECURITY_MODE",
+    "MICROSERVICES_MASTERSERVICE_HOST",
+    "MICROSERVICES_MASTERSERVICE_PORT",
+];
+
+impl Source {
+    /// Whether any value may be encrypted.
+    pub(super) fn has_sealed(&self) -> bool {
+        let dotenv = self.dotenv.as_ref().is_some_and(|file| file.text.contains(sealed::MARK));
+        let env = self.env.iter().any(|(_, value)| sealed::is_sealed(value));
+        dotenv || env || self.text.contains(sealed::MARK)
+    }
+
+    /// The key in `.env`.
+    pub(super) fn dotenv_key(&self) -> Option<String> {
+        let (variables, _) = dotenv::parse(&self.dotenv.as_ref()?.text);
+        let found = variables.into_iter().rfind(|own| own.name == vault::key::VARIABLE)?;
+        Some(found.value).filter(|value| !value.is_empty())
+    }
+
+    /// Variables that are encrypted, which no change of the settings file reaches.
+    pub fn sealed_variables(&self) -> Vec<String> {
+        let dotenv = self.dotenv.as_ref().map_or("", |file| &file.text);
+        let (variables, _) = dotenv::parse(dotenv);
+        let own = variables.into_iter().map(|own| (own.name, own.value));
+        let all = own.chain(self.env.iter().cloned());
+        all.filter(|(_, value)| sealed::is_sealed(value)).map(|(name, _)| name).collect()
+    }
+}
+
 /// Reads everything that was written and checks it; gives warnings beside it, or every fault.
 pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
-    let Source { path, text, dotenv, env, hosts } = source;
+    let Source { path, text, dotenv, env, hosts, keys } = source;
     let (dotenv_name, dotenv_text) = dotenv.map_or_else(Default::default, |d| (d.path, d.text));
     let (variables, dotenv_flaws) = dotenv::parse(&dotenv_text);
     let parsed = document::parse(&text);
@@ -37,7 +77,7 @@ pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
     let HostsFile { path: name, text } = hosts.unwrap_or_default();
     let files = Files { settings, dotenv, hosts: FileText { name, text, secrets: Vec::new() } };
 
-    let mut loader = Loader::new(files, env, variables);
+    let mut loader = Loader::new(files, env, variables, keys);
     loader.flaws(&parsed.flaws, false);
     loader.flaws(&contents.flaws, false);
     loader.flaws(&dotenv_flaws, true);
@@ -45,12 +85,14 @@ pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
     loader.indirect(&contents.indirect);
     loader.variables(&modules);
     loader.config.place_master();
+    loader.exposed_keys();
     // A file that could not be read in full must not be blamed for what it seems to lack.
     let whole = parsed.flaws.iter().all(|flaw| !flaw.code.is_fault()) & loader.hosts();
     check::check(&loader.config, &loader.broken, whole, &mut loader.findings);
 
-    let config = loader.config;
-    match Faults::sift(loader.findings) {
+    let Loader { config, mut findings, .. } = loader;
+    config.mask(&mut findings);
+    match Faults::sift(findings) {
         Ok(faults) => Err(faults),
         Err(notes) => Ok((config, notes)),
     }
@@ -58,16 +100,27 @@ pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
 
 /// The hosts file that a source names.
 pub(super) fn hosts_file(source: &Source) -> Option<String> {
+    values(source).text("hosts.file").filter(|file| !file.is_empty())
+}
+
+/// The file of the key of encrypted values.
+pub fn key_file(source: &Source) -> PathBuf {
+    PathBuf::from(values(source).text(KEY_FILE).unwrap_or_default())
+}
+
+/// What a source says before the files are read that it names. What is wrong is told when all is
+/// read.
+fn values(source: &Source) -> Config {
     let dotenv_text = source.dotenv.as_ref().map_or("", |dotenv| &dotenv.text);
     let parsed = document::parse(&source.text);
     let contents = parsed.contents();
     let (variables, _) = dotenv::parse(dotenv_text);
-    // What is wrong is told when all is read.
-    let mut loader = Loader::new(Files::default(), source.env.clone(), variables);
+    let (env, keys) = (source.env.clone(), source.keys.clone());
+    let mut loader = Loader::new(Files::default(), env, variables, keys);
     loader.leaves(&contents.leaves);
     loader.indirect(&contents.indirect);
     loader.variables(&BTreeSet::new());
-    loader.config.text("hosts.file").filter(|file| !file.is_empty())
+    loader.config
 }
 
 /// The microservices that the settings file names.
@@ -105,12 +158,18 @@ struct Loader {
     broken: BTreeSet<String>,
     env: Vec<(String, String)>,
     dotenv: Vec<dotenv::Variable>,
+    keys: Keys,
 }
 
 impl Loader {
-    fn new(files: Files, env: Vec<(String, String)>, dotenv: Vec<dotenv::Variable>) -> Self {
-        let config = Config { files, values: BTreeMap::new() };
-        Loader { config, findings: Vec::new(), broken: BTreeSet::new(), env, dotenv }
+    fn new(
+        files: Files,
+        env: Vec<(String, String)>,
+        dotenv: Vec<dotenv::Variable>,
+        keys: Keys,
+    ) -> Self {
+        let config = Config { files, ..Config::default() };
+        Loader { config, findings: Vec::new(), broken: BTreeSet::new(), env, dotenv, keys }
     }
 
     fn flaws(&mut self, flaws: &[Flaw], in_dotenv: bool) {
@@ -176,14 +235,23 @@ impl Loader {
             .chain(self.env.iter().map(|(name, _)| name))
             .cloned()
             .collect();
+        let mut old: Vec<(String, String, Origin)> = Vec::new();
         for name in names {
             let Some((value, origin)) = self.lookup(&name) else { continue };
             match key_of_variable(&name, modules) {
                 Some(path) => {
+                    if OLD_NAMES.contains(&name.as_str()) {
+                        let now = schema::VARIABLES
+                            .iter()
+                            .find(|(own, now)| own.starts_with("GUFO_") && *now == path);
+                        let now = now
+                            .map_or_else(|| schema::variable(&path), |(own, _)| (*own).to_owned());
+                        old.push((name.clone(), now, origin.clone()));
+                    }
                     let shown = format!("{name}={}", quoted(&value));
                     self.set(&path, &Raw::Untyped(&value), origin, &name, &shown);
                 }
-                None if name.starts_with("GUFO_") => {
+                None if name.starts_with("GUFO_") && name != vault::key::VARIABLE => {
                     let place = self.config.files.place(&origin);
                     let message = format!("the variable {name} means nothing");
                     let way_out = match suggest_variable(&name) {
@@ -196,6 +264,21 @@ impl Loader {
                 None => {}
             }
         }
+        self.old_names(&old);
+    }
+
+    /// Says once which variables have names of older installations.
+    fn old_names(&mut self, old: &[(String, String, Origin)]) {
+        let Some((_, _, origin)) = old.first() else { return };
+        let list = |of: fn(&(String, String, Origin)) -> &String| {
+            old.iter().map(|entry| of(entry).as_str()).collect::<Vec<_>>().join(", ")
+        };
+        self.findings.push(Finding {
+            code: Code::OldName,
+            place: self.config.files.place(origin),
+            message: format!("read by an old name: {}", list(|(name, ..)| name)),
+            way_out: format!("write {}", list(|(_, now, _)| now)),
+        });
     }
 
     /// Reads what the hosts file says; whether all of it could be read.
@@ -228,14 +311,34 @@ impl Loader {
     /// Reads a value of a key, which is called `name` where it was written.
     fn set(&mut self, path: &str, raw: &Raw<'_>, origin: Origin, name: &str, shown: &str) {
         let Some(key) = schema::find(path) else { return };
-        match read(&key.kind, raw) {
+        let is_used = key.reload != Reload::Kept;
+        let sealed = if is_used { sealed_texts(raw) } else { Vec::new() };
+        let opened = if sealed.is_empty() {
+            self.config.sealed.remove(path);
+            read(&key.kind, raw)
+        } else {
+            let opened = self.open(&sealed);
+            opened.and_then(|texts| {
+                self.config.sealed.insert(path.to_owned(), texts.clone());
+                let texts: Vec<&str> = texts.iter().map(Secret::expose).collect();
+                read(&key.kind, &with_texts(raw, &texts))
+            })
+        };
+        match opened {
             Ok(value) => {
                 self.broken.remove(path);
                 self.config.values.insert(path.to_owned(), Entry { value, origin });
             }
+            Err(complaint) if !is_used => {
+                let place = self.config.files.place(&origin);
+                let message = format!("`{name}` {}; Otus does not use it", complaint.what);
+                let (code, way_out) = (Code::Kept, complaint.way_out);
+                self.findings.push(Finding { code, place, message, way_out });
+            }
             Err(complaint) => {
                 self.broken.insert(path.to_owned());
-                let shown = if matches!(key.kind, Kind::Secret) { name } else { shown };
+                let is_secret = matches!(key.kind, Kind::Secret) || !sealed.is_empty();
+                let shown = if is_secret { name } else { shown };
                 self.findings.push(Finding {
                     code: complaint.code,
                     place: self.config.files.place(&origin),
@@ -244,6 +347,66 @@ impl Loader {
                 });
             }
         }
+    }
+
+    /// What encrypted texts say.
+    fn open(&self, texts: &[&str]) -> Result<Vec<Secret>, Complaint> {
+        let open = |text: &&str| match sealed::open(self.keys.all(), text) {
+            Ok((text, _)) => Ok(Secret::new(text)),
+            Err(fault) => {
+                let (code, way_out) = match &fault {
+                    _ if self.keys.first().is_none() => {
+                        let way_out = "set GUFO_AES_KEY, or name a file in security.aes_key_file";
+                        (Code::Missing, way_out)
+                    }
+                    Fault::NoText => (Code::Malformed, "encrypt a text"),
+                    _ => (Code::Malformed, "`otus migrate config` reads values of older Gufos"),
+                };
+                let what = change::unopened(&fault, &self.keys);
+                Err(Complaint { code, what, way_out: way_out.to_owned() })
+            }
+        };
+        texts.iter().map(open).collect()
+    }
+
+    /// Who else can read the key.
+    fn exposed_keys(&mut self) {
+        for file in self.keys.exposed() {
+            let message = format!("others than its owner can read the key in {file}");
+            let finding = self.config.finding(Code::Risky, KEY_FILE, &message, "chmod 600");
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// The encrypted texts of a value; none if it is not encrypted.
+fn sealed_texts<'a>(raw: &Raw<'a>) -> Vec<&'a str> {
+    let items: &[Raw<'a>] = match raw {
+        Raw::List(items) => items,
+        one => std::slice::from_ref(one),
+    };
+    let text = |item: &Raw<'a>| match item {
+        Raw::Text(text) | Raw::Untyped(text) if sealed::is_sealed(text) => Some(*text),
+        _ => None,
+    };
+    items.iter().filter_map(text).collect()
+}
+
+/// A value with other texts in the place of those that are encrypted.
+fn with_texts<'a>(raw: &Raw<'a>, texts: &[&'a str]) -> Raw<'a> {
+    let mut texts = texts.iter();
+    let mut one = |item: &Raw<'a>| match item {
+        Raw::Text(text) if sealed::is_sealed(text) => {
+            Raw::Text(texts.next().copied().unwrap_or_default())
+        }
+        Raw::Untyped(text) if sealed::is_sealed(text) => {
+            Raw::Untyped(texts.next().copied().unwrap_or_default())
+        }
+        other => other.clone(),
+    };
+    match raw {
+        Raw::List(items) => Raw::List(items.iter().map(one).collect()),
+        single => one(single),
     }
 }
 

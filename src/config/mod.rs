@@ -15,6 +15,7 @@ mod registry;
 pub mod schema;
 pub mod source;
 pub mod values;
+pub mod vault;
 
 mod auth;
 mod check;

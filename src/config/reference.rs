@@ -25,16 +25,15 @@ pub fn render() -> String {
 
 fn keys(out: &mut String) -> std::fmt::Result {
     let mut table = None;
-    for key in schema::keys().filter(|key| key.reload != Reload::NotYet) {
+    let used = |key: &&Key| !matches!(key.reload, Reload::NotYet | Reload::Kept);
+    for key in schema::keys().filter(used) {
         let (own_table, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
         if table != Some(own_table) {
             writeln!(out, "\n### {}\n", title(own_table))?;
             writeln!(out, "| key | value | default | reload | meaning |\n|---|---|---|---|---|")?;
             table = Some(own_table);
         }
-        let default =
-            key.default.map_or("–".to_owned(), |text| format!("`{}`", as_toml(&key.kind, text)));
-        let (value, reload) = (range(&key.kind), reload(key));
+        let (default, value, reload) = (default(key), range(&key.kind), reload(key));
         let name = if name == "*" { "<name>" } else { name };
         writeln!(out, "| `{name}` | {value} | {default} | {reload} | {} |", key.help)?;
     }
@@ -43,7 +42,17 @@ fn keys(out: &mut String) -> std::fmt::Result {
     for key in schema::keys().filter(|key| key.reload == Reload::NotYet) {
         writeln!(out, "| `{}` | {} | {} |", key.path, range(&key.kind), key.help)?;
     }
+    writeln!(out, "\n### Kept for Gufo's services, not used by Otus\n")?;
+    writeln!(out, "| key | value | default | meaning |\n|---|---|---|---|")?;
+    for key in schema::keys().filter(|key| key.reload == Reload::Kept) {
+        let default = default(key);
+        writeln!(out, "| `{}` | {} | {default} | {} |", key.path, range(&key.kind), key.help)?;
+    }
     Ok(())
+}
+
+fn default(key: &Key) -> String {
+    key.default.map_or("–".to_owned(), |text| format!("`{}`", as_toml(&key.kind, text)))
 }
 
 /// `[microservices.<name>.pool]` or `[[route]]`, as code: Markdown would swallow `<name>`.
@@ -59,7 +68,7 @@ fn reload(key: &Key) -> &'static str {
     match key.reload {
         Reload::Live => "live",
         Reload::Restart => "restart",
-        Reload::NotYet => "–",
+        Reload::NotYet | Reload::Kept => "–",
     }
 }
 

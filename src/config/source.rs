@@ -3,13 +3,16 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::default_file;
 use super::fault::{Code, Faults, Finding};
 use super::load;
 use super::place::Place;
+use super::vault::key::{Keys, NEXT, VARIABLE};
+use super::vault::steps::{Disk, beside};
 use crate::base::limits::{CONFIG_BYTES_MAX, KEY_FILE_BYTES_MAX, LIST_FILE_BYTES_MAX};
 use crate::tls::server::FileContent;
 
@@ -26,6 +29,8 @@ pub struct Source {
     pub env: Vec<(String, String)>,
     /// The file that `hosts.file` names, if it does.
     pub hosts: Option<HostsFile>,
+    /// The keys of encrypted values.
+    pub keys: Keys,
 }
 
 /// The text of a hosts file.
@@ -57,13 +62,47 @@ impl Source {
             _ => Some(DotEnv { path: ".env".to_owned(), text: read_text(dotenv_path)? }),
         };
         let (name, env) = (path.display().to_string(), environment());
-        let mut source = Source { path: name, text, dotenv, env, hosts: None };
+        let (hosts, keys) = (None, Keys::default());
+        let mut source = Source { path: name, text, dotenv, env, hosts, keys };
+        if source.has_sealed() {
+            source.read_keys();
+        }
         if let Some(file) = load::hosts_file(&source) {
             let path = path.parent().unwrap_or(Path::new("")).join(file);
             let text = read_text(&path)?;
             source.hosts = Some(HostsFile { path: path.display().to_string(), text });
         }
         Ok(source)
+    }
+
+    /// Finds the keys of encrypted values: that of the variable, that of the key file, and the one
+    /// beside it that is to follow.
+    pub fn read_keys(&mut self) {
+        let mut keys = Keys::default();
+        match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+            Some(value) => keys.add(VARIABLE, value.as_bytes()),
+            None => match self.dotenv_key() {
+                Some(value) => keys.add(VARIABLE, value.as_bytes()),
+                None => keys.miss(VARIABLE, "is not set"),
+            },
+        }
+        let file = load::key_file(self);
+        for (path, must_be) in [(file.clone(), true), (beside(&file, NEXT), false)] {
+            let name = path.display().to_string();
+            match read_file(&path) {
+                Ok(FileContent { bytes, mode }) => {
+                    keys.add(&name, &bytes);
+                    if mode & 0o077 != 0 {
+                        keys.expose(&name);
+                    }
+                }
+                Err(error) if must_be || error.kind() != io::ErrorKind::NotFound => {
+                    keys.miss(&name, &error.to_string());
+                }
+                Err(_) => {}
+            }
+        }
+        self.keys = keys;
     }
 }
 
@@ -130,6 +169,45 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// The file system, for [`steps`](super::vault::steps).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileSystem;
+
+impl Disk for FileSystem {
+    fn write(&mut self, path: &Path, bytes: &[u8], like: Option<&Path>) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            fs::create_dir_all(parent)?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        if let Some(like) = like {
+            let other = fs::metadata(like)?;
+            let own = file.metadata()?;
+            if (own.uid(), own.gid()) != (other.uid(), other.gid()) {
+                std::os::unix::fs::fchown(&file, Some(other.uid()), Some(other.gid()))?;
+            }
+            file.set_permissions(other.permissions())?;
+        }
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn sync(&mut self, directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+
+    fn remove(&mut self, path: &Path) {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// The addresses that the system knows for a name. Waits for the network.

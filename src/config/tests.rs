@@ -29,7 +29,7 @@ fn source(text: &str, dotenv: &str, env: &[(&str, &str)]) -> Source {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let dotenv = DotEnv { path: ".env".to_owned(), text: dotenv.to_owned() };
     let (path, text) = ("settings.toml".to_owned(), text.to_owned());
-    Source { path, text, dotenv: Some(dotenv), env, hosts: None }
+    Source { path, text, dotenv: Some(dotenv), env, ..Source::default() }
 }
 
 /// Knows two names.
@@ -225,7 +225,10 @@ fn variables_may_set_what_no_file_says() {
         ("PATH", "/bin"),
     ];
     let (config, notes) = loaded(source("", "", &env));
-    assert!(notes.is_empty(), "{notes:?}");
+    let lines: Vec<_> = notes.iter().map(Finding::line).collect();
+    let want = "environment variable SECURITY_MODE: OT0309: read by an old name: SECURITY_MODE, \
+                SERVER_SIGN; write GUFO_SECURITY_MODE, GUFO_SIGN";
+    assert_eq!(lines, [want]);
     let snapshot = config.compile(1, &resolve).unwrap().0;
     let module = snapshot.gufo.module(b"storage").unwrap();
     assert_eq!(module.stream_timeout, Duration::from_secs(9));
@@ -301,6 +304,7 @@ fn a_mode_without_what_it_needs_is_refused() {
         ("mode = \"sign\"\nrest_mode = \"hmac\"", "`security.hmac_secret` is not set"),
         ("mode = \"sign\"\nrest_mode = \"mtls\"", "rest mode \"mtls\" asks for certificates"),
         ("mode = \"mtls\"\n[microservices.a]\nhost = \"::1\"\nport = 1", "mode \"mtls\" proves"),
+        ("mode = \"sign\"\ncert_path = \"a.pem\"", "`security.cert` has no `security.key`"),
     ] {
         let found = faults(&format!("server.sign = \"{SIGN}\"\n[security]\n{lines}"));
         assert_eq!(found.list().len(), 1, "{found}");
@@ -363,7 +367,7 @@ fn names_are_given_once() {
 }
 
 #[test]
-fn what_has_no_effect_yet_is_warned_of_once() {
+fn what_has_no_effect_is_warned_of_once() {
     let text = format!(
         "server.sign = \"{SIGN}\"\nsecurity.mode = \"sign\"\n\
          database = {{ host = \"db\", password = \"x\" }}\nredis.tls = true\n"
@@ -374,8 +378,8 @@ fn what_has_no_effect_yet_is_warned_of_once() {
     assert_eq!(
         got,
         [
-            "OT0301: accepted, without effect yet: database.host, database.password, redis.tls",
             "OT0301: there is no session service: every call goes on without a user",
+            "OT0308: kept for services, not used by Otus: database.{host, password}, redis.tls",
         ]
     );
 }

@@ -139,7 +139,7 @@ impl Config {
         let mut find = |code, path: &str, message: &str, way_out: &str| {
             findings.push(self.finding(code, path, message, way_out));
         };
-        let is_on = self.boolean(&key("tls.on")) == Some(true);
+        let is_on = self.speaks_tls(table);
         let parts = ["tls.ca", "tls.name", "tls.cert", "tls.key"];
         let given = parts.into_iter().find(|part| self.is_given(&key(part)));
         if let (false, Some(part)) = (is_on, given) {
@@ -154,11 +154,43 @@ impl Config {
         }
     }
 
+    /// Whether TLS is spoken with the endpoints of `table`. Where certificates are what services
+    /// believe, that need not be said.
+    fn speaks_tls(&self, table: &str) -> bool {
+        let key = format!("{table}.tls.on");
+        let mtls = || self.text("security.mode").as_deref() == Some("mtls");
+        if self.is_given(&key) {
+            self.boolean(&key) == Some(true)
+        } else {
+            table.starts_with("microservices.") && mtls()
+        }
+    }
+
+    /// The key that says a part of the TLS to the endpoints of `table`: its own, or that of all
+    /// microservices.
+    fn tls_key(&self, table: &str, part: &str) -> String {
+        let own = format!("{table}.tls.{part}");
+        // Certificate and key are a pair.
+        let decides = if part == "ca" { "ca" } else { "cert" };
+        let of_all = if part == "ca" { "ca_cert" } else { part };
+        let is_own = self.is_given(&format!("{table}.tls.{decides}"));
+        if is_own || !table.starts_with("microservices.") {
+            own
+        } else {
+            format!("security.{of_all}")
+        }
+    }
+
+    /// Whether the endpoints of `table` are shown a certificate.
+    pub(super) fn has_client_certificate(&self, table: &str) -> bool {
+        self.is_given(&self.tls_key(table, "cert"))
+    }
+
     /// How TLS is spoken with the endpoints of `table`, if it is.
     pub(super) fn client_tls(&self, table: &str, findings: &mut Vec<Finding>) -> Option<ClientTls> {
         let key = |key: &str| format!("{table}.tls.{key}");
-        let path = |name: &str| self.text(&key(name)).map(PathBuf::from);
-        if self.boolean(&key("on")) != Some(true) {
+        let path = |part: &str| self.text(&self.tls_key(table, part)).map(PathBuf::from);
+        if !self.speaks_tls(table) {
             return None;
         }
         let spec = ClientSpec {
@@ -169,13 +201,14 @@ impl Config {
         match ClientTls::build(spec, &source::read_file) {
             Ok(tls) => Some(tls),
             Err((part, message)) => {
-                let place = key(match part {
-                    ClientPart::Authorities if self.is_given(&key("ca")) => "ca",
-                    ClientPart::Authorities => "on",
-                    ClientPart::Name => "name",
-                    ClientPart::Chain => "cert",
-                    ClientPart::Key => "key",
-                });
+                let authorities = self.tls_key(table, "ca");
+                let place = match part {
+                    ClientPart::Authorities if self.is_given(&authorities) => authorities,
+                    ClientPart::Authorities => key("on"),
+                    ClientPart::Name => key("name"),
+                    ClientPart::Chain => self.tls_key(table, "cert"),
+                    ClientPart::Key => self.tls_key(table, "key"),
+                };
                 let way_out = "check the path, its rights, and that it is PEM";
                 findings.push(self.finding(Code::Malformed, &place, &message, way_out));
                 None

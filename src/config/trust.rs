@@ -90,12 +90,12 @@ impl Config {
         }
         for name in self.names("microservices") {
             let table = format!("microservices.{name}");
-            if !self.is_given(&format!("{table}.tls.cert")) {
+            if !self.has_client_certificate(&table) {
                 let message = format!(
                     "mode \"mtls\" proves calls by a certificate, and \"{name}\" gets none"
                 );
-                let way_out = format!("write on, cert and key in [{table}.tls]");
-                find(Code::Missing, &self.first_below(&table), &message, &way_out);
+                let way_out = "write cert and key in [security], or in the [...tls] of each";
+                find(Code::Missing, &self.first_below(&table), &message, way_out);
             }
         }
     }

@@ -20,6 +20,8 @@ use crate::snapshot::transport::Congestion;
 pub struct Config {
     pub(super) files: Files,
     pub(super) values: BTreeMap<String, Entry>,
+    /// Keys whose values were encrypted, and what those say: no output shows it.
+    pub(super) sealed: BTreeMap<String, Vec<Secret>>,
 }
 
 /// A value that was written.
@@ -40,6 +42,18 @@ impl Config {
     #[must_use]
     pub fn file(&self) -> &str {
         &self.files.settings.name
+    }
+
+    /// Takes what was encrypted out of what is told.
+    pub(super) fn mask(&self, findings: &mut [Finding]) {
+        let secrets = || self.sealed.values().flatten().map(Secret::expose);
+        for text in findings.iter_mut().flat_map(|found| [&mut found.message, &mut found.way_out]) {
+            for secret in secrets().filter(|secret| !secret.is_empty()) {
+                if text.contains(secret) {
+                    *text = text.replace(secret, "***");
+                }
+            }
+        }
     }
 
     /// Whether somebody wrote a value.

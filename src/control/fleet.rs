@@ -16,6 +16,7 @@ use crate::observe::counters::{CountersReader, ShardCounters};
 use crate::observe::latency::Batch;
 use crate::observe::log_writer::{LogStats, LogTarget, LogWriter};
 use crate::observe::notice::Notices;
+use crate::proxy::exit::Exit;
 use crate::proxy::policy::keys::KeyAsk;
 use crate::proxy::tables::socket_options;
 use crate::shard::Grace;
@@ -47,7 +48,7 @@ impl Fleet {
         snapshot: &Arc<Snapshot>,
         driver: Driver,
         notices: Notices,
-        (key_asks, module_asks): (&Sender<KeyAsk>, &Sender<Wanted>),
+        (key_asks, module_asks, exits): (&Sender<KeyAsk>, &Sender<Wanted>, &Sender<Exit>),
     ) -> Result<Self, String> {
         let cores = cores::choose(&snapshot.server.workers)?;
         let (addresses, mut listeners) = listen(snapshot, cores.len())?;
@@ -77,6 +78,7 @@ impl Fleet {
                 log: sender,
                 key_asks: key_asks.clone(),
                 module_asks: module_asks.clone(),
+                exits: exits.clone(),
             };
             let (shard, postbox) =
                 start(spec).map_err(|error| format!("shard {number} did not start: {error}"))?;

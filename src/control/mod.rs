@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select, unbounded};
 
 use crate::base::limits::DNS_START_WAIT;
 pub use crate::io::signals::Signal;
@@ -32,6 +32,7 @@ use crate::io::signals::Signals;
 use crate::observe::notice::{Notice, Notices, Severity};
 use crate::policy::limit::book::Book;
 use crate::policy::limit::key::Secret;
+use crate::proxy::exit::Exit;
 use crate::shard::Grace;
 use crate::snapshot::Snapshot;
 use crate::snapshot::diff::restart_keys;
@@ -87,6 +88,8 @@ pub struct Gateway {
     load: Load,
     asks: Receiver<Ask>,
     asker: Sender<Ask>,
+    /// Clients that ask for the end; both ends, so that it never seems to be given up.
+    exits: (Sender<Exit>, Receiver<Exit>),
     notices: Notices,
     certificates: Watch,
     /// What is counted, and the counts.
@@ -130,7 +133,8 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let driver = driver::choose(snapshot.server.io, &notices)?;
     let (key_asks, wanted) = jwks::asks();
     let (module_asks, sought) = registry::asks();
-    let asks_of_shards = (&key_asks, &module_asks);
+    let exits = bounded(1);
+    let asks_of_shards = (&key_asks, &module_asks, &exits.0);
     let fleet = Fleet::start(&snapshot, driver, notices.clone(), asks_of_shards)?;
     let known = registry.clone();
     let state = State::new(Arc::clone(&snapshot), driver, &fleet, notices.clone(), known);
@@ -161,6 +165,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         load,
         asks,
         asker,
+        exits,
         notices,
         certificates,
         book,
@@ -233,7 +238,7 @@ impl Gateway {
         loop {
             let wait = if self.certificates.is_empty() { COLLECT_INTERVAL } else { WATCH_INTERVAL };
             let wait = wait.min(self.turn_revocations());
-            match self.asks.recv_timeout(wait) {
+            match self.next_ask(wait) {
                 Ok(Ask::Reload { done }) => {
                     let result = self.reload();
                     if let Some(done) = done {
@@ -252,6 +257,15 @@ impl Gateway {
                 }
                 Err(RecvTimeoutError::Disconnected) => return ExitCode::FAILURE,
             }
+        }
+    }
+
+    /// What is asked next, if anything is.
+    fn next_ask(&self, wait: Duration) -> Result<Ask, RecvTimeoutError> {
+        select! {
+            recv(self.asks) -> ask => ask.map_err(|_| RecvTimeoutError::Disconnected),
+            recv(self.exits.1) -> _ => Ok(Ask::Drain),
+            default(wait) => Err(RecvTimeoutError::Timeout),
         }
     }
 

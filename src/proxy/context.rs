@@ -21,6 +21,7 @@ use crate::tls::stream::Stream;
 
 use super::event::Event;
 use super::exchange::Scratch;
+use super::exit::Exit;
 use super::gate::Gate;
 use super::h2::connection::Connection;
 use super::h2::windows::Allowance;
@@ -74,6 +75,8 @@ pub struct Context<I: Io> {
     pub key_asks: OnceCell<Sender<KeyAsk>>,
     /// Requests for modules that are not known yet.
     pub seekers: Seekers,
+    /// Where the end of the gateway is asked for; empty where there is no control.
+    pub exits: OnceCell<Sender<Exit>>,
     /// Connections with an upload in flight.
     pub uploads: Parked<SocketOf<I>>,
     tables: RefCell<Rc<Tables<I>>>,
@@ -144,6 +147,7 @@ impl<I: Io> Context<I> {
             allowance: Allowance::default(),
             key_asks: OnceCell::new(),
             seekers: Seekers::default(),
+            exits: OnceCell::new(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),

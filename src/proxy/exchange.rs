@@ -39,7 +39,7 @@ use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
 use super::tables::Tables;
 use super::trust::Shown;
-use super::{call, heartbeat, registry, request_id, respond, surface, upload};
+use super::{call, heartbeat, registry, request_id, respond, session, surface, upload};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -154,6 +154,8 @@ impl<'a, I: Io> Exchange<'a, I> {
 pub(super) enum Plan<'a> {
     Answer(Box<Reply>),
     Refuse(Reason),
+    /// What the gateway is, as Gufo tells it.
+    Info,
     Call(Target<'a>),
     Upload(Target<'a>),
     /// The module is to be found first.
@@ -263,6 +265,7 @@ async fn serve<I: Io>(
         Plan::Answer(reply) => Ok(*reply),
         Plan::Refuse(reason) => Err(reason),
         Plan::Seek(_) => Err(Reason::ModuleUnknown),
+        Plan::Info => Box::pin(session::info(exchange)).await,
         Plan::Call(target) => {
             let _place = cx.exchanges.enter(down.socket());
             let memory = &mut scratch.call;
@@ -350,6 +353,7 @@ fn open_body<'a, I: Io>(
         }
         Plan::Answer(_)
         | Plan::Refuse(_)
+        | Plan::Info
         | Plan::Call(_)
         | Plan::Heartbeat(..)
         | Plan::Health(_)
@@ -383,7 +387,11 @@ struct Planned<'a> {
 fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> Planned<'a> {
     let (plan, style, label) = surface::plan(exchange);
     let policies = match plan {
-        Plan::Call(_) | Plan::Upload(_) | Plan::Heartbeat(..) | Plan::Seek(_) => {
+        Plan::Info
+        | Plan::Call(_)
+        | Plan::Upload(_)
+        | Plan::Heartbeat(..)
+        | Plan::Seek(_) => {
             exchange.tables.snapshot.gufo.policies.as_deref()
         }
         _ => None,

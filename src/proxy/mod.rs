@@ -15,6 +15,7 @@ mod dial;
 pub mod downstream;
 pub mod event;
 mod exchange;
+pub mod exit;
 mod flights;
 pub mod gate;
 pub mod grpc;

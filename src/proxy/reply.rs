@@ -116,13 +116,7 @@ impl Reply {
             return Ok(reply);
         }
         let mut body = Vec::with_capacity(512);
-        let session = session.map(|own| envelope::Session {
-            uid: &own.uid,
-            is_admin: own.is_admin,
-            session_end: own.end,
-            completed: own.completed,
-            readonly: own.readonly,
-        });
+        let session = session.map(session_told);
         Envelope { session, ..envelope(now) }.reply(&mut body, answer);
         let content_type = match answer.content_type() {
             Some(own) => Cow::Owned(own.into_owned()),
@@ -222,21 +216,41 @@ pub(super) fn told(reason: Reason, legacy: bool) -> (u16, &'static str, &'static
     }
 }
 
+impl Reply {
+    /// `<base>/info` (SPEC 5.1).
+    pub(super) fn info(
+        version: &str,
+        registration: bool,
+        session: Option<&Session>,
+        now: UnixTime,
+    ) -> Self {
+        let mut text = Vec::new();
+        json::put_string(&mut text, version);
+        let version = str::from_utf8(&text).unwrap_or("\"\"");
+        let registration = if registration { "true" } else { "false" };
+        let data = [("version", version), ("registration", registration)];
+        let mut body = Vec::with_capacity(128);
+        let session = session.map(session_told);
+        Envelope { session, ..envelope(now) }.data(&mut body, &data);
+        Reply::new(200, JSON, body)
+    }
+}
+
+/// What clients are told of a session.
+fn session_told(own: &Session) -> envelope::Session<'_> {
+    envelope::Session {
+        uid: &own.uid,
+        is_admin: own.is_admin,
+        session_end: own.end,
+        completed: own.completed,
+        readonly: own.readonly,
+    }
+}
+
 /// `GET <base>/health` (SPEC 5.1).
 pub(super) fn health(now: UnixTime) -> Reply {
     let mut body = Vec::with_capacity(96);
     envelope(now).data(&mut body, &[("health", "\"OK\"")]);
-    Reply::new(200, JSON, body)
-}
-
-/// `<base>/info` (SPEC 5.1).
-pub(super) fn info(version: &str, registration: bool, now: UnixTime) -> Reply {
-    let mut text = Vec::new();
-    json::put_string(&mut text, version);
-    let version = str::from_utf8(&text).unwrap_or("\"\"");
-    let registration = if registration { "true" } else { "false" };
-    let mut body = Vec::with_capacity(128);
-    envelope(now).data(&mut body, &[("version", version), ("registration", registration)]);
     Reply::new(200, JSON, body)
 }
 

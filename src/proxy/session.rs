@@ -20,6 +20,7 @@ use super::exchange::{Exchange, Target};
 use super::flights::Flights;
 use super::reason::Reason;
 use super::registry;
+use super::reply::Reply;
 use super::trust;
 use super::unary::{self, Question};
 
@@ -49,13 +50,23 @@ pub(super) async fn check<I: Io>(
     exchange: &Exchange<'_, I>,
     target: &Target<'_>,
 ) -> Result<(), Reason> {
+    check_for(exchange, Some(target)).await
+}
+
+/// The same for a call, or for what the gateway answers itself.
+async fn check_for<I: Io>(
+    exchange: &Exchange<'_, I>,
+    target: Option<&Target<'_>>,
+) -> Result<(), Reason> {
     let gufo = &exchange.tables.snapshot.gufo;
     let Some(rule) = gufo.session else { return Ok(()) };
     let known = gufo.session_module();
     // The session service is asked for sessions by its clients as well.
-    let is_its_own = known.is_some_and(|found| found.0 == target.index);
+    let is_its_own = target.is_some_and(|own| {
+        known.is_some_and(|found| found.0 == own.index) || own.module.name == MODULE
+    });
     let is_sought = known.is_none() && gufo.registry.as_ref().is_some_and(|r| r.finds_session);
-    if is_its_own || target.module.name == MODULE || !(known.is_some() || is_sought) {
+    if is_its_own || !(known.is_some() || is_sought) {
         return Ok(());
     }
     let (head, text) = (exchange.head, exchange.text);
@@ -97,6 +108,15 @@ async fn find_anew<I: Io>(
     let module = renewed.tables.snapshot.gufo.session_module();
     let (_, module) = module.ok_or(Reason::RegistryUnavailable)?;
     find(&renewed, module, shown).await
+}
+
+/// `<base>/info`, which tells whose session it is as calls do (SPEC 5.1, 5.4).
+pub(super) async fn info<I: Io>(exchange: &Exchange<'_, I>) -> Result<Reply, Reason> {
+    let _place = exchange.cx.exchanges.enter(exchange.down.socket());
+    check_for(exchange, None).await?;
+    let gufo = &exchange.tables.snapshot.gufo;
+    let session = exchange.session.get().map(Rc::as_ref);
+    Ok(Reply::info(&gufo.version_text, gufo.registration, session, exchange.time))
 }
 
 async fn find<I: Io>(

@@ -9,6 +9,7 @@ use crate::observe::labels::Label;
 use crate::snapshot::gufo::{ApiBase, Gufo, UploadRoute};
 
 use super::exchange::{Exchange, Plan, Target};
+use super::exit;
 use super::grpc::health;
 use super::reason::Reason;
 use super::reply::{self, Reply, Style};
@@ -20,6 +21,9 @@ pub(super) fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style
     let request_path = exchange.head.path.of(exchange.text);
     if let Some(asked) = health::Asked::by(exchange) {
         return (Plan::Health(asked), Style::Problem, Label::HEALTH);
+    }
+    if let Some(reply) = exit::asked(exchange) {
+        return (Plan::Answer(Box::new(reply)), Style::Problem, Label::OTHER);
     }
     match request_path {
         b"/healthz" | b"/health" => {
@@ -74,10 +78,7 @@ fn plan_module<'a, I: Io>(
         Some(Reserved::Health) if matches!(method, Method::Get | Method::Head) => {
             return (Plan::Answer(Box::new(reply::health(now))), Label::HEALTH);
         }
-        Some(Reserved::Info) => {
-            let info = reply::info(&gufo.version_text, gufo.registration, now);
-            return (Plan::Answer(Box::new(info)), Label::INFO);
-        }
+        Some(Reserved::Info) => return (Plan::Info, Label::INFO),
         Some(Reserved::Heartbeat) => {
             let shown = if method == Method::Post {
                 trust::look(exchange, &path)

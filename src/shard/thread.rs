@@ -13,6 +13,7 @@ use crate::io::uring::{Driver, Ring, RingBell, RingListener, run as run_ring};
 use crate::observe::access_log::LogSender;
 use crate::observe::counters::ShardCounters;
 use crate::proxy::context::Context;
+use crate::proxy::exit::Exit;
 use crate::proxy::policy::keys::KeyAsk;
 use crate::snapshot::Snapshot;
 
@@ -38,6 +39,8 @@ pub struct Spec {
     pub key_asks: Sender<KeyAsk>,
     /// Where it asks for modules that it does not know.
     pub module_asks: Sender<Wanted>,
+    /// Where it says that somebody asked for the end of the gateway.
+    pub exits: Sender<Exit>,
 }
 
 /// A shard that runs.
@@ -108,5 +111,6 @@ fn prepare(ring: &Ring, spec: Spec) -> std::io::Result<Parts> {
     let cx = Context::new(ring.clone(), spec.number, spec.snapshot, spec.counters, spec.log);
     let _ = cx.key_asks.set(spec.key_asks);
     let _ = cx.seekers.asks.set(spec.module_asks);
+    let _ = cx.exits.set(spec.exits);
     Ok((cx, listeners, mailbox, ear, postbox))
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cidr::Cidr;
 use super::registry::Registry;
 use super::secret::Secret;
 use super::upstream::UpstreamId;
@@ -38,6 +39,8 @@ pub struct Gufo {
     pub version_text: String,
     /// What `info` answers as registration.
     pub registration: bool,
+    /// Who may end the gateway by `GET /exit`; empty: there is no such path (SPEC 5.1).
+    pub exit_peers: Vec<Cidr>,
     /// Paths outside the bases that are uploads to a module, longest first.
     pub upload_routes: Vec<UploadRoute>,
     /// What is asked of those who use the surface; `None`: nothing.
@@ -355,8 +358,9 @@ impl Default for Gufo {
             language: "english".to_owned(),
             legacy_status: true,
             default_headers: default_headers(),
-            version_text: version_text(),
+            version_text: VERSION_TEXT.to_owned(),
             registration: false,
+            exit_peers: Vec::new(),
             upload_routes: Vec::new(),
             policies: None,
             registry: None,
@@ -400,12 +404,13 @@ pub fn end_marker(name: &str) -> EndMarker {
     EndMarker::from_name(name).unwrap_or_default()
 }
 
-/// Version, commit and date of this build: `0.1.0  (commit, date)` as Gufo writes it.
-///
-/// The build sets `OTUS_COMMIT` and `OTUS_BUILD_DATE`.
-#[must_use]
-pub fn version_text() -> String {
-    let commit = option_env!("OTUS_COMMIT").unwrap_or("no commit");
-    let date = option_env!("OTUS_BUILD_DATE").unwrap_or("no date");
-    format!("{}  ({commit}, {date})", env!("CARGO_PKG_VERSION"))
-}
+/// Version, commit and date of this build, as Gufo writes it: `0.1.0  (commit, date)`. `build.rs`
+/// says where commit and date are from.
+pub const VERSION_TEXT: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "  (",
+    env!("OTUS_COMMIT"),
+    ", ",
+    env!("OTUS_BUILD_DATE"),
+    ")"
+);

@@ -40,6 +40,7 @@ mod registry;
 mod reverse_server;
 mod service_groups;
 mod sessions;
+mod settings;
 mod shards;
 mod threex;
 mod tls;

@@ -168,3 +168,27 @@ fn without_the_service_a_call_is_of_nobody_or_refused() {
         }
     });
 }
+
+#[test]
+fn info_tells_whose_session_it_is_and_refuses_as_calls_do() {
+    on_both_drivers(|io| {
+        let scene = start(io, SessionRule::default());
+        let info =
+            |fields: &[&str]| scene.gateway.client().ask("POST", "/api/v3/info", fields, b"{}");
+        let nobody = info(&[]);
+        assert_eq!((nobody.status, &nobody.json()["session"]), (200, &json!(null)));
+        let reply = info(&["Authorization: Bearer good"]);
+        assert_eq!((reply.status, &reply.json()["session"]["uid"]), (200, &json!("u7")));
+        assert_eq!(reply.data()["registration"], false);
+        for (token, code) in
+            [("Authorization: Bearer reader", "0000235"), ("Authorization: x", "00001")]
+        {
+            let reply = info(&[token]);
+            assert_eq!((reply.status, &reply.data()["code"]), (401, &json!(code)), "{token}");
+        }
+        // Health is of nobody, and nobody is asked.
+        let mut client = scene.gateway.client();
+        let reply = client.ask("GET", "/api/v3/health", &["Authorization: x"], b"");
+        assert_eq!((reply.status, &reply.data()["health"]), (200, &json!("OK")));
+    });
+}

@@ -119,8 +119,8 @@ fn a_table_that_is_written_twice_is_read_as_one() {
             "server.port=1",
             "microservices.session.port=2",
             "microservices.session.host=\"b\"",
-            "OT0303@5: the table [microservices.session] is written twice; \
-         both are read as one; write its keys in one place",
+            "OT0303@5: the table [microservices.session] is written twice, \
+         first in line 1; both are read as one; write its keys in one place",
         ],
     );
     check(
@@ -129,9 +129,9 @@ fn a_table_that_is_written_twice_is_read_as_one() {
             "server.port=1",
             "server.ip=\"::\"",
             "server.io=\"epoll\"",
-            "OT0303@3: the table [server] is written twice; both are read as one; \
+            "OT0303@3: the table [server] is written twice, first in line 1; both are read as one; \
          write its keys in one place",
-            "OT0303@5: the table [server] is written twice; both are read as one; \
+            "OT0303@5: the table [server] is written twice, first in line 1; both are read as one; \
          write its keys in one place",
         ],
     );

@@ -15,7 +15,7 @@ const UPSTREAMS: &str = "upstreams.a.endpoints = \"127.0.0.1:1\"\n\
 
 fn source(text: &str) -> Source {
     let (path, text) = ("s.toml".to_owned(), format!("{UPSTREAMS}{text}"));
-    Source { path, text, dotenv: None, env: Vec::new(), hosts: None }
+    Source { path, text, ..Source::default() }
 }
 
 #[track_caller]

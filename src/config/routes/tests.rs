@@ -24,7 +24,7 @@ const GUFO: &str = "server = { sign = \"0123456789abcdef\", session = false }\n\
 
 fn source(text: &str) -> Source {
     let (path, text) = ("s.toml".to_owned(), text.to_owned());
-    Source { path, text, dotenv: None, env: Vec::new(), hosts: None }
+    Source { path, text, ..Source::default() }
 }
 
 /// Knows one name.

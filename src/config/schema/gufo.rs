@@ -1,4 +1,4 @@
-//! The keys of Gufo whose names are its own; most are accepted and have no effect yet (SPEC 16.1).
+//! The keys of Gufo whose names are its own; some are accepted and have no effect yet (SPEC 16.1).
 
 use super::key::{Key, Kind, live, not_yet, open, seconds};
 
@@ -6,7 +6,6 @@ const TEXT: Kind = Kind::Text;
 const BOOL: Kind = Kind::Bool;
 const SECRET: Kind = Kind::Secret;
 const PORT: Kind = Kind::Port { zero: false };
-const NUMBER: Kind = Kind::Integer(0, 1_000_000_000);
 /// Ten years: tokens of Gufo live for up to a month by default.
 const SECONDS: Kind = seconds(0, 315_360_000);
 
@@ -27,11 +26,6 @@ pub const KEYS: &[Key] = &[
     not_yet("server.env", Kind::Choice(&["dev", "stage", "prod"]), "kind of installation"),
     not_yet("server.sentry", BOOL, "report to Sentry"),
     not_yet("server.telemetry", BOOL, "send traces"),
-    not_yet("server.domain", TEXT, "public name"),
-    not_yet("server.internal_host", TEXT, "name under which services call back"),
-    not_yet("server.internal_ssl", BOOL, "services call back over TLS"),
-    not_yet("server.multiple_db_mode", BOOL, "a database for each service"),
-    not_yet("server.dbcheck", BOOL, "check the database at start"),
     open(
         "server.sysdir",
         TEXT,
@@ -39,48 +33,9 @@ pub const KEYS: &[Key] = &[
     ),
     not_yet("server.tempdir", TEXT, "directory of templates"),
     not_yet("server.filedir", TEXT, "directory of files"),
-    not_yet("server.plugindir", TEXT, "directory of plug-ins"),
     not_yet("server.logdir", TEXT, "directory of logs"),
     not_yet("server.log_to_file", BOOL, "log into `logdir`; use `server.access_log`"),
     not_yet("server.heartbeat", SECONDS, "between two heartbeats of a service"),
-    not_yet("security.jwt_secret", SECRET, "secret of tokens"),
-    not_yet("security.aes_key", SECRET, "key of encrypted values; set by GUFO_AES_KEY"),
-    not_yet("token.expiretime", SECONDS, "life of a token"),
-    not_yet("token.refresh_token_expiration", SECONDS, "life of a refresh token"),
-    not_yet("token.secretKey", SECRET, "secret of tokens"),
-    not_yet("database.type", Kind::Choice(&["mysql", "postgres"]), "kind of database"),
-    not_yet("database.host", TEXT, "its host"),
-    not_yet("database.port", PORT, "its port"),
-    not_yet("database.dbname", TEXT, "its name"),
-    not_yet("database.user", TEXT, "its user"),
-    not_yet("database.password", SECRET, "its password"),
-    not_yet("database.charset", TEXT, "its characters"),
-    not_yet("database.protocol", TEXT, "its protocol"),
-    not_yet("database.sslmode", TEXT, "its TLS"),
-    not_yet("database.connectionssize", NUMBER, "connections to it"),
-    not_yet("database.poolsize", NUMBER, "idle connections to it"),
-    not_yet("redis.host", SECRET, "URL of Redis, which may hold a password"),
-    not_yet("redis.password", SECRET, "its password"),
-    not_yet("redis.tls", BOOL, "TLS towards it"),
-    not_yet("redis.max_idle", NUMBER, "idle connections to it"),
-    not_yet("redis.max_active", NUMBER, "connections to it"),
-    not_yet("redis.idle_timeout", SECONDS, "an unused connection is closed"),
-    not_yet("memcached.host", TEXT, "host of memcached"),
-    not_yet("memcached.port", PORT, "its port"),
-    not_yet("email.host", TEXT, "host of the mail server"),
-    not_yet("email.port", PORT, "its port"),
-    not_yet("email.user", TEXT, "its user"),
-    not_yet("email.password", SECRET, "its password"),
-    not_yet("email.address", TEXT, "sender"),
-    not_yet("email.reply", TEXT, "where answers go"),
-    not_yet("email.support", TEXT, "address of support"),
-    not_yet("email.title", TEXT, "name of the sender"),
-    not_yet("email.insecureskipverify", BOOL, "trust any certificate"),
-    not_yet("settings.email_confirmation", BOOL, "e-mail addresses are confirmed"),
-    not_yet("settings.change_email", BOOL, "e-mail addresses can be changed"),
-    not_yet("settings.account_creation", BOOL, "accounts can be made"),
-    not_yet("settings.activity_creation", BOOL, "activities can be made"),
-    not_yet("settings.user_creation", BOOL, "users can be made"),
     not_yet("sentry.dsn", SECRET, "where reports go"),
     not_yet("sentry.tracing", BOOL, "report traces"),
     not_yet("sentry.debug", BOOL, "debug reports"),

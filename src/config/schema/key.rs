@@ -26,6 +26,8 @@ pub enum Reload {
     Restart,
     /// The key is accepted and its type is checked; what it asks for is not built yet.
     NotYet,
+    /// It is of Gufo's services, which may read the same file: whatever it says, nothing is used.
+    Kept,
 }
 
 /// What the value of a key is.
@@ -147,4 +149,14 @@ pub(super) const fn restart_open(path: &'static str, kind: Kind, help: &'static 
 /// A key that is accepted and has no effect yet.
 pub(super) const fn not_yet(path: &'static str, kind: Kind, help: &'static str) -> Key {
     Key { path, kind, default: None, reload: Reload::NotYet, help }
+}
+
+/// A key of Gufo's services, with the default that they document.
+pub(super) const fn kept(
+    path: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Key {
+    Key { path, kind, default, reload: Reload::Kept, help }
 }

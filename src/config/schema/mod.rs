@@ -10,6 +10,7 @@ pub mod auth;
 pub mod front;
 pub mod gufo;
 pub mod http;
+pub mod kept;
 pub mod key;
 pub mod limit;
 pub mod master;
@@ -57,6 +58,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(master::KEYS)
         .chain(otus::SETTINGS)
         .chain(gufo::KEYS)
+        .chain(kept::KEYS)
 }
 
 /// The key with this path. `microservices.storage.port` finds `microservices.*.port`.
@@ -94,7 +96,6 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("GUFO_SENTRY_ENABLED", "server.sentry"),
     ("GUFO_SENTRY_TRACE", "sentry.trace"),
     ("GUFO_JWT_SECRET", "security.jwt_secret"),
-    ("GUFO_AES_KEY", "security.aes_key"),
     ("GUFO_RATE_LIMIT_RPS", "gufo.rate_limit_rps"),
     ("GUFO_RATE_LIMIT_BURST", "gufo.rate_limit_burst"),
     ("GUFO_DB_HOST", "database.host"),
@@ -111,6 +112,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("SECURITY_MODE", "security.mode"),
     ("MICROSERVICES_MASTERSERVICE_HOST", "microservices.masterservice.host"),
     ("MICROSERVICES_MASTERSERVICE_PORT", "microservices.masterservice.port"),
+    ("GRPC_CLIENT_CA", "security.ca_cert"),
+    ("GRPC_CLIENT_CERT", "security.cert"),
+    ("GRPC_CLIENT_KEY", "security.key"),
 ];
 
 /// Whether a path is one of a pattern, part by part.

@@ -131,7 +131,18 @@ pub const SERVER: &[Key] = &[
         "ask the masterservice where services are that the settings do not place; `embedded`: run \
          one, see docs/master.md",
     ),
-    not_yet("server.debug", Kind::Bool, "serve `/exit`; comes later"),
+    live(
+        "server.debug",
+        Kind::Bool,
+        "false",
+        "serve `GET /exit`, which ends the gateway as SIGTERM does, to `exit_peers`",
+    ),
+    live(
+        "server.exit_peers",
+        Kind::Cidrs,
+        "127.0.0.0/8, ::1",
+        "who may ask for `/exit`; requests that came through a proxy may not",
+    ),
 ];
 
 /// `[security]`
@@ -154,10 +165,20 @@ pub const SECURITY: &[Key] = &[
     open(
         "security.ca_cert",
         Kind::Text,
-        "PEM file of the authorities that services are believed by",
+        "as `tls.ca` of microservices that name none of their own; `ca_path` is the same",
     ),
-    open("security.cert", Kind::Text, "PEM file of the certificate that services are shown"),
-    open("security.key", Kind::Text, "PEM file of its key"),
+    open(
+        "security.cert",
+        Kind::Text,
+        "as `tls.cert` of microservices that name none of their own; `cert_path` is the same",
+    ),
+    open("security.key", Kind::Text, "PEM file of its key; `key_path` is the same"),
+    live(
+        "security.aes_key_file",
+        Kind::Text,
+        "/etc/gufo/secret.key",
+        "the key of encrypted values, if the variable GUFO_AES_KEY holds none",
+    ),
 ];
 
 /// `[listener]`

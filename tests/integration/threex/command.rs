@@ -20,7 +20,8 @@ fn a_file_is_written_for_its_owner_alone_and_replaced_only_if_that_is_said() {
     let run = |out: bool, force: bool| {
         let args = MigrateArgs {
             from: "3x".to_owned(),
-            file: from.0.clone(),
+            file: Some(from.0.clone()),
+            legacy_key: None,
             out: out.then(|| to.0.clone()),
             force,
         };

@@ -73,7 +73,8 @@ fn start(io: IoDriver, document: &str) -> Gateway {
     std::fs::write(&from.0, document).unwrap();
     let args = MigrateArgs {
         from: "3x".to_owned(),
-        file: from.0.clone(),
+        file: Some(from.0.clone()),
+        legacy_key: None,
         out: Some(to.0.clone()),
         force: false,
     };
