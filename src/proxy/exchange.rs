@@ -387,11 +387,7 @@ struct Planned<'a> {
 fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> Planned<'a> {
     let (plan, style, label) = surface::plan(exchange);
     let policies = match plan {
-        Plan::Info
-        | Plan::Call(_)
-        | Plan::Upload(_)
-        | Plan::Heartbeat(..)
-        | Plan::Seek(_) => {
+        Plan::Info | Plan::Call(_) | Plan::Upload(_) | Plan::Heartbeat(..) | Plan::Seek(_) => {
             exchange.tables.snapshot.gufo.policies.as_deref()
         }
         _ => None,

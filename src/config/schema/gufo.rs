@@ -5,7 +5,6 @@ use super::key::{Key, Kind, live, not_yet, open, seconds};
 const TEXT: Kind = Kind::Text;
 const BOOL: Kind = Kind::Bool;
 const SECRET: Kind = Kind::Secret;
-const PORT: Kind = Kind::Port { zero: false };
 /// Ten years: tokens of Gufo live for up to a month by default.
 const SECONDS: Kind = seconds(0, 315_360_000);
 
