@@ -58,6 +58,8 @@ pub const SMALL_BUFFERS_KEPT: usize = 256;
 pub const LARGE_BUFFERS_KEPT: usize = 8;
 /// Buffers for TLS records kept for reuse by one shard.
 pub const RECORD_BUFFERS_KEPT: usize = 64;
+/// Spans waiting to be exported, for each shard and exporter.
+pub const SPANS_MAX: usize = 2048;
 /// Log records waiting to be written, for each shard.
 pub const LOG_RECORDS_MAX: usize = 8192;
 /// Letters waiting in a shard's mailbox.

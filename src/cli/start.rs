@@ -81,6 +81,9 @@ fn tell_ready(gateway: &Gateway) {
     if let Some(admin) = gateway.admin_address() {
         eprintln!("  admin    http://{admin}/metrics /healthz /readyz");
     }
+    if let Some(metrics) = gateway.metrics_address() {
+        eprintln!("  metrics  http://{metrics}/metrics");
+    }
 }
 
 /// Says why, on standard error.

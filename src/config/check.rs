@@ -34,6 +34,7 @@ pub(super) fn check(
     checker.config.check_dns(checker.findings);
     checker.config.check_trust(checker.findings);
     checker.config.check_master(checker.findings);
+    checker.config.check_observe(checker.findings);
     checker.config.check_tls(checker.findings);
     checker.config.check_reverse(checker.findings);
     checker.config.check_auth(checker.findings);

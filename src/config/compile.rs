@@ -21,7 +21,6 @@ use crate::snapshot::gufo::{
     ApiBase, Gufo, Module, Rate, Upload, UploadRoute, default_headers, dialect, end_marker,
 };
 use crate::snapshot::limits::Limits;
-use crate::snapshot::observe::Observe;
 use crate::snapshot::route::{Action, Route, RouteTimeouts, Routes};
 use crate::snapshot::server::{Http2, IoDriver, Listener, RequestId, Server, Serves};
 use crate::snapshot::timeouts::Timeouts;
@@ -65,7 +64,7 @@ impl Config {
             auth,
             dns: self.dns(),
             effective: Shown(self.effective()),
-            observe: Observe { access_log: self.log("server.access_log") },
+            observe: self.observe(&mut findings),
             rate_store: policies::rate_store(self),
         };
         self.mask(&mut findings);
@@ -96,6 +95,7 @@ impl Config {
         Server {
             listeners,
             admin: self.address("server.admin"),
+            metrics: self.metrics_address(),
             workers: self.workers("server.workers"),
             io: match self.text("server.io").as_deref() {
                 Some("io_uring") => IoDriver::IoUring,

@@ -75,7 +75,8 @@ fn split(key: &'static Key) -> (&'static str, &'static str) {
 }
 
 /// Tables that mean nothing before they say whom or what they are about.
-const APART: [&str; 4] = ["billing", "master", "rate_store", "revocation"];
+const APART: [&str; 7] =
+    ["billing", "compat", "master", "otel", "rate_store", "revocation", "sentry"];
 
 /// Whether a key stands in the file: those with an effect, and those whose absence is warned of.
 fn is_written(key: &'static Key) -> bool {

@@ -26,6 +26,7 @@ mod effective;
 mod hosts;
 mod iam;
 mod master;
+mod observe;
 mod people;
 mod policies;
 mod reverse;

@@ -11,19 +11,20 @@ use crate::base::prng::Prng;
 use crate::base::time::Instant as Moment;
 use crate::gufo::registry::Wanted;
 use crate::io::uring::{Driver, RingBell, bind};
-use crate::observe::access_log;
+use crate::observe::access_log::{self, LineForm};
 use crate::observe::counters::{CountersReader, ShardCounters};
 use crate::observe::latency::Batch;
 use crate::observe::log_writer::{LogStats, LogTarget, LogWriter};
 use crate::observe::notice::Notices;
 use crate::proxy::exit::Exit;
+use crate::observe::span::Tell;
 use crate::proxy::policy::keys::KeyAsk;
 use crate::proxy::tables::socket_options;
 use crate::shard::Grace;
 use crate::shard::mailbox::{Letter, Postbox};
 use crate::shard::thread::{Shard, Spec, start};
 use crate::snapshot::Snapshot;
-use crate::snapshot::observe::LogTarget as TargetSpec;
+use crate::snapshot::observe::{LogForm, LogTarget as TargetSpec};
 
 use super::cores;
 use super::health::{Board, Checker};
@@ -49,6 +50,7 @@ impl Fleet {
         driver: Driver,
         notices: Notices,
         (key_asks, module_asks, exits): (&Sender<KeyAsk>, &Sender<Wanted>, &Sender<Exit>),
+        mut tells: Vec<Tell>,
     ) -> Result<Self, String> {
         let cores = cores::choose(&snapshot.server.workers)?;
         let (addresses, mut listeners) = listen(snapshot, cores.len())?;
@@ -79,6 +81,7 @@ impl Fleet {
                 key_asks: key_asks.clone(),
                 module_asks: module_asks.clone(),
                 exits: exits.clone(),
+                tell: tells.pop(),
             };
             let (shard, postbox) =
                 start(spec).map_err(|error| format!("shard {number} did not start: {error}"))?;
@@ -86,7 +89,7 @@ impl Fleet {
             postboxes.push(postbox);
         }
         fleet.postboxes = Arc::new(postboxes);
-        let log = LogWriter::spawn(rings, notices, target(snapshot))
+        let log = LogWriter::spawn(rings, notices, target(snapshot), form(snapshot))
             .map_err(|error| format!("server.access_log: {error}"))?;
         fleet.log = Some(log);
         Ok(fleet)
@@ -230,8 +233,17 @@ fn target(snapshot: &Snapshot) -> LogTarget {
     match &snapshot.observe.access_log {
         Some(TargetSpec::Stderr) => LogTarget::Stderr,
         Some(TargetSpec::File(path)) => LogTarget::File(path.clone()),
+        Some(TargetSpec::Daily(folder)) => LogTarget::Daily(folder.clone()),
         Some(TargetSpec::Stdout) => LogTarget::Stdout,
         None => LogTarget::Off,
+    }
+}
+
+fn form(snapshot: &Snapshot) -> LineForm {
+    match snapshot.observe.log_form {
+        LogForm::Otus => LineForm::Otus,
+        LogForm::Gufo => LineForm::Gufo,
+        LogForm::Threex => LineForm::Threex,
     }
 }
 

@@ -16,7 +16,9 @@ mod jwks;
 mod rate_store;
 mod registry;
 mod state;
+mod telemetry;
 mod unary;
+mod web;
 mod wire;
 
 use std::net::SocketAddr;
@@ -48,6 +50,7 @@ use jwks::Keeper;
 use rate_store::Courier;
 use registry::{Registrar, Registry};
 pub use state::State;
+use telemetry::Telemetry;
 
 /// Makes snapshots: the configuration as it is now, under the generation number that is given.
 pub type Load = Box<dyn FnMut(u64) -> Result<Snapshot, String> + Send>;
@@ -94,6 +97,7 @@ pub struct Gateway {
     certificates: Watch,
     /// What is counted, and the counts.
     book: Book,
+    telemetry: Telemetry,
     _courier: Option<Courier>,
     clock: Clock,
 }
@@ -135,12 +139,14 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let (module_asks, sought) = registry::asks();
     let exits = bounded(1);
     let asks_of_shards = (&key_asks, &module_asks, &exits.0);
-    let fleet = Fleet::start(&snapshot, driver, notices.clone(), asks_of_shards)?;
-    let known = registry.clone();
-    let state = State::new(Arc::clone(&snapshot), driver, &fleet, notices.clone(), known);
+    let (telemetry, tells) = Telemetry::start(&snapshot.observe, shards, &notices)
+        .map_err(|error| format!("no thread for telemetry: {error}"))?;
+    let fleet = Fleet::start(&snapshot, driver, notices.clone(), asks_of_shards, tells)?;
+    let state = State::new(&snapshot, driver, &fleet, notices.clone(), registry.clone());
     if let Some(stats) = fleet.log_stats() {
         state.set_log(stats);
     }
+    state.set_exports(telemetry.stats());
     let checker = fleet
         .check_health(&snapshot, notices.clone(), state.board())
         .map_err(|error| format!("no thread for health checks: {error}"))?;
@@ -169,6 +175,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         notices,
         certificates,
         book,
+        telemetry,
         _courier: courier,
         clock,
     };
@@ -200,6 +207,11 @@ impl Gateway {
     /// Where metrics and readiness are served.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.state.admin_address()
+    }
+
+    /// Where metrics alone are served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.state.metrics_address()
     }
 
     /// How many shards serve, and by what their waits are carried.
@@ -281,10 +293,23 @@ impl Gateway {
     }
 
     fn start_admin(&self, snapshot: &Snapshot) -> Result<(), String> {
-        let Some(address) = snapshot.server.admin else { return Ok(()) };
-        let latency = self.fleet.latency();
-        admin::start(address, Arc::clone(&self.state), latency, self.asker.clone())
-            .map_err(|error| format!("server.admin: cannot listen on {address}: {error}"))
+        let open = |address, metrics_alone, key| {
+            let admin = admin::Admin {
+                state: Arc::clone(&self.state),
+                latency: Box::new(self.fleet.latency()),
+                asker: self.asker.clone(),
+                metrics_alone,
+            };
+            admin::start(address, admin)
+                .map_err(|error| format!("{key}: cannot listen on {address}: {error}"))
+        };
+        if let Some(address) = snapshot.server.admin {
+            self.state.set_admin_address(open(address, false, "server.admin")?);
+        }
+        if let Some(address) = snapshot.server.metrics {
+            self.state.set_metrics_address(open(address, true, "server.metrics_port")?);
+        }
+        Ok(())
     }
 
     /// All or nothing: on any fault the running generation stays.
@@ -413,6 +438,7 @@ impl Gateway {
                 _ => {}
             }
         };
+        self.telemetry.stop();
         let left = cut_off.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
         self.notices.tell(notice(Severity::Info, "stop", "stopped").with("cut_off", left));
         self.fleet.stop_log(LOG_PATIENCE);

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::base::time::{Instant as Moment, UnixTime};
 use crate::io::uring::Driver;
 use crate::observe::counters::CountersReader;
-use crate::observe::exposition::{self, Running, View};
+use crate::observe::exposition::{self, Compat, Running, View};
+use crate::observe::labels::Label;
 use crate::observe::latency::{Batch, Totals};
 use crate::observe::log_writer::LogStats;
 use crate::observe::notice::Notices;
 use crate::observe::process::ProcessStats;
+use crate::observe::span::ExportStats;
 use crate::proxy::reason;
 use crate::proxy::tables::Labels;
 use crate::snapshot::Snapshot;
@@ -30,7 +32,9 @@ pub struct State {
     notices: Notices,
     reasons: Vec<&'static str>,
     log: OnceLock<Arc<LogStats>>,
+    exports: OnceLock<Vec<(&'static str, Arc<ExportStats>)>>,
     admin: OnceLock<SocketAddr>,
+    metrics: OnceLock<SocketAddr>,
     started: Instant,
     addresses: Vec<SocketAddr>,
     /// That of the shards.
@@ -45,35 +49,69 @@ pub struct State {
 struct Inner {
     snapshot: Arc<Snapshot>,
     labels: Labels,
+    /// The paths of routes, by the place of their label.
+    paths: Vec<String>,
     latency: Totals,
     reload_successful: bool,
     reload_time: UnixTime,
 }
 
+impl Inner {
+    /// Takes in what a snapshot names anew.
+    fn learn(&mut self, snapshot: &Snapshot) {
+        self.labels.learn(snapshot);
+        let base = snapshot.gufo.bases.first().map_or("", |base| &base.prefix);
+        let own = [(Label::HEALTH, "health"), (Label::INFO, "info"), (Label::METRICS, "metrics")];
+        for (label, name) in own {
+            set_path(&mut self.paths, label, format!("{base}/{name}"));
+        }
+        for module in snapshot.gufo.modules() {
+            let label = self.labels.routes.label(&module.name);
+            set_path(&mut self.paths, label, format!("{base}/{}", module.name));
+        }
+        let rules = snapshot.routes.table().rules();
+        for (route, rule) in snapshot.routes.list().iter().zip(rules) {
+            let label = self.labels.routes.label(&route.id);
+            set_path(&mut self.paths, label, rule.path.to_string());
+        }
+    }
+}
+
+fn set_path(paths: &mut Vec<String>, label: Label, path: String) {
+    if paths.len() <= label.place() {
+        paths.resize(label.place() + 1, String::new());
+    }
+    if let Some(place) = paths.get_mut(label.place()).filter(|_| label != Label::OTHER) {
+        *place = path;
+    }
+}
+
 impl State {
     pub(super) fn new(
-        snapshot: Arc<Snapshot>,
+        snapshot: &Arc<Snapshot>,
         driver: Driver,
         fleet: &Fleet,
         notices: Notices,
         registry: Registry,
     ) -> Self {
-        let mut labels = Labels::default();
-        labels.learn(&snapshot);
-        let inner = Inner {
-            snapshot,
-            labels,
+        let mut inner = Inner {
+            snapshot: Arc::clone(snapshot),
+            labels: Labels::default(),
+            paths: Vec::new(),
             latency: Totals::new(),
             reload_successful: true,
             reload_time: unix_now(),
         };
+        inner.learn(snapshot);
         State {
             driver,
             readers: fleet.readers(),
             notices,
             reasons: reason::ALL.iter().map(|reason| reason.row().code).collect(),
             log: OnceLock::new(),
+            exports: OnceLock::new(),
             admin: OnceLock::new(),
+            metrics: OnceLock::new(),
             started: Instant::now(),
             addresses: fleet.addresses().to_vec(),
             clock: Clock::of(fleet.now().unwrap_or(Moment::START)),
@@ -142,8 +180,20 @@ impl State {
         let _ = self.admin.set(address);
     }
 
+    pub(super) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.get().copied()
+    }
+
+    pub(super) fn set_metrics_address(&self, address: SocketAddr) {
+        let _ = self.metrics.set(address);
+    }
+
     pub(super) fn set_log(&self, stats: Arc<LogStats>) {
         let _ = self.log.set(stats);
+    }
+
+    pub(super) fn set_exports(&self, exports: Vec<(&'static str, Arc<ExportStats>)>) {
+        let _ = self.exports.set(exports);
     }
 
     /// Where the states of endpoints are written that are checked.
@@ -161,7 +211,7 @@ impl State {
 
     pub(super) fn publish(&self, snapshot: Arc<Snapshot>) {
         let mut inner = self.inner();
-        inner.labels.learn(&snapshot);
+        inner.learn(&snapshot);
         inner.snapshot = snapshot;
         inner.reload_successful = true;
         inner.reload_time = unix_now();
@@ -192,6 +242,7 @@ impl State {
         let listeners = inner.snapshot.server.listeners.iter();
         let shown = listeners.filter_map(|listener| listener.tls.as_ref()).flat_map(|t| &t.shown);
         let certificates: Vec<_> = shown.map(|one| (one.name.as_str(), one.until)).collect();
+        let compat = inner.snapshot.observe.compat;
         let view = View {
             certificates: &certificates,
             shards: &self.readers,
@@ -200,6 +251,13 @@ impl State {
             upstreams: &inner.labels.upstreams,
             endpoints: &endpoints,
             reasons: &self.reasons,
+            compat: Compat {
+                gufo: compat.gufo,
+                threex: compat.threex,
+                fold: compat.fold,
+                paths: &inner.paths,
+            },
+            exports: self.exports.get().map_or(&[], Vec::as_slice),
             log: self.log.get().map(|stats| &**stats),
             notices: &self.notices,
             process: process.as_ref(),

@@ -3,6 +3,8 @@
 //! The shard fills an [`AccessRecord`] and pushes it; [`crate::observe::log_writer`] writes it. The
 //! query of a target is not logged: it is where clients put their secrets.
 
+mod compat;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use crossbeam::queue::ArrayQueue;
 
 use super::counters::{Counter, ShardCounters};
 use super::json::{Calendar, push_escaped, push_micros, push_number, push_string};
+use super::notice::Severity;
 use crate::base::limits;
 use crate::base::text::Text;
 use crate::base::time::UnixTime;
@@ -103,12 +106,21 @@ pub struct LogReceiver {
     pub(super) ring: Arc<ArrayQueue<AccessRecord>>,
 }
 
+impl LogReceiver {
+    /// The oldest record.
+    #[must_use]
+    pub fn take(&self) -> Option<AccessRecord> {
+        self.ring.pop()
+    }
+}
+
 /// A ring for [`limits::LOG_RECORDS_MAX`] records.
 pub fn ring() -> (LogSender, LogReceiver) {
     ring_of(limits::LOG_RECORDS_MAX)
 }
 
-pub(super) fn ring_of(records_max: usize) -> (LogSender, LogReceiver) {
+/// A ring for so many records.
+pub fn ring_of(records_max: usize) -> (LogSender, LogReceiver) {
     let ring = Arc::new(ArrayQueue::new(records_max.max(1)));
     (LogSender { ring: Arc::clone(&ring) }, LogReceiver { ring })
 }
@@ -117,14 +129,53 @@ impl LogSender {
     /// Hands a record to the log thread. If that has fallen behind, the record is dropped and
     /// counted: a slow disk must not slow down the gateway.
     pub fn push(&self, record: AccessRecord, counters: &ShardCounters) {
+        self.push_or(record, counters, Counter::LogDropped);
+    }
+
+    /// The same; a record that is dropped is counted by this counter.
+    pub fn push_or(&self, record: AccessRecord, counters: &ShardCounters, dropped: Counter) {
         if self.ring.push(record).is_err() {
-            counters.count(Counter::LogDropped);
+            counters.count(dropped);
         }
     }
 }
 
+/// What the fields of a line are called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LineForm {
+    /// As OpenTelemetry calls them, and our own.
+    #[default]
+    Otus,
+    /// As Gufo does.
+    Gufo,
+    /// As 3xpluto's go-api-gateway does.
+    Threex,
+}
+
+/// How grave it is what a record tells.
+pub(super) fn severity(record: &AccessRecord) -> Severity {
+    match record.status {
+        0 => Severity::Warn,
+        500.. => Severity::Error,
+        _ => Severity::Info,
+    }
+}
+
 /// Appends the line of one record, with its end.
-pub(super) fn write_line(out: &mut Vec<u8>, calendar: &mut Calendar, record: &AccessRecord) {
+pub(super) fn write_line(
+    out: &mut Vec<u8>,
+    calendar: &mut Calendar,
+    form: LineForm,
+    record: &AccessRecord,
+) {
+    match form {
+        LineForm::Otus => write_otus(out, calendar, record),
+        LineForm::Gufo => compat::write_gufo(out, calendar, record),
+        LineForm::Threex => compat::write_threex(out, calendar, record),
+    }
+}
+
+fn write_otus(out: &mut Vec<u8>, calendar: &mut Calendar, record: &AccessRecord) {
     let mut line = Line { out, calendar };
     line.begin(record);
     line.text("http.request.method", record.method.as_str());
@@ -137,7 +188,7 @@ pub(super) fn write_line(out: &mut Vec<u8>, calendar: &mut Calendar, record: &Ac
     line.number("http.response.body.size", record.response_bytes);
     line.text("network.protocol.name", "http");
     line.text_if_any("network.protocol.version", record.version);
-    line.client(record.client);
+    line.client("client.address", record.client);
     line.text_if_any("user_agent.original", record.user_agent.as_str());
     if let Some(code) = record.grpc_status {
         line.number("rpc.grpc.status_code", u64::from(code));
@@ -156,12 +207,7 @@ impl Line<'_> {
     fn begin(&mut self, record: &AccessRecord) {
         self.out.extend_from_slice(b"{\"timestamp\":");
         self.calendar.push(self.out, record.time);
-        let severity = match record.status {
-            0 => "WARN",
-            500.. => "ERROR",
-            _ => "INFO",
-        };
-        self.text("severity_text", severity);
+        self.text("severity_text", severity(record).name());
     }
 
     fn gateway(&mut self, record: &AccessRecord) {
@@ -187,11 +233,11 @@ impl Line<'_> {
         self.micros("gateway.time.self_us", times.own);
     }
 
-    fn client(&mut self, client: Option<IpAddr>) {
+    fn client(&mut self, name: &'static str, client: Option<IpAddr>) {
         match client {
             None => {}
             Some(IpAddr::V4(address)) => {
-                self.name("client.address");
+                self.name(name);
                 self.out.push(b'"');
                 for (place, octet) in address.octets().into_iter().enumerate() {
                     if place != 0 {
@@ -201,7 +247,7 @@ impl Line<'_> {
                 }
                 self.out.push(b'"');
             }
-            Some(IpAddr::V6(address)) => self.text("client.address", &address.to_string()),
+            Some(IpAddr::V6(address)) => self.text(name, &address.to_string()),
         }
     }
 

@@ -65,8 +65,12 @@ pub enum Counter {
     UpstreamStreamsClosed,
     /// Streams to endpoints that we ended early, for the client left or a deadline passed.
     UpstreamStreamsCancelled,
+    /// Those of them that are of gRPC.
+    GrpcConnectionsOpened,
     /// Attempts beyond the first.
     Retries,
+    /// Those of them that are calls of gRPC.
+    GrpcRetries,
     /// Attempts beyond the first that the retry budget did not allow.
     RetriesDenied,
     /// Deadlines that passed while waiting for a client.
@@ -77,6 +81,8 @@ pub enum Counter {
     ClientsLeft,
     /// Tasks that panicked, each at the cost of its connection.
     Panics,
+    /// Spans and reports for which there was no room.
+    TelemetryDropped,
     /// Access log records for which the ring had no room.
     LogDropped,
 }

@@ -4,18 +4,23 @@
 //! value comes from the configuration or from a closed list, so that no client can make a series.
 //! What is known beforehand is there from the start with zero, so that a rate has a first value.
 
+mod compat;
+mod faults;
 mod page;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+pub use self::compat::Compat;
 use self::page::Page;
-use super::counters::{Counter, CountersReader, GRPC_STATUSES, Gauge, REASONS_MAX, Sizes};
+use super::counters::{Counter, CountersReader, Gauge, Sizes};
 use super::labels::{Label, Method, Names};
 use super::latency::{Kind, Totals};
 use super::log_writer::LogStats;
 use super::notice::Notices;
 use super::process::ProcessStats;
-use crate::base::bug;
+use super::span::ExportStats;
+use super::tally;
 use crate::base::time::UnixTime;
 
 /// The content type of the page.
@@ -38,8 +43,12 @@ pub struct View<'a> {
     pub certificates: &'a [(&'a str, u64)],
     /// Labels of the reasons for our own answers, by place. An empty one is left out.
     pub reasons: &'a [&'a str],
+    /// Names of other gateways that are shown as well.
+    pub compat: Compat<'a>,
     /// The log thread, if there is one.
     pub log: Option<&'a LogStats>,
+    /// Who is told of spans and errors, and what became of that.
+    pub exports: &'a [(&'static str, Arc<ExportStats>)],
     /// The operator's notices.
     pub notices: &'a Notices,
     /// What the kernel says of us, if it does.
@@ -67,7 +76,8 @@ pub struct Running<'a> {
 pub fn render(out: &mut String, view: &View<'_>) {
     let mut page = Page::new(out);
     running(&mut page, &view.running);
-    requests(&mut page, view);
+    let counted = Counted::of(view.shards);
+    requests(&mut page, view, &counted);
     durations(&mut page, view);
     sizes(&mut page, view.shards);
     for (counter, name, help) in COUNTERS {
@@ -81,9 +91,11 @@ pub fn render(out: &mut String, view: &View<'_>) {
     endpoints(&mut page, view.endpoints);
     certificates(&mut page, view.certificates);
     per_shard(&mut page, view.shards);
-    faults(&mut page, view);
+    faults::faults(&mut page, view);
+    faults::exports(&mut page, view);
+    compat::render(&mut page, view, &counted);
     if let Some(process) = view.process {
-        process_stats(&mut page, process);
+        faults::process_stats(&mut page, process);
     }
 }
 
@@ -241,29 +253,46 @@ fn running(page: &mut Page<'_>, running: &Running<'_>) {
     page.seconds("otus_config_last_reload_timestamp_seconds", &[], running.reload_time.0);
 }
 
-fn requests(page: &mut Page<'_>, view: &View<'_>) {
+/// Requests that ended, of all shards together.
+struct Counted {
+    kinds: BTreeMap<tally::Kind, u64>,
+    /// What was not told apart, by the first digit of its status.
+    beyond: [u64; tally::CLASSES],
+}
+
+impl Counted {
+    fn of(shards: &[CountersReader]) -> Self {
+        let mut counted = Counted { kinds: BTreeMap::new(), beyond: [0; tally::CLASSES] };
+        for shard in shards {
+            for (kind, count) in shard.requests().kinds() {
+                *counted.kinds.entry(kind).or_insert(0) += count;
+            }
+            for (sum, count) in counted.beyond.iter_mut().zip(shard.requests().beyond()) {
+                *sum += count;
+            }
+        }
+        counted
+    }
+}
+
+/// A status as it stands in labels.
+fn status_text(status: u16) -> String {
+    if status == 0 { "none".to_owned() } else { status.to_string() }
+}
+
+fn requests(page: &mut Page<'_>, view: &View<'_>, counted: &Counted) {
     let name = "otus_requests_total";
     page.head(name, "counter", "Requests that ended, by the status that was sent.");
-    let mut kinds = BTreeMap::new();
-    let mut beyond = [0u64; 7];
-    for shard in view.shards {
-        for (kind, count) in shard.requests().kinds() {
-            *kinds.entry(kind).or_insert(0) += count;
-        }
-        for (sum, count) in beyond.iter_mut().zip(shard.requests().beyond()) {
-            *sum += count;
-        }
-    }
-    for (kind, count) in kinds {
-        let status = if kind.status == 0 { "none".to_owned() } else { kind.status.to_string() };
+    for (kind, count) in &counted.kinds {
+        let status = status_text(kind.status);
         let labels = [
             ("http_route", view.routes.name(kind.route)),
             ("http_request_method", kind.method.name()),
             ("http_response_status_code", &status),
         ];
-        page.sample(name, &labels, count);
+        page.sample(name, &labels, *count);
     }
-    for (class, count) in beyond.into_iter().enumerate().filter(|(_, count)| *count != 0) {
+    for (class, count) in counted.beyond.into_iter().enumerate().filter(|(_, count)| *count != 0) {
         let labels = [
             ("http_route", view.routes.name(Label::OTHER)),
             ("http_request_method", Method::Other.name()),
@@ -403,58 +432,6 @@ fn per_shard(page: &mut Page<'_>, shards: &[CountersReader]) {
         ("gauge", "What clients may have under way beyond their first windows."),
         |shard| shard.gauge(Gauge::WindowsLent),
     );
-}
-
-fn faults(page: &mut Page<'_>, view: &View<'_>) {
-    let name = "otus_rejected_total";
-    page.head(name, "counter", "Answers that the gateway gave by itself, by the reason.");
-    for (place, reason) in view.reasons.iter().enumerate().take(REASONS_MAX) {
-        if !reason.is_empty() {
-            let count = sum(view.shards, |shard| shard.reason(place));
-            page.sample(name, &[("reason", reason)], count);
-        }
-    }
-    let name = "otus_grpc_calls_total";
-    page.head(name, "counter", "Calls to services that ended, by their gRPC status.");
-    for code in 0..GRPC_STATUSES {
-        let count = sum(view.shards, |shard| shard.grpc_status(code));
-        page.sample(name, &[("rpc_grpc_status_code", &code.to_string())], count);
-    }
-    page.counter("otus_bugs_total", "States met that cannot be.", bug::met());
-    let lost = view.log.map_or(0, LogStats::lost);
-    let dropped = sum(view.shards, |shard| shard.get(Counter::LogDropped));
-    page.counter(
-        "otus_log_dropped_total",
-        "Access log records that were dropped because the log fell behind.",
-        dropped.saturating_add(lost),
-    );
-    if let Some(log) = view.log {
-        let help = "Access log records that were written.";
-        page.counter("otus_log_records_total", help, log.written());
-        let help = "Writes to the access log or of notices that failed.";
-        page.counter("otus_log_write_errors_total", help, log.faults());
-    }
-    page.counter(
-        "otus_notices_dropped_total",
-        "Notices to the operator that were dropped because there were too many at once.",
-        view.notices.dropped(),
-    );
-}
-
-fn process_stats(page: &mut Page<'_>, process: &ProcessStats) {
-    page.head("process_cpu_seconds_total", "counter", "Processor time spent.");
-    page.seconds("process_cpu_seconds_total", &[], process.cpu);
-    page.head("process_start_time_seconds", "gauge", "When the process started, since 1970.");
-    page.seconds("process_start_time_seconds", &[], process.start);
-    for (name, help, value) in [
-        ("process_resident_memory_bytes", "Memory in use and present.", process.resident_bytes),
-        ("process_virtual_memory_bytes", "Address space in use.", process.virtual_bytes),
-        ("process_open_fds", "File descriptors that are open.", process.open_fds),
-        ("process_max_fds", "File descriptors that may be open.", process.max_fds),
-        ("process_threads", "Threads of the process.", process.threads),
-    ] {
-        page.gauge(name, help, value);
-    }
 }
 
 fn sum(shards: &[CountersReader], of: impl Fn(&CountersReader) -> u64) -> u64 {

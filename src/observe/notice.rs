@@ -113,6 +113,8 @@ impl Notices {
 pub enum NoticeForm {
     /// A line of JSON each, for a collector.
     Json,
+    /// A line of JSON each, with the keys of Gufo.
+    Gufo,
     /// Plain text, for a person at a terminal.
     Plain,
 }
@@ -125,19 +127,31 @@ pub(super) fn write_notice(
     notice: &Notice,
 ) {
     match form {
-        NoticeForm::Json => write_json(out, calendar, notice),
+        NoticeForm::Json => {
+            write_json(
+                out,
+                calendar,
+                notice,
+                ["timestamp", "severity_text", "event.name", "message"],
+            );
+        }
+        NoticeForm::Gufo => write_json(out, calendar, notice, ["time", "level", "caller", "msg"]),
         NoticeForm::Plain => write_plain(out, notice),
     }
     out.push(b'\n');
 }
 
-fn write_json(out: &mut Vec<u8>, calendar: &mut Calendar, notice: &Notice) {
-    out.extend_from_slice(b"{\"timestamp\":");
+/// `names` are those of the time, the severity, the event and the message.
+fn write_json(out: &mut Vec<u8>, calendar: &mut Calendar, notice: &Notice, names: [&str; 4]) {
+    let [time, severity, event, message] = names;
+    out.push(b'{');
+    push_string(out, time);
+    out.push(b':');
     calendar.push(out, notice.time);
     let fixed = [
-        ("severity_text", notice.severity.name()),
-        ("event.name", notice.event),
-        ("message", &notice.message),
+        (severity, notice.severity.name()),
+        (event, notice.event),
+        (message, notice.message.as_str()),
     ];
     let details = notice.fields.iter().map(|(name, value)| (*name, value.as_str()));
     for (name, value) in fixed.into_iter().chain(details) {

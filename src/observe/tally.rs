@@ -20,7 +20,7 @@ const SLOTS: usize = 1024;
 /// Kinds that one shard tells apart. A table no fuller than this keeps its probes short.
 const KINDS_MAX: u64 = 768;
 /// Classes of statuses, for what is beyond: none, 1xx ... 5xx and anything else.
-const CLASSES: usize = 7;
+pub(super) const CLASSES: usize = 7;
 /// Set in each key, so that no key is zero.
 const USED: u64 = 1 << 63;
 

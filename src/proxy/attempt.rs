@@ -13,6 +13,7 @@ use super::exchange::{Exchange, Target};
 use super::grpc::stream::GrpcStream;
 use super::reason::Reason;
 use super::record::Record;
+use super::trace;
 
 /// How often an exchange that waits for an endpoint looks whether its client is still there.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -86,9 +87,14 @@ impl<'a, I: Io> Attempts<'a, I> {
             return Err(Reason::Bug);
         };
         // Room for the id as well: a clone would have to move to grow.
-        let mut block = Vec::with_capacity(head.len() + 96);
+        let span = self.exchange.span.as_ref();
+        let traced = if span.is_some() { 80 } else { 0 };
+        let mut block = Vec::with_capacity(head.len() + 96 + traced);
         block.extend_from_slice(head);
         encode::field(&mut block, b"x-request-id", self.exchange.request_id.as_bytes());
+        if let Some(ids) = span {
+            encode::field(&mut block, b"traceparent", &trace::text(ids));
+        }
         let upload = self.method == Method::Stream;
         pool.open(self.exchange.cx, spec, &block, upload, now, deadline).await
     }

@@ -8,7 +8,7 @@ use crate::base::time::Instant;
 use crate::io::Io;
 use crate::observe::counters::Counter;
 use crate::protocol::grpc::status::Status;
-use crate::snapshot::upstream::{HashKey, Upstream, UpstreamId};
+use crate::snapshot::upstream::{HashKey, Protocol, Upstream, UpstreamId};
 use crate::upstream::balance::{self, Balance};
 use crate::upstream::group::{Outcome, Tried};
 
@@ -60,6 +60,7 @@ impl<'a, I: Io> Chooser<'a, I> {
     pub(super) fn begin(&mut self, number: usize, record: &mut Record) -> Visit<'a, I> {
         self.made += 1;
         record.attempts = self.made;
+        record.endpoint = number;
         self.table.group.borrow_mut().begin(number);
         let (exchange, table, outcome) = (self.exchange, self.table, Cell::new(Outcome::Unclear));
         Visit { exchange, table, number, outcome }
@@ -84,7 +85,7 @@ impl<'a, I: Io> Chooser<'a, I> {
         }
         self.tried.add(number);
         if let Ok(next) = self.pick() {
-            cx.counters.count(Counter::Retries);
+            self.count();
             return Some(next);
         }
         let wait = cx.with_prng(|prng| retry::backoff(&self.spec.retry, self.made + 1, prng));
@@ -98,8 +99,17 @@ impl<'a, I: Io> Chooser<'a, I> {
                 return None;
             }
         }
-        cx.counters.count(Counter::Retries);
+        self.count();
         Some(number)
+    }
+
+    /// Another attempt is made.
+    fn count(&self) {
+        let counters = &self.exchange.cx.counters;
+        counters.count(Counter::Retries);
+        if self.spec.protocol == Protocol::Grpc {
+            counters.count(Counter::GrpcRetries);
+        }
     }
 }
 

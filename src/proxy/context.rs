@@ -15,6 +15,7 @@ use crate::observe::access_log::LogSender;
 use crate::observe::counters::{Counter, ShardCounters};
 use crate::observe::labels::Label;
 use crate::observe::latency::ShardLatency;
+use crate::observe::span::Tell;
 use crate::protocol::h1::encode::http_date;
 use crate::snapshot::Snapshot;
 use crate::tls::stream::Stream;
@@ -77,6 +78,8 @@ pub struct Context<I: Io> {
     pub seekers: Seekers,
     /// Where the end of the gateway is asked for; empty where there is no control.
     pub exits: OnceCell<Sender<Exit>>,
+    /// Who is told of exchanges beside the log; empty: nobody.
+    pub tell: OnceCell<Tell>,
     /// Connections with an upload in flight.
     pub uploads: Parked<SocketOf<I>>,
     tables: RefCell<Rc<Tables<I>>>,
@@ -148,6 +151,7 @@ impl<I: Io> Context<I> {
             key_asks: OnceCell::new(),
             seekers: Seekers::default(),
             exits: OnceCell::new(),
+            tell: OnceCell::new(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),

@@ -17,6 +17,7 @@ use crate::message::framing::Framing;
 use crate::message::head::{Method, RequestHead};
 use crate::message::known::Known;
 use crate::observe::labels::Label;
+use crate::observe::span::SpanIds;
 use crate::policy::front::cors::Preflight;
 use crate::policy::set::Policies;
 use crate::protocol::h1::body::BodyDecoder;
@@ -39,7 +40,7 @@ use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
 use super::tables::Tables;
 use super::trust::Shown;
-use super::{call, heartbeat, registry, request_id, respond, session, surface, upload};
+use super::{call, heartbeat, registry, request_id, respond, session, surface, trace, upload};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -63,6 +64,8 @@ pub(super) struct Exchange<'a, I: Io> {
     pub(super) admission: OnceCell<Rc<Admission>>,
     /// The session of Gufo that was found.
     pub(super) session: OnceCell<Rc<Session>>,
+    /// What it is in a trace, if it is told of.
+    pub(super) span: Option<SpanIds>,
 }
 
 impl<'a, I: Io> Exchange<'a, I> {
@@ -74,6 +77,7 @@ impl<'a, I: Io> Exchange<'a, I> {
         started: Instant,
     ) -> Self {
         let tables = cx.tables(); // Pins one generation.
+        let span = trace::begin(cx, head);
         let HeadText { head, text } = head;
         let time = cx.io.unix_now();
         let request_id = request_id::of(cx, head, text, time, tables.snapshot.server.request_id);
@@ -93,6 +97,7 @@ impl<'a, I: Io> Exchange<'a, I> {
             time,
             admission,
             session,
+            span,
         }
     }
 
@@ -145,8 +150,9 @@ impl<'a, I: Io> Exchange<'a, I> {
     }
 
     pub(super) fn subject(&self) -> Subject<'_, I> {
-        let Exchange { head, text, client, request_id, .. } = *self;
-        Subject { tables: &self.tables, head, text, client, request_id }
+        let Exchange { head, text, client, request_id, span, .. } = *self;
+        let secure = span.is_some() && self.down.socket().is_tls();
+        Subject { tables: &self.tables, head, text, client, request_id, span, secure }
     }
 }
 

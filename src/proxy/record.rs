@@ -5,14 +5,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::text::Text;
-use crate::base::time::Instant;
+use crate::base::time::{Instant, UnixTime};
 use crate::io::Io;
 use crate::message::head::{RequestHead, Version};
 use crate::message::known::Known;
 use crate::observe::access_log::{AccessRecord, Times, Upload};
 use crate::observe::counters::Counter;
 use crate::observe::labels::{Label, Method};
-use crate::snapshot::upstream::UpstreamId;
+use crate::observe::span::{SpanIds, SpanRecord, Tell};
+use crate::snapshot::upstream::{Protocol, UpstreamId};
 
 use super::context::Context;
 use super::reason::Reason;
@@ -33,6 +34,8 @@ pub(super) struct Record {
     pub(super) connect: Option<Duration>,
     pub(super) grpc_status: Option<u8>,
     pub(super) upstream: Option<UpstreamId>,
+    /// The last endpoint that was called, by its place in the upstream.
+    pub(super) endpoint: usize,
     started: Instant,
 }
 
@@ -43,6 +46,10 @@ pub(super) struct Subject<'a, I: Io> {
     pub(super) text: &'a [u8],
     pub(super) client: IpAddr,
     pub(super) request_id: Text<64>,
+    /// What it is in a trace, if it is told of.
+    pub(super) span: Option<SpanIds>,
+    /// Whether it came over TLS; only said where there is a span.
+    pub(super) secure: bool,
 }
 
 impl Record {
@@ -64,6 +71,7 @@ impl Record {
             connect: None,
             grpc_status: None,
             upstream: None,
+            endpoint: 0,
             started,
         }
     }
@@ -105,7 +113,8 @@ impl Record {
             latency.own(self.label, own);
         }
         drop(latency);
-        if subject.tables.has_log {
+        let tell = cx.tell.get().filter(|_| subject.span.is_some() || is_fault(reason, status));
+        if subject.tables.has_log || tell.is_some() {
             let body_in = (self.received > 0).then_some(self.stalled);
             let times = Times {
                 total,
@@ -115,7 +124,41 @@ impl Record {
                 own,
                 ..Times::default()
             };
-            cx.log().push(self.line(cx, subject, reason, status, sent, times), counters);
+            let line = self.line(cx, subject, reason, status, sent, times);
+            if let Some(tell) = tell {
+                self.tell(cx, tell, subject, reason, &line);
+            }
+            if subject.tables.has_log {
+                cx.log().push(line, counters);
+            }
+        }
+    }
+
+    /// Tells those who want to know more than the log.
+    fn tell<I: Io>(
+        &self,
+        cx: &Rc<Context<I>>,
+        tell: &Tell,
+        subject: &Subject<'_, I>,
+        reason: Option<Reason>,
+        line: &AccessRecord,
+    ) {
+        if let Some(faults) = tell.faults.as_ref().filter(|_| is_fault(reason, line.status)) {
+            faults.push_or(line.clone(), &cx.counters, Counter::TelemetryDropped);
+        }
+        let Some(ids) = subject.span else { return };
+        let upstream = self.upstream.and_then(|id| subject.tables.snapshot.upstream(id));
+        let server = upstream.and_then(|spec| Some(spec.endpoints.get(self.endpoint)?.address));
+        let span = SpanRecord {
+            ids,
+            secure: subject.secure,
+            access: line.clone(),
+            called: self.upstream_sent.map(|sent| sent - self.started),
+            server,
+            grpc: upstream.is_some_and(|spec| spec.protocol == Protocol::Grpc),
+        };
+        for sender in &tell.spans {
+            sender.push(span.clone(), &cx.counters);
         }
     }
 
@@ -135,10 +178,10 @@ impl Record {
         sent: u64,
         times: Times,
     ) -> AccessRecord {
-        let Subject { tables, head, text, client, request_id } = subject;
+        let Subject { tables, head, text, client, request_id, .. } = subject;
         let upstream = self.upstream.and_then(|id| tables.snapshot.upstream(id));
         AccessRecord {
-            time: cx.io.unix_now(),
+            time: UnixTime(cx.io.unix_now().0.saturating_sub(times.total)),
             method: Text::new(head.method_text.of(text)),
             path: Text::new(head.path.of(text)),
             route: Text::new(cx.route_name(self.label).as_bytes()),
@@ -162,4 +205,9 @@ impl Record {
             upload: self.upload,
         }
     }
+}
+
+/// Whether the gateway itself said that something went wrong.
+fn is_fault(reason: Option<Reason>, status: u16) -> bool {
+    reason.is_some() && status >= 500
 }

@@ -31,14 +31,15 @@ pub(super) async fn refuse<I: Io>(
     started: Instant,
 ) -> After {
     let request_id = request_id::new(cx, cx.io.unix_now());
+    debug_assert!(head.text.is_empty(), "a refused head keeps no text");
     // What was read of the head before the fault is not to be trusted: nothing of it is told.
     let blank = RequestHead::default();
     let record = Record::begin(cx, started);
     let tables = cx.tables();
     let client = peer.ip().to_canonical();
-    let subject = Subject { tables: &tables, head: &blank, text: &[], client, request_id };
+    let (tables, head, span) = (&*tables, &blank, None);
+    let subject = Subject { tables, head, text: &[], client, request_id, span, secure: false };
     let reply = Reply::problem(reason, request_id.as_str());
-    debug_assert!(head.text.is_empty(), "a refused head keeps no text");
     let version = Version::Http11;
     let request_id = request_id.as_bytes();
     let (defaults, lines) = (&[][..], &[][..]);

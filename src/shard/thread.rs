@@ -12,6 +12,7 @@ use crate::io::Io;
 use crate::io::uring::{Driver, Ring, RingBell, RingListener, run as run_ring};
 use crate::observe::access_log::LogSender;
 use crate::observe::counters::ShardCounters;
+use crate::observe::span::Tell;
 use crate::proxy::context::Context;
 use crate::proxy::exit::Exit;
 use crate::proxy::policy::keys::KeyAsk;
@@ -41,6 +42,8 @@ pub struct Spec {
     pub module_asks: Sender<Wanted>,
     /// Where it says that somebody asked for the end of the gateway.
     pub exits: Sender<Exit>,
+    /// Who is told of exchanges beside the log.
+    pub tell: Option<Tell>,
 }
 
 /// A shard that runs.
@@ -112,5 +115,8 @@ fn prepare(ring: &Ring, spec: Spec) -> std::io::Result<Parts> {
     let _ = cx.key_asks.set(spec.key_asks);
     let _ = cx.seekers.asks.set(spec.module_asks);
     let _ = cx.exits.set(spec.exits);
+    if let Some(tell) = spec.tell {
+        let _ = cx.tell.set(tell);
+    }
     Ok((cx, listeners, mailbox, ear, postbox))
 }

@@ -29,9 +29,13 @@ pub fn restart_keys(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         ),
         ("listener.transport", transports(old) != transports(new)),
         ("server.admin", old.server.admin != new.server.admin),
+        ("server.metrics_port", old.server.metrics != new.server.metrics),
         ("server.workers", old.server.workers != new.server.workers),
         ("server.io", old.server.io != new.server.io),
         ("server.access_log", old.observe.access_log != new.observe.access_log),
+        ("server.log_to_file, compat.log", old.observe.log_form != new.observe.log_form),
+        ("otel", old.observe.traces != new.observe.traces),
+        ("sentry", old.observe.sentry != new.observe.sentry),
         ("rate_store", old.rate_store != new.rate_store),
         ("limits.read_buffer", old.limits.read_buffer_bytes != new.limits.read_buffer_bytes),
     ]

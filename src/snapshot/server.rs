@@ -17,6 +17,8 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// Where metrics and readiness are served; `None`: nowhere.
     pub admin: Option<SocketAddr>,
+    /// Where metrics alone are served, to who shows the token; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// How many shards run, and where.
     pub workers: Workers,
     /// Which driver the shards use.
@@ -162,6 +164,7 @@ impl Default for Server {
                 serves: Serves::Http,
             }],
             admin: Some(any_port),
+            metrics: None,
             workers: Workers::Auto,
             io: IoDriver::Auto,
             shutdown_grace: limits::SHUTDOWN_GRACE,

@@ -170,3 +170,53 @@ fn only_what_is_served_is_answered() {
         assert_eq!(gateway.client().get("/metrics").status, 404);
     });
 }
+
+#[test]
+fn a_port_of_its_own_serves_metrics_and_nothing_else_to_who_shows_the_token() {
+    on_both_drivers(|io| {
+        let (gateway, _service) = start(io, |snapshot| {
+            snapshot.server.metrics = Some("127.0.0.1:0".parse().unwrap());
+            snapshot.server.metrics_token = Some(Secret::new("s3cret"));
+            snapshot.server.admin_key = Some(Secret::new("0123456789abcdef"));
+            snapshot.observe.compat.gufo = true;
+        });
+        assert_eq!(gateway.client().get("/api/v3/storage/x").status, 200);
+        let ask = |method: &str, path: &str, fields: &[&str]| {
+            let mut client = Client::connect(gateway.metrics_address.unwrap());
+            client.head(method, path, fields);
+            client.reply()
+        };
+        for path in ["/metrics", "/api/v3/metrics"] {
+            for fields in [&[][..], &["X-Metrics-Token: wrong"]] {
+                let reply = ask("GET", path, fields);
+                assert_eq!((reply.status, reply.text()), (403, "Forbidden\n".to_owned()));
+            }
+            let reply = ask("GET", path, &["X-Metrics-Token: s3cret"]);
+            assert_eq!(reply.status, 200);
+            let want = "gufo_http_requests_total{method=\"GET\",path=\"/api/v3/storage\"} 1\n";
+            assert!(reply.text().contains(want), "{}", reply.text());
+        }
+        for path in ["/healthz", "/readyz", "/", "/-/status"] {
+            let fields = ["X-Metrics-Token: s3cret", "X-Admin-Key: 0123456789abcdef"];
+            assert_eq!(ask("GET", path, &fields).status, 404, "{path}");
+        }
+    });
+}
+
+#[test]
+fn the_metrics_port_is_closed_to_all_until_there_is_a_token() {
+    on_both_drivers(|io| {
+        let (gateway, _service) = start(io, |snapshot| {
+            snapshot.server.metrics = Some("127.0.0.1:0".parse().unwrap());
+        });
+        for fields in [&[][..], &["X-Metrics-Token:"], &["X-Metrics-Token: gufo-metrics"]] {
+            let mut client = Client::connect(gateway.metrics_address.unwrap());
+            client.head("GET", "/metrics", fields);
+            let reply = client.reply();
+            let want = (403, "Metrics endpoint disabled\n".to_owned());
+            assert_eq!((reply.status, reply.text()), want);
+        }
+        // The operator's own listener stays as it is.
+        assert_eq!(ask(&gateway, "GET", "/metrics", &[]).status, 200);
+    });
+}

@@ -42,6 +42,7 @@ mod service_groups;
 mod sessions;
 mod settings;
 mod shards;
+mod telemetry;
 mod threex;
 mod tls;
 mod trust;

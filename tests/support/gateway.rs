@@ -47,6 +47,7 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
+    pub(crate) metrics_address: Option<SocketAddr>,
     pub(crate) stopper: Stopper,
     thread: Option<JoinHandle<ExitCode>>,
 }
@@ -69,9 +70,10 @@ impl Gateway {
         let addresses = gateway.addresses().to_vec();
         let address = addresses[0];
         let admin = gateway.admin_address().unwrap();
+        let metrics_address = gateway.metrics_address();
         let stopper = gateway.stopper();
         let thread = Some(std::thread::spawn(move || gateway.run()));
-        Gateway { address, addresses, admin, stopper, thread }
+        Gateway { address, addresses, admin, metrics_address, stopper, thread }
     }
 
     /// A client that is connected to it.

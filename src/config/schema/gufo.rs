@@ -4,7 +4,6 @@ use super::key::{Key, Kind, live, not_yet, open, seconds};
 
 const TEXT: Kind = Kind::Text;
 const BOOL: Kind = Kind::Bool;
-const SECRET: Kind = Kind::Secret;
 /// Ten years: tokens of Gufo live for up to a month by default.
 const SECONDS: Kind = seconds(0, 315_360_000);
 
@@ -23,8 +22,6 @@ pub const KEYS: &[Key] = &[
     open("server.region", TEXT, "where the gateway is: instances of its region are preferred"),
     open("server.group", TEXT, "its group: instances of it come next"),
     not_yet("server.env", Kind::Choice(&["dev", "stage", "prod"]), "kind of installation"),
-    not_yet("server.sentry", BOOL, "report to Sentry"),
-    not_yet("server.telemetry", BOOL, "send traces"),
     open(
         "server.sysdir",
         TEXT,
@@ -32,16 +29,7 @@ pub const KEYS: &[Key] = &[
     ),
     not_yet("server.tempdir", TEXT, "directory of templates"),
     not_yet("server.filedir", TEXT, "directory of files"),
-    not_yet("server.logdir", TEXT, "directory of logs"),
-    not_yet("server.log_to_file", BOOL, "log into `logdir`; use `server.access_log`"),
     not_yet("server.heartbeat", SECONDS, "between two heartbeats of a service"),
-    not_yet("sentry.dsn", SECRET, "where reports go"),
-    not_yet("sentry.tracing", BOOL, "report traces"),
-    not_yet("sentry.debug", BOOL, "debug reports"),
-    not_yet("sentry.trace", Kind::Float(0.0, 1.0), "share of traces that is reported"),
-    not_yet("sentry.flush", SECONDS, "waiting for reports at the end"),
-    not_yet("otel.endpoint", TEXT, "where traces go"),
-    not_yet("otel.service_name", TEXT, "name in traces"),
     not_yet("mcp.path", TEXT, "path of the MCP bridge"),
     not_yet("mcp.module", TEXT, "microservice of the MCP bridge"),
     live(

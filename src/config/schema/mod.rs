@@ -14,6 +14,7 @@ pub mod kept;
 pub mod key;
 pub mod limit;
 pub mod master;
+pub mod observe;
 pub mod otus;
 pub mod people;
 
@@ -23,6 +24,7 @@ use key::Key;
 pub fn keys() -> impl Iterator<Item = &'static Key> {
     otus::SERVER
         .iter()
+        .chain(observe::SERVER)
         .chain(otus::SECURITY)
         .chain(otus::PROTOCOLS)
         .chain(otus::LISTENER)
@@ -57,6 +59,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(http::DNS)
         .chain(master::KEYS)
         .chain(otus::SETTINGS)
+        .chain(observe::KEYS)
         .chain(gufo::KEYS)
         .chain(kept::KEYS)
 }
@@ -95,6 +98,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("GUFO_LOG_TO_FILE", "server.log_to_file"),
     ("GUFO_SENTRY_ENABLED", "server.sentry"),
     ("GUFO_SENTRY_TRACE", "sentry.trace"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel.endpoint"),
+    ("OTEL_SERVICE_NAME", "otel.service_name"),
     ("GUFO_JWT_SECRET", "security.jwt_secret"),
     ("GUFO_RATE_LIMIT_RPS", "gufo.rate_limit_rps"),
     ("GUFO_RATE_LIMIT_BURST", "gufo.rate_limit_burst"),

@@ -27,11 +27,13 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What the operator's pages are made from.
-pub(super) struct Admin {
-    pub(super) state: Arc<State>,
+pub(in crate::control) struct Admin {
+    pub(in crate::control) state: Arc<State>,
     /// Asks the shards for their latencies.
-    pub(super) latency: Box<dyn Fn() -> Vec<Batch> + Send + Sync>,
-    pub(super) asker: Sender<Ask>,
+    pub(in crate::control) latency: Box<dyn Fn() -> Vec<Batch> + Send + Sync>,
+    pub(in crate::control) asker: Sender<Ask>,
+    /// Whether metrics are all that is served, and to nobody without the token.
+    pub(in crate::control) metrics_alone: bool,
 }
 
 /// A request as it came.
@@ -51,20 +53,15 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Opens the listener and serves it on a thread of its own.
-pub(in crate::control) fn start(
-    address: SocketAddr,
-    state: Arc<State>,
-    latency: impl Fn() -> Vec<Batch> + Send + Sync + 'static,
-    asker: Sender<Ask>,
-) -> std::io::Result<()> {
+/// Opens the listener and serves it on a thread of its own; says where it is.
+pub(in crate::control) fn start(address: SocketAddr, admin: Admin) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address)?;
-    state.set_admin_address(listener.local_addr()?);
-    let admin = Arc::new(Admin { state, latency: Box::new(latency), asker });
+    let address = listener.local_addr()?;
+    let admin = Arc::new(admin);
     std::thread::Builder::new()
         .name("otus-admin".to_owned())
         .spawn(move || accept(&listener, &admin))?;
-    Ok(())
+    Ok(address)
 }
 
 fn accept(listener: &TcpListener, admin: &Arc<Admin>) {

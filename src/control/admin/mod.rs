@@ -13,4 +13,4 @@ mod registry;
 mod report;
 mod revoke;
 
-pub(super) use listener::start;
+pub(super) use listener::{Admin, start};

@@ -11,6 +11,9 @@ use super::operator;
 pub(super) fn answer(request: &Request, admin: &Admin) -> Answer {
     let state = &*admin.state;
     let path = request.path();
+    if admin.metrics_alone && !is_metrics(path, state) {
+        return Answer::text(404, "there is /metrics\n");
+    }
     if path.starts_with(b"/-/") || path == b"/-" {
         return operator::answer(request, admin);
     }
@@ -23,7 +26,7 @@ pub(super) fn answer(request: &Request, admin: &Admin) -> Answer {
         b"/readyz" if state.is_ready() => Answer::text(200, "ready\n"),
         b"/readyz" => Answer::text(503, "draining\n"),
         _ if is_metrics(path, state) => {
-            if let Some(why) = refusal(request, state) {
+            if let Some(why) = refusal(request, admin) {
                 return Answer::text(403, why);
             }
             let page = state.metrics(&(admin.latency)());
@@ -43,11 +46,13 @@ fn is_metrics(path: &[u8], state: &State) -> bool {
 
 /// With a token set, a reader must show it. Without one, only a listener on loopback is open: it is
 /// the address that protects the page then (ARCHITECTURE.md has the decision).
-fn refusal(request: &Request, state: &State) -> Option<&'static str> {
+fn refusal(request: &Request, admin: &Admin) -> Option<&'static str> {
+    let state = &*admin.state;
     let snapshot = state.snapshot();
+    let is_local = || state.admin_address().is_some_and(|address| address.ip().is_loopback());
     match &snapshot.server.metrics_token {
         Some(token) => (!token.matches(request.field("x-metrics-token"))).then_some("Forbidden\n"),
-        None if state.admin_address().is_some_and(|address| address.ip().is_loopback()) => None,
+        None if !admin.metrics_alone && is_local() => None,
         None => Some("Metrics endpoint disabled\n"),
     }
 }

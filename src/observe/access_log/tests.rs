@@ -2,7 +2,7 @@ use super::*;
 
 fn line(record: &AccessRecord) -> String {
     let mut out = Vec::new();
-    write_line(&mut out, &mut Calendar::default(), record);
+    write_line(&mut out, &mut Calendar::default(), LineForm::Otus, record);
     String::from_utf8(out).unwrap()
 }
 
@@ -119,4 +119,43 @@ fn a_full_ring_drops_and_counts() {
 fn a_ring_of_records_takes_little_memory() {
     let bytes = size_of::<AccessRecord>() * limits::LOG_RECORDS_MAX;
     assert!(bytes <= 8 * 1024 * 1024, "{bytes} bytes");
+}
+
+#[test]
+fn other_gateways_names_are_written_for_who_reads_those() {
+    let record = AccessRecord {
+        method: Text::new(b"PUT"),
+        path: Text::new(b"/api/v3/a"),
+        route: Text::new(b"a"),
+        request_id: Text::new(b"r1"),
+        client: Some("10.0.0.1".parse().unwrap()),
+        status: 502,
+        reason: "connect_refused",
+        response_bytes: 7,
+        times: Times { total: Duration::from_micros(1500), ..Times::default() },
+        ..AccessRecord::default()
+    };
+    for (form, want) in [
+        (
+            LineForm::Gufo,
+            concat!(
+                r#"{"time":"1970-01-01T00:00:00.000Z","level":"ERROR","caller":"gateway","#,
+                r#""msg":"request","method":"PUT","path":"/api/v3/a","module":"a","status":502,"#,
+                r#""ip":"10.0.0.1","request_id":"r1","reason":"connect_refused","#,
+                r#""duration_us":1500}"#
+            ),
+        ),
+        (
+            LineForm::Threex,
+            concat!(
+                r#"{"time":"1970-01-01T00:00:00.000Z","level":"ERROR","msg":"http_request","#,
+                r#""rid":"r1","route":"a","method":"PUT","path":"/api/v3/a","#,
+                r#""remote":"10.0.0.1","status":502,"bytes":7,"duration":1500000}"#
+            ),
+        ),
+    ] {
+        let mut out = Vec::new();
+        write_line(&mut out, &mut Calendar::default(), form, &record);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{want}\n"));
+    }
 }

@@ -30,6 +30,31 @@ const BOUNDS: [(&str, u64); 20] = [
     ("10", 10_000_000),
 ];
 
+/// How many times lie below each bound.
+pub(super) struct Times<const N: usize> {
+    bounds: &'static [(&'static str, u64); N],
+    below: [u64; N],
+    count: u64,
+    sum: Duration,
+}
+
+impl<const N: usize> Times<N> {
+    /// None yet. The bounds ascend: as written, and in microseconds.
+    pub(super) fn new(bounds: &'static [(&'static str, u64); N]) -> Self {
+        Times { bounds, below: [0; N], count: 0, sum: Duration::ZERO }
+    }
+
+    /// Those of one key more.
+    pub(super) fn add(&mut self, total: &Total) {
+        let counts = total.up_to(&self.bounds.map(|(_, micros)| micros));
+        for (below, count) in self.below.iter_mut().zip(counts) {
+            *below += count;
+        }
+        self.count += total.count();
+        self.sum = self.sum.saturating_add(total.sum());
+    }
+}
+
 /// The page as far as it is written.
 pub(super) struct Page<'a> {
     out: &'a mut String,
@@ -74,14 +99,26 @@ impl<'a> Page<'a> {
 
     /// The samples of one duration histogram; `None` for one that has recorded nothing.
     pub(super) fn duration(&mut self, name: &str, labels: &[(&str, &str)], total: Option<&Total>) {
-        let counts = total.map_or([0; BOUNDS.len()], |t| t.up_to(&BOUNDS.map(|(_, us)| us)));
-        for ((bound, _), count) in BOUNDS.iter().zip(counts) {
+        let mut times = Times::new(&BOUNDS);
+        if let Some(total) = total {
+            times.add(total);
+        }
+        self.times(name, labels, &times);
+    }
+
+    /// The samples of one duration histogram.
+    pub(super) fn times<const N: usize>(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        times: &Times<N>,
+    ) {
+        for ((bound, _), count) in times.bounds.iter().zip(times.below) {
             self.bucket(name, labels, bound, count);
         }
-        let count = total.map_or(0, Total::count);
-        self.bucket(name, labels, "+Inf", count);
-        self.seconds(&[name, "_sum"].concat(), labels, total.map_or(Duration::ZERO, Total::sum));
-        self.sample(&[name, "_count"].concat(), labels, count);
+        self.bucket(name, labels, "+Inf", times.count);
+        self.seconds(&[name, "_sum"].concat(), labels, times.sum);
+        self.sample(&[name, "_count"].concat(), labels, times.count);
     }
 
     /// A family of one size histogram.

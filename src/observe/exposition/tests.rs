@@ -14,6 +14,7 @@ struct World {
     endpoints: Vec<(String, String, bool)>,
     notices: Notices,
     process: ProcessStats,
+    compat: bool,
 }
 
 impl World {
@@ -27,6 +28,7 @@ impl World {
             endpoints: Vec::new(),
             notices: Notices::new(),
             process: ProcessStats { cpu: Duration::from_millis(3010), ..Default::default() },
+            compat: false,
         }
     }
 
@@ -44,6 +46,7 @@ impl World {
     fn render(&mut self) -> String {
         self.totals.add(&self.latency.take());
         let readers: Vec<_> = self.shards.iter().map(ShardCounters::reader).collect();
+        let paths = ["", "/api/v3/health", "", "", "/api/v3/a", "/api/v3/a"].map(str::to_owned);
         let view = View {
             shards: &readers,
             latency: &self.totals,
@@ -52,6 +55,13 @@ impl World {
             endpoints: &self.endpoints,
             certificates: &[("tls", 4_102_444_800)],
             reasons: &["route_not_found", "", "head_too_large"],
+            compat: Compat {
+                gufo: self.compat,
+                threex: self.compat,
+                fold: self.compat,
+                paths: &paths,
+            },
+            exports: &[("otlp", Arc::default())],
             log: None,
             notices: &self.notices,
             process: Some(&self.process),
@@ -213,4 +223,49 @@ fn buckets_never_fall() {
         .collect();
     assert_eq!(counts.len(), 21);
     assert!(counts.is_sorted() && counts.first() == Some(&1) && counts.last() == Some(&7));
+}
+
+#[test]
+fn dashboards_of_other_gateways_find_their_names() {
+    let mut world = World::new();
+    world.request("a", b"PUT", 200);
+    world.request("b", b"PUT", 200);
+    world.request("c", b"GET", 404);
+    world.request("other", b"BREW", 0);
+    world.shards[0].add(Counter::UpstreamStreamsOpened, 5);
+    world.shards[1].count(Counter::GrpcConnectionsOpened);
+    world.shards[1].count(Counter::GrpcRetries);
+    let is_compat =
+        |name: &str| ["gufo_", "apigw_", "foldforge_"].iter().any(|f| name.starts_with(f));
+    assert!(!read(&world.render()).keys().any(|name| is_compat(name)));
+    world.compat = true;
+    let series = read(&world.render());
+    for (name, want) in [
+        // Two routes with one path are one series; the third has no path that is known.
+        ("gufo_http_requests_total{method=\"PUT\",path=\"/api/v3/a\"}", 2.0),
+        ("gufo_http_requests_total{method=\"GET\",path=\"other\"}", 1.0),
+        ("gufo_http_requests_total{method=\"other\",path=\"other\"}", 1.0),
+        (
+            "gufo_http_request_duration_seconds_bucket{method=\"PUT\",path=\"/api/v3/a\",\
+             status=\"OK\",le=\"0.005\"}",
+            2.0,
+        ),
+        ("gufo_grpc_pool_hits_total", 4.0),
+        ("gufo_grpc_pool_misses_total", 1.0),
+        ("gufo_grpc_retries_total", 1.0),
+        ("apigw_http_requests_total{route=\"a\",method=\"PUT\",code=\"200\"}", 1.0),
+        ("apigw_http_request_duration_seconds_count{route=\"c\",method=\"GET\"}", 1.0),
+        (
+            "foldforge_gateway_http_requests_total{method=\"PUT\",path=\"/api/v3/a\",\
+             status=\"200\"}",
+            2.0,
+        ),
+        (
+            "foldforge_gateway_http_request_duration_seconds_count{method=\"PUT\",\
+             path=\"/api/v3/a\"}",
+            2.0,
+        ),
+    ] {
+        assert_eq!(series.get(name), Some(&want), "{name}");
+    }
 }

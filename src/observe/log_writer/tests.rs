@@ -7,6 +7,8 @@ use super::*;
 use crate::base::text::Text;
 use crate::base::time::UnixTime;
 
+const STYLE: Style = Style { told: NoticeForm::Json, lines: LineForm::Otus };
+
 /// A target in memory that takes as many bytes as it is told to.
 #[derive(Clone, Debug, Default)]
 struct Fake(Arc<Mutex<FakeState>>);
@@ -58,9 +60,8 @@ impl Target for Fake {
 }
 
 fn pump(fake: &Fake, rings: Vec<LogReceiver>) -> Pump<Fake, Vec<u8>> {
-    let form = NoticeForm::Json;
     let shared = Arc::new(Shared::default());
-    Pump::new(rings, Notices::new(), form, fake.clone(), Vec::new(), shared)
+    Pump::new(rings, Notices::new(), STYLE, vec![fake.clone()], Vec::new(), shared)
 }
 
 fn push(sender: &LogSender, counters: &ShardCounters, number: u64) {
@@ -196,6 +197,45 @@ fn notices_are_written_even_while_the_log_is_stuck() {
 }
 
 #[test]
+fn a_target_that_takes_no_bytes_is_told_of_once_and_its_end_as_well() {
+    let (sender, receiver) = ring_of(8);
+    let fake = Fake::new(Some(0), None);
+    let mut pump = pump(&fake, vec![receiver]);
+    push(&sender, &ShardCounters::new(), 0);
+    for _ in 0..5 {
+        assert_eq!(pump.turn(), Turn::Stuck);
+    }
+    fake.make_room();
+    assert_eq!(pump.turn(), Turn::Busy);
+    assert_eq!(pump.turn(), Turn::Idle);
+    let told = String::from_utf8(pump.errors).unwrap();
+    let events: Vec<_> = told
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| line["event.name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(events, ["log_stuck", "log_goes_on"]);
+}
+
+#[test]
+fn lines_about_errors_have_a_target_of_their_own() {
+    let counters = ShardCounters::new();
+    let (sender, receiver) = ring_of(8);
+    let (fine, errors) = (Fake::new(None, None), Fake::new(None, None));
+    let shared = Arc::new(Shared::default());
+    let targets = vec![fine.clone(), errors.clone()];
+    let mut pump = Pump::new(vec![receiver], Notices::new(), STYLE, targets, Vec::new(), shared);
+    for (number, status) in [(1, 200), (2, 502), (3, 0), (4, 404), (5, 500)] {
+        let record = AccessRecord { status, request_bytes: number, ..AccessRecord::default() };
+        sender.push(record, &counters);
+    }
+    assert_eq!(pump.turn(), Turn::Busy);
+    assert_eq!(numbers(&fine.file(0)), [1, 3, 4]);
+    assert_eq!(numbers(&errors.file(0)), [2, 5]);
+    assert_eq!(pump.shared.stats.written(), 5);
+}
+
+#[test]
 fn the_thread_writes_a_file_to_its_end_and_follows_a_rotation() {
     let dir = std::env::temp_dir().join(format!("otus-log-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
@@ -203,7 +243,7 @@ fn the_thread_writes_a_file_to_its_end_and_follows_a_rotation() {
     let counters = ShardCounters::new();
     let (sender, receiver) = ring_of(64);
     let target = LogTarget::File(path.clone());
-    let writer = LogWriter::spawn(vec![receiver], Notices::new(), target).unwrap();
+    let writer = LogWriter::spawn(vec![receiver], Notices::new(), target, LineForm::Otus).unwrap();
     push(&sender, &counters, 1);
     while writer.stats().written() < 1 {
         thread::yield_now();
@@ -245,8 +285,7 @@ fn a_target_that_blocks_for_good_is_left_behind() {
     let (sender, receiver) = ring_of(2);
     push(&sender, &ShardCounters::new(), 0);
     let writer = LogWriter::start(|shared| {
-        let (notices, form) = (Notices::new(), NoticeForm::Json);
-        Pump::new(vec![receiver], notices, form, Blocked, io::sink(), shared)
+        Pump::new(vec![receiver], Notices::new(), STYLE, vec![Blocked], io::sink(), shared)
     });
     assert!(!writer.unwrap().stop(Duration::from_millis(20)));
 }
@@ -254,5 +293,5 @@ fn a_target_that_blocks_for_good_is_left_behind() {
 #[test]
 fn a_file_that_cannot_be_opened_is_told_at_once() {
     let target = LogTarget::File(PathBuf::from("/nowhere/at/all/access.log"));
-    assert!(LogWriter::spawn(Vec::new(), Notices::new(), target).is_err());
+    assert!(LogWriter::spawn(Vec::new(), Notices::new(), target, LineForm::Otus).is_err());
 }

@@ -86,6 +86,7 @@ impl<I: Io> GrpcConnection<I> {
             rule: upstream.pool,
         });
         cx.counters.count(Counter::UpstreamConnectionsOpened);
+        cx.counters.count(Counter::GrpcConnectionsOpened);
         cx.upkeep.spawn(&cx.io, read_task(Rc::clone(cx), Rc::clone(&connection)));
         cx.upkeep.spawn(&cx.io, write_task(Rc::clone(cx), Rc::clone(&connection)));
         connection.flush.raise();
