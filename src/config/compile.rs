@@ -12,6 +12,7 @@ use super::routes::{self, is_upload};
 use super::values::Config;
 use crate::gufo::dialect::Dialect;
 use crate::gufo::registry::MASTER;
+use crate::policy::embed::Embedded;
 use crate::policy::set::Errors;
 use crate::route::pattern::PathPattern;
 use crate::route::rewrite::Rewrite;
@@ -66,6 +67,7 @@ impl Config {
             effective: Shown(self.effective()),
             observe: self.observe(&mut findings),
             rate_store: policies::rate_store(self),
+            embedded: Embedded::default(),
         };
         self.mask(&mut findings);
         match Faults::sift(findings) {

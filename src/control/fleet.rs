@@ -16,8 +16,8 @@ use crate::observe::counters::{CountersReader, ShardCounters};
 use crate::observe::latency::Batch;
 use crate::observe::log_writer::{LogStats, LogTarget, LogWriter};
 use crate::observe::notice::Notices;
-use crate::proxy::exit::Exit;
 use crate::observe::span::Tell;
+use crate::proxy::exit::Exit;
 use crate::proxy::policy::keys::KeyAsk;
 use crate::proxy::tables::socket_options;
 use crate::shard::Grace;
@@ -27,6 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::observe::{LogForm, LogTarget as TargetSpec};
 
 use super::cores;
+use super::embedded;
 use super::health::{Board, Checker};
 use super::jwks::{Keeper, KeyBoard};
 use super::registry::{Registrar, Registry};
@@ -62,6 +63,8 @@ impl Fleet {
             log: None,
             cut_off: 0,
         };
+        let transport = snapshot.embedded.transport.as_ref();
+        let calls = transport.map(|_| embedded::asks());
         let mut rings = Vec::new();
         let mut postboxes = Vec::new();
         for (number, core) in cores.into_iter().enumerate() {
@@ -82,6 +85,7 @@ impl Fleet {
                 module_asks: module_asks.clone(),
                 exits: exits.clone(),
                 tell: tells.pop(),
+                call_asks: calls.as_ref().map(|(asks, _)| asks.clone()),
             };
             let (shard, postbox) =
                 start(spec).map_err(|error| format!("shard {number} did not start: {error}"))?;
@@ -89,6 +93,10 @@ impl Fleet {
             postboxes.push(postbox);
         }
         fleet.postboxes = Arc::new(postboxes);
+        if let (Some(transport), Some((_, asks))) = (transport, &calls) {
+            embedded::start(asks, &fleet.postboxes, transport.at_once())
+                .map_err(|error| format!("no thread for calls: {error}"))?;
+        }
         let log = LogWriter::spawn(rings, notices, target(snapshot), form(snapshot))
             .map_err(|error| format!("server.access_log: {error}"))?;
         fleet.log = Some(log);

@@ -10,6 +10,7 @@ pub mod cores;
 mod crew;
 mod dns;
 pub mod driver;
+mod embedded;
 mod fleet;
 mod health;
 mod jwks;

@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod breaker;
 pub mod concurrency;
+pub mod embed;
 pub mod front;
 pub mod identity;
 pub mod limit;

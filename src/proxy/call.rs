@@ -18,6 +18,7 @@ use crate::upstream::group::Outcome;
 
 use super::attempt::{Attempts, Method as GrpcMethod, wait};
 use super::body::RequestBody;
+use super::embedded;
 use super::exchange::{Exchange, Target};
 use super::reason::Reason;
 use super::record::Record;
@@ -37,6 +38,17 @@ impl Memory {
     /// Makes the message of a call.
     pub(super) fn encode(&mut self, call: &Call<'_>, dialect: Dialect) -> Result<(), Reason> {
         call.encode(dialect, &mut self.message).map_err(|_| Reason::BodyTooLarge)
+    }
+
+    /// The message, which is not needed here any more.
+    pub(super) fn take_message(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.message)
+    }
+
+    /// What a message of the answer says.
+    pub(super) fn answer(&mut self, dialect: Dialect, message: &[u8]) -> Result<&Answer, Reason> {
+        self.answer.merge(dialect, message).map_err(|_| Reason::AnswerMalformed)?;
+        Ok(&self.answer)
     }
 
     /// Forgets what it holds, and keeps the memory unless it was unusually much.
@@ -80,6 +92,9 @@ pub(super) async fn ask<I: Io>(
     memory: &mut Memory,
     record: &mut Record,
 ) -> Result<Reply, Reason> {
+    if let Some(transport) = &exchange.tables.snapshot.embedded.transport {
+        return Box::pin(embedded::call(exchange, target, transport, memory, record)).await;
+    }
     let Memory { message, answer, .. } = memory;
     let method = exchange.head.method;
     let mut now = exchange.cx.io.now();

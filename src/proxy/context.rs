@@ -20,6 +20,7 @@ use crate::protocol::h1::encode::http_date;
 use crate::snapshot::Snapshot;
 use crate::tls::stream::Stream;
 
+use super::embedded::{CallAsk, Calls};
 use super::event::Event;
 use super::exchange::Scratch;
 use super::exit::Exit;
@@ -78,6 +79,10 @@ pub struct Context<I: Io> {
     pub seekers: Seekers,
     /// Where the end of the gateway is asked for; empty where there is no control.
     pub exits: OnceCell<Sender<Exit>>,
+    /// Where the transport of the program is asked for calls; empty: it has none.
+    pub call_asks: OnceCell<Sender<CallAsk>>,
+    /// Those that wait for an answer.
+    pub calls: Calls,
     /// Who is told of exchanges beside the log; empty: nobody.
     pub tell: OnceCell<Tell>,
     /// Connections with an upload in flight.
@@ -152,6 +157,8 @@ impl<I: Io> Context<I> {
             seekers: Seekers::default(),
             exits: OnceCell::new(),
             tell: OnceCell::new(),
+            call_asks: OnceCell::new(),
+            calls: Calls::default(),
             panics: Cell::new(0),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),

@@ -15,13 +15,11 @@ use crate::io::Io;
 use crate::io::buffer::Buffer;
 use crate::message::framing::Framing;
 use crate::message::head::{Method, RequestHead};
-use crate::message::known::Known;
 use crate::observe::labels::Label;
 use crate::observe::span::SpanIds;
 use crate::policy::front::cors::Preflight;
 use crate::policy::set::Policies;
 use crate::protocol::h1::body::BodyDecoder;
-use crate::protocol::upgrade::Upgrade;
 use crate::route::rule::{Facts, Headers};
 use crate::route::select::{self, Refusal, Selected};
 use crate::snapshot::gufo::Module;
@@ -32,15 +30,17 @@ use super::body::{Pace, RequestBody};
 use super::connection::After;
 use super::context::{Context, HeadText};
 use super::downstream::Downstream;
+use super::embedded::Own;
 use super::grpc::{fault, health};
 use super::http::forward::{self, Destination};
+use super::http::stream_tunnel::as_tunnel;
 use super::policy::{self, Admission, Verdict};
 use super::reason::Reason;
 use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
 use super::tables::Tables;
 use super::trust::Shown;
-use super::{call, heartbeat, registry, request_id, respond, session, surface, trace, upload};
+use super::{call, embedded, heartbeat, registry, request_id, respond, session, surface, upload};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -64,6 +64,8 @@ pub(super) struct Exchange<'a, I: Io> {
     pub(super) admission: OnceCell<Rc<Admission>>,
     /// The session of Gufo that was found.
     pub(super) session: OnceCell<Rc<Session>>,
+    /// What the policy of the program said, if it has one.
+    pub(super) own: OnceCell<Rc<Own>>,
     /// What it is in a trace, if it is told of.
     pub(super) span: Option<SpanIds>,
 }
@@ -77,13 +79,13 @@ impl<'a, I: Io> Exchange<'a, I> {
         started: Instant,
     ) -> Self {
         let tables = cx.tables(); // Pins one generation.
-        let span = trace::begin(cx, head);
+        let span = super::trace::begin(cx, head);
         let HeadText { head, text } = head;
         let time = cx.io.unix_now();
         let request_id = request_id::of(cx, head, text, time, tables.snapshot.server.request_id);
         let trusted = &tables.snapshot.server.trusted_peers;
         let client = super::client::address(trusted, peer, head, text);
-        let (admission, session) = (OnceCell::new(), OnceCell::new());
+        let (admission, session, own) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Exchange {
             cx,
             down,
@@ -97,6 +99,7 @@ impl<'a, I: Io> Exchange<'a, I> {
             time,
             admission,
             session,
+            own,
             span,
         }
     }
@@ -113,6 +116,7 @@ impl<'a, I: Io> Exchange<'a, I> {
         if let Some(admission) = self.admission.get() {
             admission.end(status, reason, self.cx.io.lately());
         }
+        embedded::after(self, status);
     }
 
     /// What is said of a refusal in place of a problem.
@@ -137,16 +141,18 @@ impl<'a, I: Io> Exchange<'a, I> {
     /// The same exchange with another head, for who reads it from there.
     pub(super) fn with_head<'b>(&'b self, head: &'b HeadText) -> Exchange<'b, I> {
         let HeadText { head, text } = head;
-        let tables = Rc::clone(&self.tables);
-        let (admission, session) = (self.admission.clone(), self.session.clone());
-        Exchange { head, text, tables, admission, session, ..*self }
+        Exchange { head, text, ..self.with_tables(Rc::clone(&self.tables)) }
     }
 
     /// The same exchange with the generation that the shard runs now.
     pub(super) fn renewed(&self) -> Exchange<'a, I> {
-        let tables = self.cx.tables();
-        let (admission, session) = (self.admission.clone(), self.session.clone());
-        Exchange { tables, admission, session, ..*self }
+        self.with_tables(self.cx.tables())
+    }
+
+    fn with_tables(&self, tables: Rc<Tables<I>>) -> Exchange<'a, I> {
+        let Exchange { admission, session, own, .. } = self;
+        let (admission, session, own) = (admission.clone(), session.clone(), own.clone());
+        Exchange { tables, admission, session, own, ..*self }
     }
 
     pub(super) fn subject(&self) -> Subject<'_, I> {
@@ -208,7 +214,7 @@ pub(super) async fn run<I: Io>(
     let mut scratch = cx.take_scratch();
     let Planned { plan, style, label, policies } = plan(&exchange, &mut scratch);
     record.label = label;
-    let mut plan = as_tunnel(&exchange, plan);
+    let (mut plan, policies) = embedded::before(&exchange, as_tunnel(&exchange, plan), policies);
     if let Some(policies) = policies {
         // Boxed: most routes have none.
         plan = match Box::pin(admit(&exchange, policies)).await {
@@ -474,31 +480,6 @@ async fn admit<I: Io>(exchange: &Exchange<'_, I>, policies: &Policies) -> Verdic
     // Nobody has set it before.
     drop(exchange.admission.set(Rc::new(admission)));
     verdict
-}
-
-/// What is asked for as a tunnel through a stream is that or nothing: every success would say that
-/// there is one.
-fn as_tunnel<'a, I: Io>(exchange: &Exchange<'_, I>, plan: Plan<'a>) -> Plan<'a> {
-    let (head, text) = (exchange.head, exchange.text);
-    if !head.is_extended_connect() {
-        return plan;
-    }
-    let name = head.value(text, Known::Upgrade).unwrap_or_default();
-    let is_spoken = name.eq_ignore_ascii_case(Upgrade::WebSocket.name());
-    match plan {
-        Plan::Refuse(_) if is_spoken => plan,
-        Plan::Forward(route, id) if is_spoken && route.upgrades.contain(name) => {
-            let spec = exchange.tables.snapshot.upstream(id);
-            if spec.is_none_or(|spec| spec.protocol != Protocol::Http1) {
-                return Plan::Refuse(Reason::ProtocolUnsupported);
-            }
-            match Upgrade::asked_for(head, text) {
-                Some(_) => plan,
-                None => Plan::Refuse(Reason::RequestMalformed),
-            }
-        }
-        _ => Plan::Refuse(Reason::ProtocolUnsupported),
-    }
 }
 
 /// No route matches: the gateway's own paths, or a refusal that says with which methods one would.

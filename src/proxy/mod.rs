@@ -13,6 +13,7 @@ pub mod connection;
 pub mod context;
 mod dial;
 pub mod downstream;
+pub mod embedded;
 pub mod event;
 mod exchange;
 pub mod exit;

@@ -50,6 +50,11 @@ pub enum Letter {
         /// Which, and why.
         news: Vec<News>,
     },
+    /// The transport of the program has answered.
+    Called {
+        /// Which call of the shard.
+        number: u64,
+    },
     /// Stop: finish what is in flight.
     Drain {
         /// How long to wait for it.

@@ -74,6 +74,7 @@ pub async fn run<I: Io>(
                     }
                 }
                 Letter::Modules { news } => cx.seekers.tell(&news, cx.io.now()),
+                Letter::Called { number } => cx.calls.answered(number),
                 Letter::Drain { grace } if !draining => {
                     draining = true;
                     let (done, cut_off) = (Rc::clone(&drained), Rc::clone(&cut_off));

@@ -14,6 +14,7 @@ use crate::observe::access_log::LogSender;
 use crate::observe::counters::ShardCounters;
 use crate::observe::span::Tell;
 use crate::proxy::context::Context;
+use crate::proxy::embedded::CallAsk;
 use crate::proxy::exit::Exit;
 use crate::proxy::policy::keys::KeyAsk;
 use crate::snapshot::Snapshot;
@@ -44,6 +45,8 @@ pub struct Spec {
     pub exits: Sender<Exit>,
     /// Who is told of exchanges beside the log.
     pub tell: Option<Tell>,
+    /// Where it asks for calls, if the program has a transport of its own.
+    pub call_asks: Option<Sender<CallAsk>>,
 }
 
 /// A shard that runs.
@@ -115,6 +118,9 @@ fn prepare(ring: &Ring, spec: Spec) -> std::io::Result<Parts> {
     let _ = cx.key_asks.set(spec.key_asks);
     let _ = cx.seekers.asks.set(spec.module_asks);
     let _ = cx.exits.set(spec.exits);
+    if let Some(asks) = spec.call_asks {
+        let _ = cx.call_asks.set(asks);
+    }
     if let Some(tell) = spec.tell {
         let _ = cx.tell.set(tell);
     }

@@ -29,6 +29,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::policy::embed::Embedded;
 use crate::policy::limit::book::Book;
 
 /// All that one generation of the configuration says.
@@ -60,6 +61,8 @@ pub struct Snapshot {
     pub rate_store: Option<rate_store::RateStore>,
     /// Who may call.
     pub people: people::People,
+    /// What the program that embeds the gateway has put in.
+    pub embedded: Embedded,
 }
 
 /// A text for operators that says how a snapshot was written, and is no part of what it means: two
@@ -103,6 +106,7 @@ impl Snapshot {
             observe: observe::Observe::default(),
             rate_store: None,
             people: people::People::default(),
+            embedded: Embedded::default(),
         }
     }
 

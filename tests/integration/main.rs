@@ -22,6 +22,7 @@ mod clients_that_leave;
 mod connections;
 mod dialects;
 mod early_answers;
+mod embedding;
 mod endpoint_health;
 mod endpoint_names;
 mod front;

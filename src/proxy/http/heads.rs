@@ -48,6 +48,7 @@ pub(super) fn request<I: Io>(
     let ends_here = hop_by_hop(&head.fields, text);
     let trusts = exchange.trusts_peer();
     let admission = exchange.admission.get();
+    let own = exchange.own.get();
     let strip = exchange.tables.snapshot.people.strip;
     // Only we say who the client is.
     let is_forged = |field: &Field| strip && is_identity(field, text);
@@ -57,6 +58,7 @@ pub(super) fn request<I: Io>(
             && !ends_here.contains(index)
             && !is_forged(field)
             && !admission.is_some_and(|own| own.strips(field.name.of(text)))
+            && !own.is_some_and(|own| own.names.contains(field.name.of(text)))
         {
             run.put(field, text, out);
         }
@@ -69,6 +71,9 @@ pub(super) fn request<I: Io>(
     }
     if let Some(admission) = admission {
         out.extend_from_slice(&admission.request);
+    }
+    if let Some(own) = own {
+        out.extend_from_slice(&own.lines);
     }
     forwarding(exchange, trusts, out);
     framing(head, text, out);

@@ -12,6 +12,6 @@ mod heads;
 mod passthrough;
 mod patience;
 pub(super) mod response;
-mod stream_tunnel;
+pub(super) mod stream_tunnel;
 mod trailers;
 mod tunnel;

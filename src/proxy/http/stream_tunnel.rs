@@ -7,13 +7,45 @@ use crate::base::time::Instant;
 use crate::io::buffer::{Buffer, Gather};
 use crate::io::race::join;
 use crate::io::{Io, IoError, Socket};
+use crate::message::known::Known;
 use crate::observe::counters::Counter;
 use crate::protocol::h2::frame::ErrorCode;
+use crate::protocol::upgrade::Upgrade;
+use crate::proxy::exchange::{Exchange, Plan};
 use crate::proxy::h2::stream::Stream;
 use crate::proxy::reason::Reason;
+use crate::snapshot::upstream::Protocol;
 
 use super::attempt::Flow;
 use super::response::Delivered;
+
+/// What is asked for as a tunnel through a stream is that or nothing: every success would say that
+/// there is one.
+pub(in crate::proxy) fn as_tunnel<'a, I: Io>(
+    exchange: &Exchange<'_, I>,
+    plan: Plan<'a>,
+) -> Plan<'a> {
+    let (head, text) = (exchange.head, exchange.text);
+    if !head.is_extended_connect() {
+        return plan;
+    }
+    let name = head.value(text, Known::Upgrade).unwrap_or_default();
+    let is_spoken = name.eq_ignore_ascii_case(Upgrade::WebSocket.name());
+    match plan {
+        Plan::Refuse(_) if is_spoken => plan,
+        Plan::Forward(route, id) if is_spoken && route.upgrades.contain(name) => {
+            let spec = exchange.tables.snapshot.upstream(id);
+            if spec.is_none_or(|spec| spec.protocol != Protocol::Http1) {
+                return Plan::Refuse(Reason::ProtocolUnsupported);
+            }
+            match Upgrade::asked_for(head, text) {
+                Some(_) => plan,
+                None => Plan::Refuse(Reason::RequestMalformed),
+            }
+        }
+        _ => Plan::Refuse(Reason::ProtocolUnsupported),
+    }
+}
 
 /// Sends the head, which the stream holds already, with what followed it, then relays. Ends when
 /// both sides have, or when nothing moves in either direction for the idle time.
