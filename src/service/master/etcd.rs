@@ -52,10 +52,10 @@ impl Etcd {
 
     /// Asks the members in turn, from the one that answered last on.
     fn post(&mut self, path: &str, question: &Value) -> Result<Value, StoreError> {
-        if let Some((since, what)) = &self.paused {
-            if since.elapsed() < PAUSE {
-                return Err(StoreError::Broken(what.clone()));
-            }
+        if let Some((since, what)) = &self.paused
+            && since.elapsed() < PAUSE
+        {
+            return Err(StoreError::Broken(what.clone()));
         }
         let mut failures = Vec::new();
         for _ in 0..self.members.len() {
