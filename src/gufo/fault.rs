@@ -11,7 +11,7 @@ pub enum GufoFault {
     BadRequest,
     /// An element of the path holds what no element may hold.
     PathInvalid,
-    /// The body of a call is not a JSON object, and the configuration minds.
+    /// The body of a `POST` is not a JSON object, and the service is of dialect A.
     BodyUndecodable,
     /// The body of an upload is not the multipart text that its type announces.
     MultipartInvalid,
@@ -94,7 +94,7 @@ impl GufoFault {
             F::SecurityModeUnset => Row(500, 500, "00002", "Security mode is not set"),
             F::BadRequest => Row(400, 400, "00003", "Bad request"),
             F::PathInvalid => Row(400, 400, "00003", "Invalid path"),
-            F::BodyUndecodable => Row(400, 400, "00003", "Can not decode the body"),
+            F::BodyUndecodable => Row(401, 400, "0000238", "Can not decode POST body"),
             F::MultipartInvalid => Row(400, 400, "00003", "Invalid multipart body"),
             F::BodyTruncated => Row(400, 400, "00003", "The body ended early"),
             F::FileMissing => Row(400, 400, "0000235", "Missing File"),
@@ -134,6 +134,7 @@ mod tests {
             (GufoFault::Unauthorized, 401, 401, "00001"),
             (GufoFault::SecurityModeUnset, 500, 500, "00002"),
             (GufoFault::BadRequest, 400, 400, "00003"),
+            (GufoFault::BodyUndecodable, 401, 400, "0000238"),
             (GufoFault::Failure, 500, 500, "00004"),
             (GufoFault::WrongMethod, 404, 405, "00004"),
             (GufoFault::Unknown, 500, 500, "99999"),

@@ -14,10 +14,13 @@ const BEARER: &str = "Bearer";
 /// What a token in `X-API-Token` is.
 const API_TOKEN: &str = "ApiToken";
 
+/// What a token of an application is.
+const APP: &str = "APP";
+
 /// What a client shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Credential<'a> {
-    /// Its kind, as it was written.
+    /// Its kind: one that services know in their letters, another as it was written.
     pub kind: Cow<'a, str>,
     /// The token.
     pub token: Cow<'a, str>,
@@ -44,7 +47,7 @@ pub fn credential<'a>(
         if !is_word(kind) || !is_word(token) {
             return Err(Malformed);
         }
-        return Ok(Some(Credential { kind: kind.into(), token: token.into() }));
+        return Ok(Some(Credential { kind: usual(kind).into(), token: token.into() }));
     }
     if let Some(value) = api_token {
         let token = str::from_utf8(value).ok().filter(|token| is_word(token)).ok_or(Malformed)?;
@@ -69,6 +72,27 @@ pub fn credential<'a>(
         return Err(Malformed);
     }
     Ok(Some(Credential { kind, token }))
+}
+
+/// Schemes of HTTP have no case, services compare letters.
+fn usual(kind: &str) -> &str {
+    let mut known = [BEARER, APP, API_TOKEN].into_iter();
+    known.find(|name| name.eq_ignore_ascii_case(kind)).unwrap_or(kind)
+}
+
+/// The session with what a service changed of it on the way back (SPEC 4.6 item 7).
+#[must_use]
+pub fn updated<'a>(session: Option<&'a Session>, reply: &Reply) -> Option<Cow<'a, Session>> {
+    let Some(back) = reply.request_back() else { return session.map(Cow::Borrowed) };
+    let mut own = session.cloned().unwrap_or_default();
+    if let Some(uid) = back.uid.as_ref().filter(|uid| !uid.is_empty()) {
+        own.uid.clone_from(uid);
+    }
+    own.is_admin = back.is_admin.unwrap_or(own.is_admin);
+    own.end = back.session_end.unwrap_or(own.end);
+    own.completed = back.completed.unwrap_or(own.completed);
+    own.readonly = back.readonly.unwrap_or(own.readonly);
+    (!own.uid.is_empty()).then_some(Cow::Owned(own))
 }
 
 /// Visible ASCII without a blank.
@@ -143,6 +167,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::gufo::dialect::Dialect;
 
     fn found<'a>(
         authorization: Option<&'a str>,
@@ -163,8 +188,10 @@ mod tests {
         assert_eq!(found(None, None, ""), Ok(None));
         assert_eq!(
             found(Some("bearer  a.b"), Some("x"), "access_token=q"),
-            Ok(Some(pair("bearer", "a.b")))
+            Ok(Some(pair("Bearer", "a.b")))
         );
+        assert_eq!(found(Some("app x"), None, ""), Ok(Some(pair("APP", "x"))));
+        assert_eq!(found(Some("Other x"), None, ""), Ok(Some(pair("Other", "x"))));
         assert_eq!(found(None, Some("x"), "access_token=q"), Ok(Some(pair("ApiToken", "x"))));
         assert_eq!(found(None, None, "a=1&access_token=q%2B"), Ok(Some(pair("Bearer", "q+"))));
         assert_eq!(found(None, None, "access_token=q&token_type=APP"), Ok(Some(pair("APP", "q"))));
@@ -203,8 +230,30 @@ mod tests {
         assert_eq!(read(&[uid, ("httpcode", "401")]), None);
         assert_eq!(read(&[("uid", "\"\"")]), None);
         assert_eq!(read(&[]), None);
+        assert!(updated(None, &Reply::new()).is_none());
+        assert_eq!(updated(Some(&session), &Reply::new()).unwrap().uid, "u1");
         let at = |seconds| UnixTime(Duration::from_secs(seconds));
         assert!(session.is_over(at(99)) && !session.is_over(at(98)));
         assert!(!Session::default().is_over(at(99)));
+    }
+
+    #[test]
+    fn what_a_service_gives_back_changes_the_session() {
+        let said = |request: &[u8]| {
+            let len = u8::try_from(request.len()).unwrap();
+            let mut reply = Reply::new();
+            reply.merge(Dialect::B, &[&[0x12, len], request].concat()).unwrap();
+            reply
+        };
+        let session = Session { uid: "u1".to_owned(), end: 99, ..Session::default() };
+        // UID = "u2", IsAdmin = 1.
+        let reply = said(b"\x92\x01\x02u2\x98\x01\x01");
+        let want = Session { uid: "u2".to_owned(), is_admin: 1, ..session.clone() };
+        assert_eq!(updated(Some(&session), &reply).unwrap().into_owned(), want);
+        assert_eq!(updated(None, &reply).unwrap().uid, "u2");
+        // Nobody does not become somebody, nor somebody nobody, by an empty UID.
+        let reply = said(b"\x92\x01\x00\x98\x01\x01");
+        assert!(updated(None, &reply).is_none());
+        assert_eq!(updated(Some(&session), &reply).unwrap().uid, "u1");
     }
 }

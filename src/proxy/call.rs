@@ -9,6 +9,7 @@ use crate::gufo::arguments::{self, Argument};
 use crate::gufo::dialect::Dialect;
 use crate::gufo::reply::Reply as Answer;
 use crate::gufo::request::Call;
+use crate::gufo::session::credential;
 use crate::io::Io;
 use crate::message::head::Method;
 use crate::message::known::Known;
@@ -160,7 +161,15 @@ fn encode<I: Io>(
     let has_body = matches!(exchange.head.method, Method::Post | Method::Patch | Method::Delete);
     let (args, body) = match (has_body, dialect) {
         // A body that is no JSON object carries no arguments: that is the contract (SPEC 4.5).
-        (true, Dialect::A | Dialect::B) => (arguments::from_json(json).unwrap_or_default(), None),
+        (true, Dialect::A | Dialect::B) => {
+            let args = arguments::from_json(json);
+            // Gateways of that time said so, where there was anything to read.
+            let is_old_post = dialect == Dialect::A && exchange.head.method == Method::Post;
+            if args.is_err() && is_old_post && !json.is_empty() {
+                return Err(Reason::BodyUndecodable);
+            }
+            (args.unwrap_or_default(), None)
+        }
         (true, Dialect::C) => {
             let body = str::from_utf8(json).ok().filter(|_| arguments::from_json(json).is_ok());
             (query_arguments(exchange), body)
@@ -187,8 +196,9 @@ pub(super) fn with_call<I: Io, T>(
 ) -> T {
     let (head, text) = (exchange.head, exchange.text);
     let ip = ip_text(exchange.client);
-    let authorization = utf8(head.value(text, Known::Authorization));
-    let credential = authorization.and_then(|value| value.split_once(' '));
+    let query = head.query.map(|query| query.of(text)).unwrap_or_default();
+    let authorization = head.value(text, Known::Authorization);
+    let shown = credential(authorization, head.by_name(text, "x-api-token"), query).ok().flatten();
     let gufo = &exchange.tables.snapshot.gufo;
     let path = &target.path;
     let session = exchange.session.get();
@@ -204,8 +214,8 @@ pub(super) fn with_call<I: Io, T>(
         api_version: Some(target.api_version),
         language: language(utf8(head.value(text, Known::AcceptLanguage))).or(Some(&gufo.language)),
         time_stamp: i32::try_from(exchange.time.seconds()).ok(),
-        token: credential.map(|(_, token)| token.trim_start()),
-        token_type: credential.map(|(kind, _)| kind),
+        token: shown.as_ref().map(|shown| &*shown.token),
+        token_type: shown.as_ref().map(|shown| &*shown.kind),
         request_id: Some(exchange.request_id.as_str()),
         uid: session.map(|own| own.uid.as_str()),
         is_admin: session.map(|own| own.is_admin),

@@ -402,6 +402,10 @@ fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> Planned<'a> {
         Plan::Info | Plan::Call(_) | Plan::Upload(_) | Plan::Heartbeat(..) | Plan::Seek(_) => {
             exchange.tables.snapshot.gufo.policies.as_deref()
         }
+        // Whoever is refused counts as well: nobody guesses signatures at any rate (SPEC 5.4).
+        Plan::Refuse(_) if style == Style::Envelope => {
+            exchange.tables.snapshot.gufo.policies.as_deref()
+        }
         _ => None,
     };
     Planned { plan, style, label, policies }

@@ -41,6 +41,7 @@ pub enum Reason {
     Overloaded,
     LimitsUnavailable,
     BodyMalformed,
+    BodyUndecodable,
     BodyTruncated,
     BodyTooLarge,
     BodyTimedOut,
@@ -158,6 +159,7 @@ impl Reason {
             Reason::Overloaded             => row(503, Gateway, Keep, "overloaded", "the gateway has more to do than it can"),
             Reason::LimitsUnavailable      => row(503, Gateway, Keep, "limits_unavailable", "limits cannot be checked now"),
             Reason::BodyMalformed          => row(400, Client, Close, "body_malformed", "the body's framing is not valid"),
+            Reason::BodyUndecodable        => row(400, Client, Keep,  "body_undecodable", "the body is not a JSON object"),
             Reason::BodyTruncated          => row(400, Client, Close, "body_truncated", "the body ended before it was complete"),
             Reason::BodyTooLarge           => row(413, Client, Close, "body_too_large", "the body is larger than allowed"),
             Reason::BodyTimedOut           => row(408, Client, Close, "body_timed_out", "no part of the body arrived in time"),
@@ -214,7 +216,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 62] = [
+pub const ALL: [Reason; 63] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -250,6 +252,7 @@ pub const ALL: [Reason; 62] = [
     Reason::Overloaded,
     Reason::LimitsUnavailable,
     Reason::BodyMalformed,
+    Reason::BodyUndecodable,
     Reason::BodyTruncated,
     Reason::BodyTooLarge,
     Reason::BodyTimedOut,

@@ -10,7 +10,7 @@ use crate::gufo::envelope::{self, Envelope, LANG_DEFAULT};
 use crate::gufo::fault::GufoFault;
 use crate::gufo::json;
 use crate::gufo::reply::Reply as Answer;
-use crate::gufo::session::Session;
+use crate::gufo::session::{self, Session};
 use crate::io::Io;
 use crate::message::head::{Method, Version};
 use crate::protocol::h1::encode;
@@ -116,7 +116,8 @@ impl Reply {
             return Ok(reply);
         }
         let mut body = Vec::with_capacity(512);
-        let session = session.map(session_told);
+        let session = session::updated(session, answer);
+        let session = session.as_deref().map(session_told);
         Envelope { session, ..envelope(now) }.reply(&mut body, answer);
         let content_type = match answer.content_type() {
             Some(own) => Cow::Owned(own.into_owned()),
@@ -262,6 +263,7 @@ fn envelope(time: UnixTime) -> Envelope<'static> {
 fn fault_of(reason: Reason) -> Option<GufoFault> {
     Some(match reason {
         Reason::RequestMalformed | Reason::BodyMalformed => GufoFault::BadRequest,
+        Reason::BodyUndecodable => GufoFault::BodyUndecodable,
         Reason::RouteNotFound => GufoFault::WrongRequest,
         Reason::PathInvalid => GufoFault::PathInvalid,
         Reason::PathTooShort => GufoFault::PathTooShort,

@@ -46,13 +46,31 @@ pub(super) fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style
         }
         Ok(None) => match gufo.upload_route(request_path) {
             Some(route) => plan_route(exchange, route),
+            // Gufo has words of its own for other versions of its interface (SPEC 2.9).
+            None if request_path.starts_with(b"/api/") && !gufo.bases.is_empty() => {
+                (Plan::Refuse(Reason::RouteNotFound), Style::Envelope, Label::OTHER)
+            }
             None => (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER),
         },
-        Err(PathError::TooShort) => {
-            (Plan::Refuse(Reason::PathTooShort), Style::Envelope, Label::OTHER)
-        }
-        Err(_) => (Plan::Refuse(Reason::PathInvalid), Style::Envelope, Label::OTHER),
+        Err(PathError::TooShort) => nowhere(exchange, Reason::PathTooShort),
+        Err(_) => nowhere(exchange, Reason::PathInvalid),
     }
+}
+
+/// A path below a base that leads to no module. Whoever has to prove something is told of that
+/// first (SPEC 5.4).
+fn nowhere<'a, I: Io>(exchange: &Exchange<'_, I>, reason: Reason) -> (Plan<'a>, Style, Label) {
+    let path = ModulePath {
+        base: 0,
+        module: "".into(),
+        param: "".into(),
+        param_id: None,
+        param_idd: None,
+        rest: &[],
+        reserved: None,
+    };
+    let reason = trust::look(exchange, &path).err().unwrap_or(reason);
+    (Plan::Refuse(reason), Style::Envelope, Label::OTHER)
 }
 
 /// An answer of our own to GET and HEAD.
@@ -74,29 +92,28 @@ fn plan_module<'a, I: Io>(
     if matches!(method, Method::Options | Method::Connect | Method::Other) {
         return (Plan::Answer(Box::new(Reply::empty(204))), Label::OTHER);
     }
-    match path.reserved {
-        Some(Reserved::Health) if matches!(method, Method::Get | Method::Head) => {
-            return (Plan::Answer(Box::new(reply::health(now))), Label::HEALTH);
-        }
-        Some(Reserved::Info) => return (Plan::Info, Label::INFO),
-        Some(Reserved::Heartbeat) => {
-            let shown = if method == Method::Post {
-                trust::look(exchange, &path)
-            } else {
-                Err(Reason::MethodNotAllowed)
-            };
-            return match shown {
-                Ok(shown) => (Plan::Heartbeat(path, shown), Label::OTHER),
-                Err(reason) => (Plan::Refuse(reason), Label::OTHER),
-            };
-        }
-        Some(_) => return (Plan::Refuse(Reason::ModuleReserved), Label::OTHER),
-        None => {}
+    if path.reserved == Some(Reserved::Health) && matches!(method, Method::Get | Method::Head) {
+        return (Plan::Answer(Box::new(reply::health(now))), Label::HEALTH);
     }
     let shown = match trust::look(exchange, &path) {
         Ok(shown) => shown,
         Err(reason) => return (Plan::Refuse(reason), Label::OTHER),
     };
+    match path.reserved {
+        Some(Reserved::Info) => {
+            // It is asked for without content, so that what is signed is here.
+            let checked = trust::check(exchange, &path, shown, &[]);
+            return (checked.map_or_else(Plan::Refuse, |()| Plan::Info), Label::INFO);
+        }
+        Some(Reserved::Heartbeat) if method == Method::Post => {
+            return (Plan::Heartbeat(path, shown), Label::OTHER);
+        }
+        Some(Reserved::Heartbeat) => {
+            return (Plan::Refuse(Reason::MethodNotAllowed), Label::OTHER);
+        }
+        Some(_) => return (Plan::Refuse(Reason::ModuleReserved), Label::OTHER),
+        None => {}
+    }
     let Some((index, module)) = gufo.find(path.module.as_bytes()) else {
         return (unknown(gufo, &path.module), Label::OTHER);
     };

@@ -122,7 +122,7 @@ fn tokens_come_in_other_places_and_wrong_ones_are_of_nobody() {
         for (path, field, uid) in [
             ("/api/v3/echo/hello?access_token=good", "X-Other: 1", json!("u7")),
             ("/api/v3/echo/hello", "X-API-Token: good", json!("u7")),
-            ("/api/v3/echo/hello", "Authorization: bearer good", json!(null)),
+            ("/api/v3/echo/hello", "Authorization: bearer good", json!("u7")),
             ("/api/v3/echo/hello", "Authorization: Bearer wrong", json!(null)),
             ("/api/v3/echo/hello", "X-Other: 1", json!(null)),
         ] {

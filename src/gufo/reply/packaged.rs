@@ -92,9 +92,29 @@ impl Reply {
                 (8, Value::Varint(end)) => {
                     back.session_end = Some(i32::try_from(end).unwrap_or(i32::MAX));
                 }
+                (9, Value::Bytes(entry)) => {
+                    let (key, value) = texts(entry)?;
+                    if key == "completed" {
+                        back.completed = value.parse().ok();
+                    }
+                }
                 _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// An entry of a map of texts.
+fn texts(entry: &[u8]) -> Result<(&str, &str), ReplyError> {
+    let (mut key, mut text) = ("", "");
+    let mut reader = Reader::new(entry);
+    while let Some(field) = reader.next_field()? {
+        match field {
+            (1, Value::Bytes(bytes)) => key = values::text(bytes)?,
+            (2, Value::Bytes(bytes)) => text = values::text(bytes)?,
+            _ => {}
+        }
+    }
+    Ok((key, text))
 }
