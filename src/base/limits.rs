@@ -36,6 +36,9 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 pub const JSON_BODY_BYTES_MAX: u64 = 4 * MIB;
 /// Bytes of one gRPC message that a service may answer with.
 pub const GRPC_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one message that a client sends over a WebSocket to a module. What a service takes of
+/// gRPC is 4 MiB, if it does not say otherwise.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Payload bytes of one upload message (SPEC 6.1: at most 65,536).
 pub const UPLOAD_CHUNK_BYTES: usize = 64 * 1024;
 /// Memory that one upload may hold, buffers and framing together.

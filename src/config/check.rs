@@ -35,6 +35,8 @@ pub(super) fn check(
     checker.config.check_trust(checker.findings);
     checker.config.check_master(checker.findings);
     checker.config.check_observe(checker.findings);
+    checker.config.check_mcp(checker.findings);
+    checker.config.check_files(checker.findings);
     checker.config.check_tls(checker.findings);
     checker.config.check_reverse(checker.findings);
     checker.config.check_auth(checker.findings);

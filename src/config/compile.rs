@@ -19,7 +19,8 @@ use crate::route::rewrite::Rewrite;
 use crate::route::rule::Rule;
 use crate::snapshot::dns::Origin;
 use crate::snapshot::gufo::{
-    ApiBase, Gufo, Module, Rate, Upload, UploadRoute, default_headers, dialect, end_marker,
+    ApiBase, Download, Gufo, Module, Rate, Upload, UploadRoute, default_headers, dialect,
+    end_marker,
 };
 use crate::snapshot::limits::Limits;
 use crate::snapshot::route::{Action, Route, RouteTimeouts, Routes};
@@ -157,6 +158,7 @@ impl Config {
             upload_bytes: self.size("limits.upload"),
             upload_memory_bytes: self.bytes("limits.upload_memory"),
             upload_files: self.small("limits.upload_files"),
+            socket_message_bytes: to_usize(self.bytes("limits.websocket_message")),
             connections: self.small("limits.connections"),
             read_buffer_bytes: to_usize(self.bytes("limits.read_buffer")),
         }
@@ -177,6 +179,8 @@ impl Config {
         }
         gufo.registration = self.boolean("settings.registration") == Some(true);
         gufo.upload_routes = self.upload_routes();
+        gufo.mcp = self.mcp();
+        gufo.files = self.files();
         gufo.policies = policies::of_surface(self);
         for module in modules {
             gufo.insert(module);
@@ -217,6 +221,9 @@ impl Config {
         let bases = gufo.bases.iter().enumerate().filter(|_| serves);
         for (index, base) in bases {
             routes.extend(own_route(&base.prefix, &base.prefix, Action::Gufo(index)));
+        }
+        if let Some(mcp) = &gufo.mcp {
+            routes.extend(own_route("mcp", &mcp.path, Action::Gufo(0)));
         }
         for (index, upload) in gufo.upload_routes.iter().enumerate() {
             routes.extend(own_route(&upload.id, &upload.path, Action::Upload(index)));
@@ -337,6 +344,12 @@ impl Config {
                     .then(|| Rate { bytes: self.bytes(&key("min_rate")), window }),
             },
             found: false,
+            download: match text("download").as_str() {
+                "stream" => Download::Stream,
+                "events" => Download::Events,
+                _ => Download::Call,
+            },
+            websocket: self.boolean(&key("websocket")) == Some(true),
         }
     }
 

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use super::fault::{Code, Finding};
 use super::values::Config;
 use crate::gufo::trust::SigningKey;
-use crate::snapshot::gufo::{OnError, ReadOnly, RestMode, SecurityMode, SessionRule, Trust};
+use crate::snapshot::files::Files;
+use crate::snapshot::gufo::{Mcp, OnError, ReadOnly, RestMode, SecurityMode, SessionRule, Trust};
 
 /// Below so many characters, a shared secret can be guessed.
 const SECRET_CHARACTERS_MIN: usize = 16;
 const SECRET: &str = "security.hmac_secret";
+const FILES: &str = "server.files";
+const FILEDIR: &str = "server.filedir";
+const MCP_PATH: &str = "mcp.path";
+const MCP_MODULE: &str = "mcp.module";
 
 impl Config {
     pub(super) fn trust(&self) -> Trust {
@@ -53,6 +58,54 @@ impl Config {
             },
         };
         (self.boolean("server.session") == Some(true)).then_some(rule)
+    }
+
+    /// The bridge to a module that speaks MCP, if path and module are given.
+    pub(super) fn mcp(&self) -> Option<Mcp> {
+        Some(Mcp { path: self.text(MCP_PATH)?, module: self.text(MCP_MODULE)? })
+    }
+
+    /// The files that services may answer with, if they may.
+    pub(super) fn files(&self) -> Option<Files> {
+        let root = self.text(FILEDIR).filter(|root| root.starts_with('/'))?;
+        let is_on = self.text(FILES).as_deref() == Some("filedir");
+        is_on.then(|| Files { root: root.into(), asks: None })
+    }
+
+    /// What serving files needs.
+    pub(super) fn check_files(&self, findings: &mut Vec<Finding>) {
+        if self.text(FILES).as_deref() == Some("filedir") && self.files().is_none() {
+            let message = "`server.files` leads to no `server.filedir` that begins with a slash";
+            let way_out = "write filedir = \"/...\" in [server]";
+            findings.push(self.finding(Code::Missing, FILES, message, way_out));
+        }
+    }
+
+    /// What the bridge needs.
+    pub(super) fn check_mcp(&self, findings: &mut Vec<Finding>) {
+        let mut find = |code, path: &str, message: &str, way_out: &str| {
+            findings.push(self.finding(code, path, message, way_out));
+        };
+        let (path, module) = (self.is_given(MCP_PATH), self.text(MCP_MODULE));
+        let Some(module) = module else {
+            if path {
+                let way_out = "write module = \"...\" in [mcp]";
+                find(Code::Missing, MCP_PATH, "`mcp.path` leads to no `mcp.module`", way_out);
+            }
+            return;
+        };
+        let dialect = format!("microservices.{module}.dialect");
+        if !path {
+            let way_out = "write path = \"/mcp\" in [mcp]";
+            find(Code::Missing, MCP_MODULE, "`mcp.module` has no `mcp.path`", way_out);
+        } else if self.names("microservices").contains(&module)
+            && self.text(&dialect).as_deref() != Some("c")
+        {
+            let message =
+                format!("MCP is spoken in dialect \"c\", and \"{module}\" speaks another");
+            let way_out = format!("write dialect = \"c\" in [microservices.{module}]");
+            find(Code::Missing, MCP_MODULE, &message, &way_out);
+        }
     }
 
     /// Whether anything is signed, or signatures are asked for.

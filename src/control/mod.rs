@@ -11,6 +11,7 @@ mod crew;
 mod dns;
 pub mod driver;
 mod embedded;
+mod files;
 mod fleet;
 mod health;
 mod jwks;
@@ -45,6 +46,7 @@ use crate::snapshot::upstream::Upstream;
 use certificates::{Found, Watch};
 use clock::Clock;
 use dns::Resolver;
+use files::Readers;
 use fleet::Fleet;
 use health::Checker;
 use jwks::Keeper;
@@ -88,6 +90,7 @@ pub struct Gateway {
     keeper: Keeper,
     registry: Registry,
     registrar: Registrar,
+    readers: Readers,
     state: Arc<State>,
     load: Load,
     asks: Receiver<Ask>,
@@ -128,6 +131,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let registry = Registry::new(&snapshot, fleet::prng(), &notices);
     registry.fill(&mut snapshot);
     resolver.follow(&mut snapshot, DNS_START_WAIT);
+    let readers = Readers::of(&mut snapshot)?;
     let shards = cores::choose(&snapshot.server.workers)?.len();
     let courier = snapshot.rate_store.clone().map(|spec| Courier::start(spec, notices.clone()));
     let courier = courier.transpose().map_err(|error| format!("no thread for rates: {error}"))?;
@@ -168,6 +172,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         keeper,
         registry,
         registrar,
+        readers,
         state,
         load,
         asks,
@@ -318,14 +323,15 @@ impl Gateway {
         self.fleet.reopen_log();
         let running = self.state.snapshot();
         let generation = running.generation + 1;
-        let loaded = (self.load)(generation).map(|mut snapshot| {
+        let loaded = (self.load)(generation).and_then(|mut snapshot| {
             self.registry.fill(&mut snapshot);
             self.resolver.follow(&mut snapshot, DNS_START_WAIT);
             // What came once must not count again because the file was read anew.
             snapshot.gufo.trust.nonces = Arc::clone(&running.gufo.trust.nonces);
             snapshot.people.follow(&running.people);
+            self.readers.attend(&mut snapshot)?;
             let book = snapshot.count_with(&self.book);
-            (Arc::new(snapshot), book)
+            Ok((Arc::new(snapshot), book))
         });
         match loaded.and_then(|loaded| self.fleet.publish(&loaded.0).map(|()| loaded)) {
             Ok((snapshot, book)) => {

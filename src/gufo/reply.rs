@@ -18,7 +18,7 @@ const FEW: usize = 16;
 /// The key that holds the status of HTTP. Never passed on.
 const HTTPCODE: &str = "httpcode";
 /// Keys that mean something to us. Few answers have any of them.
-const NAMED: [&[u8]; 4] = [HTTPCODE.as_bytes(), b"file", b"lang", b"Content-Type"];
+const NAMED: [&[u8]; 5] = [HTTPCODE.as_bytes(), b"file", b"lang", b"Content-Type", b"stream"];
 /// What an upload's answer has always said (SPEC 6.1).
 const UPLOADED: &str = "\"PUT streamed successfully\"";
 
@@ -207,6 +207,20 @@ impl Reply {
         self.entries.iter().filter(is_data).map(|entry| self.bytes(&entry.member()))
     }
 
+    /// Appends all values but the status as one JSON object; false, if there are none.
+    pub fn put_data(&self, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        for member in self.data() {
+            out.push(if out.len() == start { b'{' } else { b',' });
+            out.extend_from_slice(member);
+        }
+        if out.len() == start {
+            return false;
+        }
+        out.push(b'}');
+        true
+    }
+
     /// The raw JSON of one value. `key` has no characters that JSON escapes.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
@@ -223,6 +237,12 @@ impl Reply {
     /// The text of what a service calls a file.
     pub(super) fn file(&self) -> Option<Cow<'_, str>> {
         self.named("file").and_then(json::string)
+    }
+
+    /// Whether the service says that its answer is a stream.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.named("stream") == Some("true")
     }
 
     /// The text of one value, if it is a JSON string.

@@ -94,6 +94,8 @@ pub struct Call<'a> {
     pub body: Option<&'a str>,
     /// The id of the request; dialect C alone.
     pub request_id: Option<&'a str>,
+    /// What `context.meta` says besides; dialect C alone.
+    pub meta: &'a [(&'a str, &'a str)],
     /// A whole file with its name; the gateway itself sends one in dialect A alone.
     pub file: Option<(&'a str, &'a [u8])>,
 }
@@ -249,12 +251,12 @@ fn json_len(value: &ArgumentValue<'_>) -> usize {
     }
 }
 
-fn argument_len(argument: &Argument<'_>) -> usize {
+pub(super) fn argument_len(argument: &Argument<'_>) -> usize {
     let wrapped = len_field_len(field::WRAPPED, json_len(&argument.value));
     EntryLens::of(&argument.name, BYTES_VALUE_URL, wrapped).field
 }
 
-fn put_argument(out: &mut Vec<u8>, argument: &Argument<'_>) {
+pub(super) fn put_argument(out: &mut Vec<u8>, argument: &Argument<'_>) {
     let json_len = json_len(&argument.value);
     let wrapped = len_field_len(field::WRAPPED, json_len);
     // As `put_entry_head`, but the type is one copy of a length that the compiler knows.

@@ -14,14 +14,16 @@ use crate::bug;
 use crate::protocol::grpc::frame;
 
 /// What `IR.Param` says on each message of an upload.
-const STREAM: &str = "stream";
+pub(super) const STREAM: &str = "stream";
 /// The key of a chunk within `Args`.
-const CHUNK_KEY: &str = "chunk";
+pub(super) const CHUNK_KEY: &str = "chunk";
 /// The key of a marker within `Args`.
-const META_KEY: &str = "meta";
-const CHUNK_URL: &str = "type.googleapis.com/FileChunk";
+pub(super) const META_KEY: &str = "meta";
+/// The type of a chunk.
+pub(super) const CHUNK_URL: &str = "type.googleapis.com/FileChunk";
 const META_URL: &str = "type.googleapis.com/StringMap";
-const CHUNK_URL_C: &str = "type.googleapis.com/gufo.FileChunk";
+/// The same in dialect C.
+pub(super) const CHUNK_URL_C: &str = "type.googleapis.com/gufo.FileChunk";
 const META_URL_C: &str = "type.googleapis.com/gufo.RequestContext";
 /// The map of a `RequestContext`.
 const CONTEXT_META: u32 = 9;
@@ -33,8 +35,7 @@ pub struct Uploader {
     end_marker: EndMarker,
     /// The whole mapped call, for the first message; empty once it is sent.
     first: Vec<u8>,
-    /// What each later message begins with: Module, Sign and IR. A service may look at each message
-    /// by itself, so each says whose it is and that it is signed.
+    /// What each later message begins with: see [`common`].
     common: Vec<u8>,
     file: Option<FileName>,
 }
@@ -47,21 +48,7 @@ impl Uploader {
         let call = Call { internal_param: Some(STREAM), internal_method: None, ..*call };
         let mut first = Vec::with_capacity(call.encoded_len(dialect));
         call.put(dialect, &mut first);
-        let mut common = Vec::new();
-        put_len_field(&mut common, 1, call.module.as_bytes());
-        match dialect {
-            Dialect::A | Dialect::B => {
-                if !call.sign.is_empty() {
-                    put_len_field(&mut common, 9, call.sign.as_bytes());
-                }
-                request::put_internal(&mut common, dialect, STREAM, None);
-            }
-            Dialect::C => {
-                packaged::put_method(call.method, &mut common);
-                let signed = Call { sign: call.sign, ..Call::default() };
-                packaged::put_auth(&signed, &mut common);
-            }
-        }
+        let common = common(&call, dialect, STREAM);
         Uploader { dialect, end_marker, first, common, file: None }
     }
 
@@ -145,6 +132,27 @@ impl Uploader {
     }
 }
 
+/// What each message of a stream behind the first begins with: whose it is, that it is signed, and
+/// what the stream is for. A service may look at each message by itself.
+pub(super) fn common(call: &Call<'_>, dialect: Dialect, param: &str) -> Vec<u8> {
+    let mut common = Vec::new();
+    put_len_field(&mut common, 1, call.module.as_bytes());
+    match dialect {
+        Dialect::A | Dialect::B => {
+            if !call.sign.is_empty() {
+                put_len_field(&mut common, 9, call.sign.as_bytes());
+            }
+            request::put_internal(&mut common, dialect, param, None);
+        }
+        Dialect::C => {
+            packaged::put_method(call.method, &mut common);
+            let signed = Call { sign: call.sign, ..Call::default() };
+            packaged::put_auth(&signed, &mut common);
+        }
+    }
+    common
+}
+
 /// Appends a message that begins with `head` and holds a marker.
 fn put_meta(
     dialect: Dialect,
@@ -178,7 +186,7 @@ fn put_meta(
     Ok(())
 }
 
-fn put_prefix(len: usize, out: &mut Vec<u8>) -> Result<(), Bug> {
+pub(super) fn put_prefix(len: usize, out: &mut Vec<u8>) -> Result<(), Bug> {
     let len = u32::try_from(len).map_err(|_| bug!("a head of 16 KiB made a message of 4 GiB"))?;
     out.extend_from_slice(&frame::prefix(len));
     Ok(())

@@ -5,6 +5,7 @@
 //! the decoded fields into an arena and fills the same types. Start with [`head`].
 
 pub mod authority;
+pub mod conditional;
 pub mod framing;
 pub mod head;
 pub mod hop;

@@ -1,4 +1,7 @@
-//! The handshake of WebSocket over HTTP/1.1 (RFC 6455 §4). What follows it is a tunnel to us.
+//! The handshake of WebSocket over HTTP/1.1 (RFC 6455 §4). What follows it is a tunnel to us, or
+//! [`frame`]s where a module is talked to.
+
+pub mod frame;
 
 use ring::digest;
 

@@ -10,6 +10,7 @@ use crate::gufo::dialect::Dialect;
 use crate::gufo::reply::Reply as Answer;
 use crate::gufo::request::Call;
 use crate::gufo::session::credential;
+use crate::gufo::stream::{self, Purpose};
 use crate::io::Io;
 use crate::message::head::Method;
 use crate::message::known::Known;
@@ -24,7 +25,9 @@ use super::exchange::{Exchange, Target};
 use super::reason::Reason;
 use super::record::Record;
 use super::reply::Reply;
+use super::respond::Answered;
 use super::session;
+use super::stream::{download, local};
 use super::trust;
 
 /// What a call is made of and what it brings; used again for the next.
@@ -46,10 +49,43 @@ impl Memory {
         std::mem::take(&mut self.message)
     }
 
-    /// What a message of the answer says.
-    pub(super) fn answer(&mut self, dialect: Dialect, message: &[u8]) -> Result<&Answer, Reason> {
-        self.answer.merge(dialect, message).map_err(|_| Reason::AnswerMalformed)?;
-        Ok(&self.answer)
+    /// Takes in a message of the answer.
+    pub(super) fn merge(&mut self, dialect: Dialect, message: &[u8]) -> Result<(), Reason> {
+        self.answer.merge(dialect, message).map_err(|_| Reason::AnswerMalformed)
+    }
+
+    /// Collects the body.
+    pub(super) async fn collect<I: Io>(
+        &mut self,
+        body: &mut RequestBody<'_, I>,
+    ) -> Result<(), Reason> {
+        let json = &mut self.body;
+        body.each(|bytes| {
+            json.extend_from_slice(bytes);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The body that was collected.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The same, taken out.
+    pub(super) fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+
+    /// What the service answered.
+    pub(super) const fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
+    /// The same for the client.
+    pub(super) fn reply<I: Io>(&self, exchange: &Exchange<'_, I>) -> Result<Reply, Reason> {
+        let session = exchange.session.get().map(Rc::as_ref);
+        Reply::answer(&self.answer, session, exchange.time)
     }
 
     /// Forgets what it holds, and keeps the memory unless it was unusually much.
@@ -70,29 +106,41 @@ pub(super) async fn run<I: Io>(
     body: &mut RequestBody<'_, I>,
     memory: &mut Memory,
     record: &mut Record,
-) -> Result<Reply, Reason> {
-    let json = &mut memory.body;
-    body.each(|bytes| {
-        json.extend_from_slice(bytes);
-        Ok(())
-    })
-    .await?;
+) -> Result<Answered, Reason> {
+    memory.collect(body).await?;
     trust::check(exchange, &target.path, target.shown, &memory.body)?;
     if exchange.tables.snapshot.gufo.session.is_some() {
         // Boxed: it is seldom there, and most of the time the answer is known.
         Box::pin(session::check(exchange, target)).await?;
     }
-    encode(exchange, target, memory)?;
-    ask(exchange, target, memory, record).await
+    let mut how = download::configured(exchange, target);
+    if how.is_none() {
+        encode(exchange, target, memory, None)?;
+        ask(exchange, target, memory, record).await?;
+        let follows = memory.answer.is_stream() && target.module.dialect.has_streams();
+        if let Some((files, file)) = local::named(exchange, &memory.answer) {
+            return Box::pin(local::serve(exchange, files, &file)).await;
+        }
+        if !follows || memory.answer.status() >= 400 {
+            return memory.reply(exchange).map(Answered::Here);
+        }
+        memory.message.clear();
+        how = Some(download::wanted(exchange));
+    }
+    let Some(how) = how else { return Err(Reason::Bug) };
+    encode(exchange, target, memory, Some(Purpose::Download))?;
+    let Memory { message, answer, .. } = memory;
+    // Boxed: most answers are no streams.
+    Box::pin(download::run(exchange, target, message, answer, how, record)).await
 }
 
-/// Calls the module with the message in `memory` and maps its answer.
+/// Calls the module with the message in `memory`, where its answer is put.
 pub(super) async fn ask<I: Io>(
     exchange: &Exchange<'_, I>,
     target: &Target<'_>,
     memory: &mut Memory,
     record: &mut Record,
-) -> Result<Reply, Reason> {
+) -> Result<(), Reason> {
     if let Some(transport) = &exchange.tables.snapshot.embedded.transport {
         return Box::pin(embedded::call(exchange, target, transport, memory, record)).await;
     }
@@ -128,8 +176,7 @@ pub(super) async fn ask<I: Io>(
                                 .merge(target.module.dialect, &message)
                                 .map_err(|_| Reason::AnswerMalformed)?;
                         }
-                        let session = exchange.session.get().map(Rc::as_ref);
-                        return Reply::answer(answer, session, exchange.time);
+                        return Ok(());
                     }
                     // The service keeps the deadline that it was told, and may notice first.
                     Status::Cancelled | Status::DeadlineExceeded if now >= deadline => {
@@ -150,16 +197,17 @@ pub(super) async fn ask<I: Io>(
     }
 }
 
-/// Makes the message of a body, or of the query.
+/// Makes the message of a body, or of the query: of a call, or the first of a stream.
 fn encode<I: Io>(
     exchange: &Exchange<'_, I>,
     target: &Target<'_>,
     memory: &mut Memory,
+    purpose: Option<Purpose>,
 ) -> Result<(), Reason> {
     let Memory { body: json, message, .. } = memory;
     let dialect = target.module.dialect;
     let has_body = matches!(exchange.head.method, Method::Post | Method::Patch | Method::Delete);
-    let (args, body) = match (has_body, dialect) {
+    let (mut args, body) = match (has_body, dialect) {
         // A body that is no JSON object carries no arguments: that is the contract (SPEC 4.5).
         (true, Dialect::A | Dialect::B) => {
             let args = arguments::from_json(json);
@@ -176,8 +224,14 @@ fn encode<I: Io>(
         }
         (false, _) => (query_arguments(exchange), None),
     };
-    with_call(exchange, target, &args, body, |call| call.encode(dialect, message))
-        .map_err(|_| Reason::BodyTooLarge)
+    if purpose.is_some() {
+        download::add_fields(exchange, &mut args);
+    }
+    with_call(exchange, target, &args, body, |call| match purpose {
+        None => call.encode(dialect, message),
+        Some(purpose) => stream::first(call, dialect, purpose, message),
+    })
+    .map_err(|_| Reason::BodyTooLarge)
 }
 
 /// The query's parameters. One that cannot be decoded carries no arguments, as a body.

@@ -22,7 +22,6 @@ use super::event::Event;
 use super::exchange::{Exchange, Plan, Target};
 use super::reason::Reason;
 use super::record::Record;
-use super::reply::Reply;
 
 /// What the policy of the program said of a request that goes on.
 #[derive(Debug)]
@@ -141,14 +140,15 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Has the transport of the program make a call with the message in `memory`, and maps its answer.
+/// Has the transport of the program make a call with the message in `memory`, where its answer is
+/// put.
 pub(super) async fn call<I: Io>(
     exchange: &Exchange<'_, I>,
     target: &Target<'_>,
     transport: &Arc<dyn Transport>,
     memory: &mut Memory,
     record: &mut Record,
-) -> Result<Reply, Reason> {
+) -> Result<(), Reason> {
     let cx: &Rc<Context<I>> = exchange.cx;
     let asks = cx.call_asks.get().ok_or(Reason::EndpointsDown)?;
     let now = cx.io.now();
@@ -179,9 +179,7 @@ pub(super) async fn call<I: Io>(
     match answer.get().ok_or(Reason::Bug)? {
         Ok(message) => {
             record.grpc_status = Some(Status::Ok.code());
-            let answer = memory.answer(dialect, message)?;
-            let session = exchange.session.get().map(Rc::as_ref);
-            Reply::answer(answer, session, exchange.time)
+            memory.merge(dialect, message)
         }
         Err(Fault(code)) => {
             // Who says that it went well has no answer for us.

@@ -22,7 +22,7 @@ use crate::policy::set::Policies;
 use crate::protocol::h1::body::BodyDecoder;
 use crate::route::rule::{Facts, Headers};
 use crate::route::select::{self, Refusal, Selected};
-use crate::snapshot::gufo::Module;
+use crate::snapshot::gufo::{Download, Module};
 use crate::snapshot::route::{Action, Route, Routes};
 use crate::snapshot::upstream::{Protocol, UpstreamId};
 
@@ -38,9 +38,10 @@ use super::policy::{self, Admission, Verdict};
 use super::reason::Reason;
 use super::record::{Record, Subject};
 use super::reply::{Reply, Style};
+use super::respond::Answered;
 use super::tables::Tables;
 use super::trust::Shown;
-use super::{call, embedded, heartbeat, registry, request_id, respond, session, surface, upload};
+use super::{call, embedded, registry, request_id, respond, seldom, session, surface};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -174,6 +175,10 @@ pub(super) enum Plan<'a> {
     Seek(Wanted),
     /// A service says that it runs: the path that it names, and what it has shown.
     Heartbeat(ModulePath<'a>, Shown),
+    /// A WebSocket to a module.
+    Socket(Target<'a>),
+    /// A message of MCP for a module.
+    Mcp(Target<'a>),
     /// Whether the gateway is well, as gRPC asks.
     Health(health::Asked),
     /// The path to forward is in the [`Scratch`].
@@ -214,7 +219,8 @@ pub(super) async fn run<I: Io>(
     let mut scratch = cx.take_scratch();
     let Planned { plan, style, label, policies } = plan(&exchange, &mut scratch);
     record.label = label;
-    let (mut plan, policies) = embedded::before(&exchange, as_tunnel(&exchange, plan), policies);
+    let plan = as_tunnel(&exchange, plan);
+    let (mut plan, policies) = embedded::before(&exchange, plan, policies);
     if let Some(policies) = policies {
         // Boxed: most routes have none.
         plan = match Box::pin(admit(&exchange, policies)).await {
@@ -274,49 +280,36 @@ async fn serve<I: Io>(
     let style = fault::style(style, head, text);
     let mut body = open_body(exchange, &plan, rest);
     let result = match within(plan, body.is_too_large()) {
-        Plan::Answer(reply) => Ok(*reply),
+        Plan::Answer(reply) => Ok(Answered::Here(*reply)),
         Plan::Refuse(reason) => Err(reason),
         Plan::Seek(_) => Err(Reason::ModuleUnknown),
-        Plan::Info => Box::pin(session::info(exchange)).await,
+        Plan::Info => Box::pin(session::info(exchange)).await.map(Answered::Here),
         Plan::Call(target) => {
-            let _place = cx.exchanges.enter(down.socket());
+            // What streams may take its time to the end, as an upload.
+            let is_long = target.module.download != Download::Call;
+            let place = if is_long { &cx.uploads } else { &cx.exchanges };
+            let _place = place.enter(down.socket());
             let memory = &mut scratch.call;
             let result = call::run(exchange, &target, &mut body, memory, record).await;
             memory.clear();
             result
         }
-        Plan::Upload(target) => {
-            let _place = cx.uploads.enter(down.socket());
-            // Boxed: its state is large, and most exchanges are no uploads.
-            Box::pin(upload::run(exchange, &target, &mut body, record)).await
-        }
-        Plan::Heartbeat(path, shown) => {
-            let _place = cx.exchanges.enter(down.socket());
-            let told = heartbeat::run(exchange, (&path, shown), &mut body, record);
-            Box::pin(told).await
-        }
-        Plan::Health(asked) => {
-            let _place = cx.exchanges.enter(down.socket());
-            match Box::pin(health::run(exchange, asked, &mut body, record)).await {
-                Ok(delivered) => {
-                    cx.put_scratch(scratch);
-                    return respond::conclude(exchange, &delivered, &mut body, record);
-                }
-                Err(reason) => Err(reason),
-            }
+        plan @ (Plan::Upload(_)
+        | Plan::Socket(_)
+        | Plan::Mcp(_)
+        | Plan::Heartbeat(..)
+        | Plan::Health(_)) => {
+            let memory = &mut scratch.call;
+            // Boxed: the state of these is large, and most exchanges are none of them.
+            Box::pin(seldom::run(exchange, plan, &mut body, memory, record)).await
         }
         Plan::Forward(route, upstream) => {
             let Scratch { path, .. } = &*scratch;
             let destination = Destination { upstream, path, route, begun: started, first: &[] };
             let place = if body.is_here() { &cx.exchanges } else { &cx.uploads };
             let _place = place.enter(down.socket());
-            match forward::run(exchange, &destination, &mut body, record).await {
-                Ok(delivered) => {
-                    cx.put_scratch(scratch);
-                    return respond::conclude(exchange, &delivered, &mut body, record);
-                }
-                Err(reason) => Err(reason),
-            }
+            let result = forward::run(exchange, &destination, &mut body, record).await;
+            result.map(Answered::Delivered)
         }
     };
     cx.put_scratch(scratch);
@@ -327,7 +320,11 @@ async fn serve<I: Io>(
 /// a client that waits is not asked for it (RFC 9110 §10.1.1).
 fn within(plan: Plan<'_>, is_too_large: bool) -> Plan<'_> {
     match plan {
-        Plan::Call(_) | Plan::Upload(_) | Plan::Heartbeat(..) | Plan::Forward(..)
+        Plan::Call(_)
+        | Plan::Upload(_)
+        | Plan::Mcp(_)
+        | Plan::Heartbeat(..)
+        | Plan::Forward(..)
             if is_too_large =>
         {
             Plan::Refuse(Reason::BodyTooLarge)
@@ -363,13 +360,7 @@ fn open_body<'a, I: Io>(
                 (body_max, usual)
             }
         }
-        Plan::Answer(_)
-        | Plan::Refuse(_)
-        | Plan::Info
-        | Plan::Call(_)
-        | Plan::Heartbeat(..)
-        | Plan::Health(_)
-        | Plan::Seek(_) => (snapshot.limits.json_body_bytes, usual),
+        _ => (snapshot.limits.json_body_bytes, usual),
     };
     let framing = match (exchange.down, exchange.head.framing) {
         // The frames are taken off by then: the stream says where it ends.
@@ -399,9 +390,13 @@ struct Planned<'a> {
 fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> Planned<'a> {
     let (plan, style, label) = surface::plan(exchange);
     let policies = match plan {
-        Plan::Info | Plan::Call(_) | Plan::Upload(_) | Plan::Heartbeat(..) | Plan::Seek(_) => {
-            exchange.tables.snapshot.gufo.policies.as_deref()
-        }
+        Plan::Info
+        | Plan::Call(_)
+        | Plan::Upload(_)
+        | Plan::Socket(_)
+        | Plan::Mcp(_)
+        | Plan::Heartbeat(..)
+        | Plan::Seek(_) => exchange.tables.snapshot.gufo.policies.as_deref(),
         // Whoever is refused counts as well: nobody guesses signatures at any rate (SPEC 5.4).
         Plan::Refuse(_) if style == Style::Envelope => {
             exchange.tables.snapshot.gufo.policies.as_deref()

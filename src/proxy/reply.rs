@@ -86,6 +86,11 @@ impl Reply {
         Reply::new(status, "text/plain; charset=utf-8", body.into())
     }
 
+    /// An answer that is JSON already.
+    pub(super) fn json(status: u16, body: Vec<u8>) -> Self {
+        Reply::new(status, JSON, body)
+    }
+
     pub(super) fn empty(status: u16) -> Self {
         Reply::new(status, "", Vec::new())
     }
@@ -97,10 +102,15 @@ impl Reply {
         reply
     }
 
-    /// Names the methods that the path is served with (RFC 9110 §15.5.6).
-    pub(super) fn allow(mut self, methods: &str) -> Self {
-        encode::field(&mut self.line, b"allow", methods.as_bytes());
+    /// Adds a field.
+    pub(super) fn with(mut self, name: &[u8], value: &str) -> Self {
+        encode::field(&mut self.line, name, value.as_bytes());
         self
+    }
+
+    /// Names the methods that the path is served with (RFC 9110 §15.5.6).
+    pub(super) fn allow(self, methods: &str) -> Self {
+        self.with(b"allow", methods)
     }
 
     /// What a service answered.
@@ -361,7 +371,9 @@ pub(super) async fn send<I: Io>(
     reply: &Reply,
     terms: &Terms<'_>,
 ) -> Result<u64, Reason> {
-    let content = if terms.method == Method::Head { &[][..] } else { &reply.body };
+    // Whatever a service made of it: neither has content (RFC 9110 §15.3.5, §15.4.5).
+    let is_bare = terms.method == Method::Head || matches!(reply.status, 204 | 304);
+    let content = if is_bare { &[][..] } else { &reply.body };
     let (now, mut rest) = content.split_at(content.len().min(WRITE_BYTES));
     let mut out = cx.take_gather();
     down.head(&mut out, |bytes| {

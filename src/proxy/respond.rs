@@ -21,6 +21,14 @@ use super::record::{Record, Subject};
 use super::reply::{self, Reply, Style, Terms};
 use super::request_id;
 
+/// What became of a request that was not refused.
+pub(super) enum Answered {
+    /// The answer is here whole.
+    Here(Reply),
+    /// It was delivered as it came.
+    Delivered(Delivered),
+}
+
 /// Answers a head that could not be read.
 pub(super) async fn refuse<I: Io>(
     cx: &Rc<Context<I>>,
@@ -67,17 +75,18 @@ pub(super) fn conclude<I: Io>(
     after(keep, body)
 }
 
-/// Sends the answer and says what becomes of the connection.
+/// Sends the answer, if it was not, and says what becomes of the connection.
 pub(super) async fn respond<I: Io>(
     exchange: &Exchange<'_, I>,
     style: Style,
-    result: Result<Reply, Reason>,
+    result: Result<Answered, Reason>,
     body: &mut RequestBody<'_, I>,
     record: &mut Record,
 ) -> After {
     let cx = exchange.cx;
     let (reply, reason) = match result {
-        Ok(reply) => (reply, None),
+        Ok(Answered::Delivered(delivered)) => return conclude(exchange, &delivered, body, record),
+        Ok(Answered::Here(reply)) => (reply, None),
         Err(reason) => {
             let gufo = &exchange.tables.snapshot.gufo;
             let now = cx.io.unix_now();

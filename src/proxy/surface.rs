@@ -1,12 +1,16 @@
 //! The paths that are not of routes: what is asked of them.
 
+use std::borrow::Cow;
+
+use crate::gufo::dialect::Dialect;
 use crate::gufo::path::{self, ModulePath, PathError, Reserved};
 use crate::gufo::registry::Wanted;
 use crate::io::Io;
 use crate::message::framing::Framing;
 use crate::message::head::Method;
 use crate::observe::labels::Label;
-use crate::snapshot::gufo::{ApiBase, Gufo, UploadRoute};
+use crate::protocol::websocket;
+use crate::snapshot::gufo::{ApiBase, Gufo, Mcp, UploadRoute};
 
 use super::exchange::{Exchange, Plan, Target};
 use super::exit;
@@ -38,6 +42,9 @@ pub(super) fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style
             return (local(exchange, ready), Style::Problem, Label::HEALTH);
         }
         _ => {}
+    }
+    if let Some(mcp) = gufo.mcp.as_ref().filter(|own| own.path.as_bytes() == request_path) {
+        return plan_mcp(exchange, mcp);
     }
     match path::parse(gufo.bases.iter().map(|base| base.prefix.as_str()), request_path) {
         Ok(Some(path)) => {
@@ -123,7 +130,14 @@ fn plan_module<'a, I: Io>(
     let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
     let api_version = gufo.bases.get(path.base).map_or("", |base: &ApiBase| &base.version);
     let target = Target { module, index, path, api_version, shown };
-    if method == Method::Put { (Plan::Upload(target), label) } else { (Plan::Call(target), label) }
+    let is_socket = module.websocket
+        && module.dialect.has_streams()
+        && websocket::is_asked_for(exchange.head, exchange.text);
+    match method {
+        Method::Put => (Plan::Upload(target), label),
+        _ if is_socket => (Plan::Socket(target), label),
+        _ => (Plan::Call(target), label),
+    }
 }
 
 /// A module that is not known is looked for where somebody may know it.
@@ -134,6 +148,43 @@ fn unknown<'a>(gufo: &Gufo, name: &str) -> Plan<'a> {
     let wanted = gufo.registry.as_ref().and_then(|_| Wanted::module(name));
     wanted.map_or(Plan::Refuse(Reason::ModuleUnknown), Plan::Seek)
 }
+
+/// The bridge to a module that speaks MCP (SPEC 5.5).
+fn plan_mcp<'a, I: Io>(exchange: &'a Exchange<'a, I>, mcp: &'a Mcp) -> (Plan<'a>, Style, Label) {
+    let gufo = &exchange.tables.snapshot.gufo;
+    if exchange.head.method != Method::Post {
+        let reply = Reply::problem(Reason::MethodNotAllowed, exchange.request_id.as_str());
+        let plan = Plan::Answer(Box::new(reply.allow("POST")));
+        return (plan, Style::Envelope, Label::OTHER);
+    }
+    let Some((index, module)) = gufo.find(mcp.module.as_bytes()) else {
+        return (unknown(gufo, &mcp.module), Style::Envelope, Label::OTHER);
+    };
+    if module.dialect != Dialect::C {
+        // It would get nothing of the message.
+        return (Plan::Refuse(Reason::ModuleUnknown), Style::Envelope, Label::OTHER);
+    }
+    let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
+    let path = ModulePath { module: module.name.as_str().into(), ..NOWHERE };
+    match trust::look(exchange, &path) {
+        Ok(shown) => {
+            let target = Target { module, index, path, api_version: "v1", shown };
+            (Plan::Mcp(target), Style::Envelope, label)
+        }
+        Err(reason) => (Plan::Refuse(reason), Style::Envelope, label),
+    }
+}
+
+/// A path that names nothing yet.
+const NOWHERE: ModulePath<'static> = ModulePath {
+    base: 0,
+    module: Cow::Borrowed(""),
+    param: Cow::Borrowed(""),
+    param_id: None,
+    param_idd: None,
+    rest: &[],
+    reserved: None,
+};
 
 /// A path of its own whose requests are uploads to a module, whatever the method.
 fn plan_route<'a, I: Io>(
@@ -148,15 +199,8 @@ fn plan_route<'a, I: Io>(
         return (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER);
     }
     let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);
-    let path = ModulePath {
-        base: 0,
-        module: module.name.as_str().into(),
-        param: route.param.as_str().into(),
-        param_id: None,
-        param_idd: None,
-        rest: &[],
-        reserved: None,
-    };
+    let (name, param) = (module.name.as_str().into(), route.param.as_str().into());
+    let path = ModulePath { module: name, param, ..NOWHERE };
     let shown = match trust::look(exchange, &path) {
         Ok(shown) => shown,
         Err(reason) => return (Plan::Refuse(reason), Style::Envelope, label),

@@ -69,7 +69,8 @@ async fn upload<I: Io>(
         memory.encode(&Call { file, ..*call }, target.module.dialect)
     })?;
     drop(file);
-    call::ask(exchange, target, &mut memory, record).await
+    call::ask(exchange, target, &mut memory, record).await?;
+    memory.reply(exchange)
 }
 
 /// A file that was collected.

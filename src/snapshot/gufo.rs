@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cidr::Cidr;
+use super::files::Files;
 use super::registry::Registry;
 use super::secret::Secret;
 use super::upstream::UpstreamId;
@@ -43,6 +44,10 @@ pub struct Gufo {
     pub exit_peers: Vec<Cidr>,
     /// Paths outside the bases that are uploads to a module, longest first.
     pub upload_routes: Vec<UploadRoute>,
+    /// Files of this host that services may answer with; `None`: they may not.
+    pub files: Option<Files>,
+    /// The bridge to a module that speaks MCP; `None`: there is none.
+    pub mcp: Option<Mcp>,
     /// What is asked of those who use the surface; `None`: nothing.
     pub policies: Option<Arc<Policies>>,
     /// How modules are found that the settings do not place; `None`: they are not.
@@ -194,6 +199,31 @@ pub struct Module {
     pub upload: Upload,
     /// Whether a masterservice said where it is; else the settings do.
     pub found: bool,
+    /// How its answers to GET and HEAD come.
+    pub download: Download,
+    /// Whether `WebSockets` are opened to it.
+    pub websocket: bool,
+}
+
+/// How the answers of a module to GET and HEAD come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Download {
+    /// As one message; that may say that a stream follows.
+    #[default]
+    Call,
+    /// As a stream: a file, or events for those who ask for them.
+    Stream,
+    /// As a stream of events.
+    Events,
+}
+
+/// The bridge to a module that speaks MCP (SPEC 5.5).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mcp {
+    /// Where it is reached.
+    pub path: String,
+    /// The module, of dialect C.
+    pub module: String,
 }
 
 /// How files are sent to a module.
@@ -332,6 +362,8 @@ impl Module {
             stream_timeout: limits::STREAM_IDLE_TIMEOUT,
             upload: Upload::default(),
             found: false,
+            download: Download::default(),
+            websocket: true,
         }
     }
 }
@@ -362,6 +394,8 @@ impl Default for Gufo {
             registration: false,
             exit_peers: Vec::new(),
             upload_routes: Vec::new(),
+            files: None,
+            mcp: None,
             policies: None,
             registry: None,
             unplaced: Vec::new(),

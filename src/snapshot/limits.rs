@@ -19,6 +19,8 @@ pub struct Limits {
     pub upload_memory_bytes: u64,
     /// Files of one multipart upload.
     pub upload_files: u32,
+    /// Bytes of one message that comes over a WebSocket to a module.
+    pub socket_message_bytes: usize,
     /// Connections of one shard.
     pub connections: u32,
     /// Bytes of one buffer that bodies are read into. A power of two.
@@ -35,6 +37,7 @@ impl Default for Limits {
             upload_bytes: None,
             upload_memory_bytes: limits::UPLOAD_MEMORY_BYTES,
             upload_files: limits::UPLOAD_FILES_MAX,
+            socket_message_bytes: limits::SOCKET_MESSAGE_BYTES_MAX,
             connections: limits::CONNECTIONS_MAX,
             read_buffer_bytes: limits::LARGE_BUFFER_BYTES,
         }

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod cidr;
 pub mod diff;
 pub mod dns;
+pub mod files;
 pub mod gufo;
 pub mod limits;
 pub mod observe;

@@ -43,6 +43,7 @@ mod service_groups;
 mod sessions;
 mod settings;
 mod shards;
+mod streams;
 mod telemetry;
 mod threex;
 mod tls;

@@ -28,10 +28,9 @@ pub const KEYS: &[Key] = &[
         "directory of what is kept for the next start: `registry.json`; none: nothing is kept",
     ),
     not_yet("server.tempdir", TEXT, "directory of templates"),
-    not_yet("server.filedir", TEXT, "directory of files"),
     not_yet("server.heartbeat", SECONDS, "between two heartbeats of a service"),
-    not_yet("mcp.path", TEXT, "path of the MCP bridge"),
-    not_yet("mcp.module", TEXT, "microservice of the MCP bridge"),
+    open("mcp.path", Kind::Path, "path of the MCP bridge; needs `mcp.module`"),
+    open("mcp.module", TEXT, "microservice of the MCP bridge, of dialect `c`; needs `mcp.path`"),
     live(
         "gufo.strict_legacy_status",
         BOOL,

@@ -82,6 +82,17 @@ pub const SERVER: &[Key] = &[
         "problem",
         "how requests are refused that take no route: RFC 9457, or as 3xpluto does",
     ),
+    open(
+        "server.filedir",
+        Kind::Text,
+        "absolute path of the directory of files; see `server.files`",
+    ),
+    live(
+        "server.files",
+        Kind::Choice(&["off", "filedir"]),
+        "off",
+        "files of this host that services may answer with: none, or those in `filedir`",
+    ),
     live("server.lang", Kind::Text, "english", "language of calls that name none"),
     live(
         "server.grpc_timeout",
@@ -313,6 +324,12 @@ pub const LIMITS: &[Key] = &[
         "a request target",
     ),
     live(
+        "limits.websocket_message",
+        Kind::Size { min: 128, max: 3 * MIB, none: None },
+        "1MiB",
+        "message that comes over a WebSocket to a microservice",
+    ),
+    live(
         "limits.json_body",
         Kind::Size { min: 0, max: 64 * MIB, none: None },
         "4MiB",
@@ -385,6 +402,18 @@ pub const MICROSERVICES: &[Key] = &[
         Kind::Choice(&["meta", "empty_chunk", "both"]),
         "both",
         "how the end of a file is told",
+    ),
+    live(
+        "microservices.*.download",
+        Kind::Choice(&["call", "stream", "events"]),
+        "call",
+        "how it answers GET: `call`, by `Do`; `stream`, by `Stream`; `events`, so for EventSource",
+    ),
+    live(
+        "microservices.*.websocket",
+        Kind::Bool,
+        "true",
+        "a WebSocket below its path is a `Stream` of it",
     ),
     open(
         "microservices.*.max_size",

@@ -23,7 +23,7 @@ pub(super) fn len(call: &Call<'_>) -> usize {
     let nested = [(field::AUTH, auth_len(call)), (field::CONTEXT, context_len(call))];
     let nested = nested.into_iter().filter(|(_, len)| *len > 0);
     let nested = nested.map(|(number, len)| len_field_len(number, len));
-    let query = call.args.iter().map(|argument| len_field_len(field::QUERY, entry_len(argument)));
+    let query = call.args.iter().map(query_len);
     let body = call.body.map_or(0, |body| any_len(BYTES_VALUE_URL, len_field_len(1, body.len())));
     let file = call.file.map_or(0, |file| len_field_len(field::FILE, file_len(file)));
     texts.sum::<usize>() + method + nested.sum::<usize>() + query.sum::<usize>() + file + body
@@ -43,11 +43,14 @@ pub(super) fn put(call: &Call<'_>, out: &mut Vec<u8>) {
             put_text(out, number, text);
         }
         put_number(out, 5, timestamp(call));
+        for (key, value) in call.meta {
+            put_len_head(out, 9, pair_len(key, value));
+            put_len_field(out, 1, key.as_bytes());
+            put_len_field(out, 2, value.as_bytes());
+        }
     }
     for argument in call.args {
-        put_len_head(out, field::QUERY, entry_len(argument));
-        put_len_field(out, 1, argument.name.as_bytes());
-        put_len_field(out, 2, value(argument).as_bytes());
+        put_query(out, argument);
     }
     if let Some(file) = call.file {
         put_len_head(out, field::FILE, file_len(file));
@@ -168,11 +171,29 @@ fn timestamp(call: &Call<'_>) -> u64 {
 
 fn context_len(call: &Call<'_>) -> usize {
     let texts = context_texts(call).into_iter().map(|(number, text)| text_len(number, text));
-    texts.sum::<usize>() + number_len(5, timestamp(call))
+    let meta = call.meta.iter().map(|(key, value)| len_field_len(9, pair_len(key, value)));
+    texts.sum::<usize>() + number_len(5, timestamp(call)) + meta.sum::<usize>()
+}
+
+/// Bytes of an entry of a map from text to text.
+fn pair_len(key: &str, value: &str) -> usize {
+    len_field_len(1, key.len()) + len_field_len(2, value.len())
 }
 
 fn entry_len(argument: &Argument<'_>) -> usize {
-    len_field_len(1, argument.name.len()) + len_field_len(2, value(argument).len())
+    pair_len(&argument.name, value(argument))
+}
+
+/// Bytes of a parameter of the query.
+pub(in crate::gufo) fn query_len(argument: &Argument<'_>) -> usize {
+    len_field_len(field::QUERY, entry_len(argument))
+}
+
+/// Appends a parameter of the query.
+pub(in crate::gufo) fn put_query(out: &mut Vec<u8>, argument: &Argument<'_>) {
+    put_len_head(out, field::QUERY, entry_len(argument));
+    put_len_field(out, 1, argument.name.as_bytes());
+    put_len_field(out, 2, value(argument).as_bytes());
 }
 
 /// A parameter as it was written: the query has no types.

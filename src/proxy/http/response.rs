@@ -68,7 +68,12 @@ pub(in crate::proxy) struct Delivered {
 impl Delivered {
     /// An answer of our own on a stream, with so many bytes of content.
     pub(in crate::proxy) fn here(sent: u64, cut: Option<Reason>) -> Self {
-        Delivered { status: 200, sent, keep: false, reusable: false, tunnel: false, cut }
+        Delivered::own(200, sent, false, cut)
+    }
+
+    /// An answer that was put together here.
+    pub(in crate::proxy) fn own(status: u16, sent: u64, keep: bool, cut: Option<Reason>) -> Self {
+        Delivered { status, sent, keep, reusable: false, tunnel: false, cut }
     }
 }
 

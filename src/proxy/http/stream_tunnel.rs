@@ -32,7 +32,7 @@ pub(in crate::proxy) fn as_tunnel<'a, I: Io>(
     let name = head.value(text, Known::Upgrade).unwrap_or_default();
     let is_spoken = name.eq_ignore_ascii_case(Upgrade::WebSocket.name());
     match plan {
-        Plan::Refuse(_) if is_spoken => plan,
+        Plan::Refuse(_) | Plan::Socket(_) if is_spoken => plan,
         Plan::Forward(route, id) if is_spoken && route.upgrades.contain(name) => {
             let spec = exchange.tables.snapshot.upstream(id);
             if spec.is_none_or(|spec| spec.protocol != Protocol::Http1) {
