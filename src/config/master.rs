@@ -114,7 +114,7 @@ impl Config {
 
     /// The key that says that the master is somewhere else.
     fn master_is_elsewhere(&self) -> Option<String> {
-        let keys = ["host", "port", "endpoints"].map(|key| format!("{TABLE}.{key}"));
+        let keys = ["host", "port", "endpoints", "hosts"].map(|key| format!("{TABLE}.{key}"));
         keys.into_iter().find(|key| self.is_given(key) && self.origin(key) != Origin::Default)
     }
 

@@ -28,7 +28,11 @@ pub const KEYS: &[Key] = &[
         "directory of what is kept for the next start: `registry.json`; none: nothing is kept",
     ),
     not_yet("server.tempdir", TEXT, "directory of templates"),
-    not_yet("server.heartbeat", SECONDS, "between two heartbeats of a service"),
+    open(
+        "server.heartbeat",
+        SECONDS,
+        "between two heartbeats of a service; without it, `10s`. A row of the master holds for three",
+    ),
     open("mcp.path", Kind::Path, "path of the MCP bridge; needs `mcp.module`"),
     open("mcp.module", TEXT, "microservice of the MCP bridge, of dialect `c`; needs `mcp.path`"),
     live(

@@ -64,6 +64,7 @@ fn what_was_kept_is_there_after_the_end() {
 #[test]
 fn a_file_that_is_no_store_of_a_master_is_refused_and_not_touched() {
     let dir = TempDir::new();
+    fs::create_dir_all(&dir.0).unwrap();
     let path = dir.0.join("master.redb");
     fs::write(&path, b"these are the minutes of a meeting").unwrap();
     assert!(failure(&path).contains("damaged, or no store of a master"), "{}", failure(&path));
