@@ -72,7 +72,7 @@ fn complain<T>(code: Code, what: &str, way_out: impl Into<String>) -> Result<T, 
 pub(super) fn read(kind: &Kind, raw: &Raw<'_>) -> Read {
     match kind {
         Kind::Bool => boolean(raw),
-        Kind::Switch(words) => switch(raw, words),
+        Kind::Switch(words) => switch::read(raw, words),
         Kind::Text => text(raw, "text").map(|text| Value::Text(text.to_owned())),
         Kind::Secret => text(raw, "text").map(|text| Value::Secret(Secret::new(text))),
         Kind::Port { zero } => port(raw, *zero),
@@ -142,20 +142,6 @@ fn boolean(raw: &Raw<'_>) -> Read {
             complain(Code::Malformed, "is neither true nor false", "write true or false")
         }
         _ => wrong_type(raw, "write true or false"),
-    }
-}
-
-/// `true` or `false` become what they are; a word stays one.
-fn switch(raw: &Raw<'_>, words: &[&'static str]) -> Read {
-    if let Ok(value) = boolean(raw) {
-        return Ok(value);
-    }
-    let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-    let way_out = format!("write true, false or {}", quoted.join(" or "));
-    let (Raw::Untyped(text) | Raw::Text(text)) = raw else { return wrong_type(raw, &way_out) };
-    match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
-        Some(word) => Ok(Value::Text((*word).to_owned())),
-        None => complain(Code::Malformed, "is neither true, nor false, nor its word", way_out),
     }
 }
 
@@ -509,5 +495,6 @@ fn congestion(text: &str) -> Read {
     }
 }
 
+mod switch;
 #[cfg(test)]
 mod tests;

@@ -105,9 +105,9 @@ impl Action {
 }
 
 impl Call {
-    /// Which action it asks for: `Method` and `Param` if the module is the master itself, else those
-    /// of the inner request, with the module as what it is about (SPEC 8.1). Where these name no
-    /// action the others are tried: gateways fill both sides differently, and dialect C has no
+    /// Which action it asks for: `Method` and `Param` if the module is the master itself, else
+    /// those of the inner request, with the module as what it is about (SPEC 8.1). Where these name
+    /// no action the others are tried: gateways fill both sides differently, and dialect C has no
     /// inner request.
     pub fn question(&self) -> Result<Question<'_>, Fault> {
         let own = Action::of(&self.method, &self.param);
@@ -126,7 +126,7 @@ impl Call {
         })
     }
 
-    /// The arguments of both requests; what is in `payload` counts as an argument itself (SPEC 8.4).
+    /// The arguments of both requests; what is in `payload` counts as an argument (SPEC 8.4).
     fn all_args(&self) -> Cow<'_, Map<String, Value>> {
         let has_inner = self.inner.as_ref().is_some_and(|inner| !inner.args.is_empty());
         if !has_inner && !self.args.get("payload").is_some_and(Value::is_object) {

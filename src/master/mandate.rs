@@ -1,5 +1,5 @@
-//! The mandate to run the scheduled jobs of a service: one holder at a time, and an epoch that tells
-//! what one holder does from what an earlier one does late.
+//! The mandate to run the scheduled jobs of a service: one holder at a time, and an epoch that
+//! tells what one holder does from what an earlier one does late.
 
 use std::time::Duration;
 

@@ -189,8 +189,8 @@ impl Table {
         self.epoch
     }
 
-    /// What time alone changes: rows whose lease is over end, those that ended long ago are removed,
-    /// and so are mandates of rows that are gone.
+    /// What time alone changes: rows whose lease is over end, those that ended long ago are
+    /// removed, and so are mandates of rows that are gone.
     #[must_use]
     pub fn expire(&self, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();

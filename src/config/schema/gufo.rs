@@ -31,7 +31,7 @@ pub const KEYS: &[Key] = &[
     open(
         "server.heartbeat",
         SECONDS,
-        "between two heartbeats of a service; without it, `10s`. A row of the master holds for three",
+        "between two heartbeats of a service; none said: `10s`. The master's rows hold for three",
     ),
     open("mcp.path", Kind::Path, "path of the MCP bridge; needs `mcp.module`"),
     open("mcp.module", TEXT, "microservice of the MCP bridge, of dialect `c`; needs `mcp.path`"),

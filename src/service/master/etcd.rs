@@ -136,7 +136,8 @@ impl Etcd {
         rows.find(|(_, seen)| is_it(seen)).map(|(key, _)| key.clone())
     }
 
-    /// What each key is to be; `None`: to be gone. `Conflict` if the changes do not fit what is seen.
+    /// What each key is to be; `None`: to be gone. `Conflict` if the changes do not fit what is
+    /// seen.
     fn wanted(&self, changes: &[Change]) -> Result<BTreeMap<String, Option<Value>>, StoreError> {
         let mut wanted = BTreeMap::new();
         for change in changes {
