@@ -19,7 +19,7 @@ pub const KEYS: &[Key] = &[
     open(
         "master.path",
         Kind::Text,
-        "file of the store `redb`; without it, `master.redb` in `server.sysdir`",
+        "file of the store `redb`; without it, `master.redb` in `server.sysdir` or `/var/gufo`",
     ),
     restart(
         "master.etcd",
