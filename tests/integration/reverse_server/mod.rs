@@ -4,6 +4,7 @@
 
 mod calls;
 mod dialects;
+mod found;
 mod heartbeats;
 mod hostile;
 mod secure;
