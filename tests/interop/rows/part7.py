@@ -233,7 +233,8 @@ def mtls_gateway(world):
         tables.update({f"microservices.sealed.tls.{key}": value for key, value in tls.items()})
         front = {"tls.cert": f"{folder}/server.pem", "tls.key": f"{folder}/server-key.pem",
                  "tls.client_ca": f"{folder}/ca.pem", "tls.client_auth": "optional",
-                 "security.rest_mode": "mtls", "server.session": False}
+                 "security.rest_mode": "mtls", "server.session": False,
+                 "server.grpc_port": None}
         world.gateway("mtls", security__mode="mtls", **tables, **front)
     return world.running["mtls"]
 

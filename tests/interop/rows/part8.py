@@ -32,6 +32,7 @@ class Through:
 
 def embedded(world):
     world.gateway("embedded", server__masterservice="embedded", server__heartbeat=2,
+                  master__groups=["known"],
                   **{f"microservices.masterservice.{key}": None
                      for key in ("host", "port", "dialect", "timeout", "connect_timeout")})
     return "embedded"
