@@ -190,7 +190,8 @@ impl Config {
     pub(super) fn ip(&self, path: &str) -> Option<IpAddr> {
         match self.value(path) {
             Some(Value::Ip(ip)) => Some(ip),
-            _ => mistaken(),
+            None => None,
+            Some(_) => mistaken(),
         }
     }
 

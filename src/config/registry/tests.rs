@@ -15,7 +15,7 @@ const PLACED: &str =
 
 fn source(text: &str) -> Source {
     let (path, text) = ("s.toml".to_owned(), format!("{NEEDED}{text}"));
-    Source { path, text, dotenv: None, env: Vec::new(), hosts: None }
+    Source { path, text, ..Source::default() }
 }
 
 #[track_caller]

@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(open_name("gufo", TODAY), "gufo-2026-11-21.log");
         assert_eq!(closed_name("error", TODAY, 12), "error-2026-11-21.12.log");
         assert_eq!(open_name("gufo", 0), "gufo-1970-01-01.log");
-        assert_eq!(open_name("gufo", 20_514 - 31 - 275 - 1), "gufo-2025-02-28.log");
+        assert_eq!(open_name("gufo", 19_782), "gufo-2024-02-29.log");
     }
 
     #[test]
