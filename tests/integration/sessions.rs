@@ -180,11 +180,11 @@ fn info_tells_whose_session_it_is_and_refuses_as_calls_do() {
         let reply = info(&["Authorization: Bearer good"]);
         assert_eq!((reply.status, &reply.json()["session"]["uid"]), (200, &json!("u7")));
         assert_eq!(reply.data()["registration"], false);
-        for (token, code) in
-            [("Authorization: Bearer reader", "0000235"), ("Authorization: x", "00001")]
+        for (token, status, code) in
+            [("Authorization: Bearer reader", 403, "0000235"), ("Authorization: x", 401, "00001")]
         {
             let reply = info(&[token]);
-            assert_eq!((reply.status, &reply.data()["code"]), (401, &json!(code)), "{token}");
+            assert_eq!((reply.status, &reply.data()["code"]), (status, &json!(code)), "{token}");
         }
         // Health is of nobody, and nobody is asked.
         let mut client = scene.gateway.client();

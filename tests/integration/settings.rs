@@ -161,7 +161,6 @@ fn a_fault_in_the_example_is_told_with_its_line_and_column() {
         ("mode = \"sign\"", "mode = \"plain\"", 8, "OT0106"),
         ("lang = \"english\"", "lang = \"$2a##AAAA\"", 8, "OT0201"),
         ("host = \"session\"", "# no host", 8, "OT0201"),
-        ("grpc_tls_enabled = false", "grpc_tls_enabled = true", 20, "OT02"),
         ("[microservices.rights]", "[microservices.info]", 8, "OT0203"),
         ("[memcached]", "[memcache]", 2, "OT0102"),
     ] {
