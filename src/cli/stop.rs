@@ -10,6 +10,7 @@ use super::args::StopArgs;
 use crate::config::load::load;
 use crate::config::source::{self, PATHS, Source};
 use crate::snapshot::Snapshot;
+use crate::snapshot::server::Serves;
 
 /// From the question to its answer (SPEC 16.2).
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -56,7 +57,8 @@ fn address(snapshot: &Snapshot) -> Result<SocketAddr, String> {
     if snapshot.server.proxy_protocol {
         return Err(format!("server.proxy_protocol lets proxies connect alone; {SIGNAL}"));
     }
-    let plain = snapshot.server.listeners.iter().find(|listener| listener.tls.is_none());
+    let mut listeners = snapshot.server.listeners.iter();
+    let plain = listeners.find(|own| own.tls.is_none() && own.serves == Serves::Http);
     let plain = plain.ok_or_else(|| format!("the gateway speaks TLS alone; {SIGNAL}"))?;
     let ip = match plain.address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

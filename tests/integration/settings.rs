@@ -76,7 +76,7 @@ impl Process {
         let address = loop {
             let line = lines.next().unwrap_or_else(|| panic!("it did not start:\n{told}")).unwrap();
             if let Some(url) = line.trim().strip_prefix("gateway  http://") {
-                break url.parse().unwrap();
+                break url.split(' ').next().unwrap().parse().unwrap();
             }
             told = told + &line + "\n";
         };
