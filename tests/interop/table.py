@@ -11,7 +11,7 @@ ROWS = Path(__file__).with_name("rows.txt")
 # What tests wait for and what is there now: one word here switches all of its rows on. A capability
 # that stays takes its `waits` away instead.
 LANDED = {"gRPC server", "embedded master", "/exit", "configuration keys", "encryption",
-          "info with a session", "metric names", "metrics port"}
+          "info with a session", "metric names", "metrics port", "downloads", "streams", "MCP"}
 
 
 @dataclass
