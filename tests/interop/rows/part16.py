@@ -231,6 +231,7 @@ def keys_test(table):
         if table == "mcp":
             flat.update({f"microservices.a.{key}": value
                          for key, value in KEYS["microservices.a"].items()})
+            flat["microservices.a.dialect"] = "c"
         env = {"J": "secret"}
         done, _ = world.otus("check", text=toml(flat), env=env)
         same(done.returncode, 0, said(done)[:600])
