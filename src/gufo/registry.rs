@@ -125,7 +125,10 @@ impl Said {
         let internal = reply.value("isinternal").is_some_and(is_true);
         let list = reply.value("instances").and_then(|text| serde_json::from_str(text).ok());
         if let Some(Value::Array(list)) = list {
-            let instances: Vec<_> = list.iter().filter_map(instance).take(INSTANCES_MAX).collect();
+            let mut instances: Vec<_> =
+                list.iter().filter_map(instance).take(INSTANCES_MAX).collect();
+            // That a master names them in turn is no news.
+            instances.sort_by(|a, b| (&a.host, a.port).cmp(&(&b.host, b.port)));
             if !instances.is_empty() {
                 return Ok(Said::Here(Place { instances, internal }));
             }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::support::client::Client;
 use crate::support::gateway::{SIGN, on_both_drivers};
 use crate::support::journal::SOON;
+use crate::support::service::Service;
 
 /// A directory of its own for one test, removed at the end.
 struct Directory(PathBuf);
@@ -168,6 +169,35 @@ fn services_check_in_are_listed_and_beat_through_the_gateway() {
         let listed = gateway.ask("GET", "list", &Value::Null);
         assert_eq!(listed["mccount"], 3);
         assert!(gateway.terminate().success());
+    });
+}
+
+#[test]
+fn what_checked_in_is_served_and_what_is_down_is_passed_over() {
+    on_both_drivers(|io| {
+        let directory = Directory::new();
+        directory.settings(io, "");
+        let gateway = Program::gateway(&directory);
+        let (first, second) = (Service::start(), Service::start());
+        for service in [&first, &second] {
+            let row = json!({
+                "name": "echo", "host": "127.0.0.1", "port": service.address.port()
+            });
+            gateway.ask("POST", "checkin", &row);
+        }
+        let mut client = Client::connect(gateway.address);
+        let mut get = || client.get("/api/v3/echo/hello").status;
+        // Both are known by the first question; each is called sooner or later.
+        let (one, other) = (first.journal.mark(), second.journal.mark());
+        for _ in 0..64 {
+            assert_eq!(get(), 200);
+        }
+        assert_eq!(first.journal.called(one).module.as_deref(), Some("echo"));
+        assert_eq!(second.journal.called(other).module.as_deref(), Some("echo"));
+        drop(first);
+        for _ in 0..8 {
+            assert_eq!(get(), 200);
+        }
     });
 }
 
