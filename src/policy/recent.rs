@@ -8,8 +8,8 @@ use foldhash::quality::RandomState;
 
 /// Two halves: what is used moves into the new one, and when that is full the old one is forgotten
 /// as a whole. What was used among the last `capacity / 2` different keys is always there; that
-/// costs neither a list nor a look at every entry. Hashes are seeded by chance: who chooses keys does
-/// not choose where they lie.
+/// costs neither a list nor a look at every entry. Hashes are seeded by chance: who chooses keys
+/// does not choose where they lie.
 #[derive(Debug)]
 pub struct Recent<K, V> {
     new: HashMap<K, V, RandomState>,

@@ -28,7 +28,7 @@ impl Default for Bounds {
     }
 }
 
-/// Verified tokens of one shard. They are found by all of their bytes: a digest that nobody can find
+/// Verified tokens of one shard. They are found by all of their bytes: a digest that nobody finds
 /// a second token for would cost ten times as much as to compare them.
 pub struct Cache {
     bounds: Bounds,
