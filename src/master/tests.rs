@@ -65,7 +65,7 @@ impl World {
 
     fn check_in(&mut self, name: &str, host: &str, more: Value) -> String {
         let mut args = json!({ "name": name, "host": host, "port": 4000 });
-        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        args.as_object_mut().unwrap().extend(object(more));
         self.ask("POST", "checkin", args)["uuid"].as_str().unwrap().to_owned()
     }
 
@@ -81,12 +81,17 @@ impl World {
     }
 }
 
+fn object(value: Value) -> Map<String, Value> {
+    let Value::Object(members) = value else { panic!("{value} is no object") };
+    members
+}
+
 fn own(method: &str, param: &str, args: Value) -> Call {
     Call {
         module: "masterservice".to_owned(),
         param: param.to_owned(),
         method: method.to_owned(),
-        args: args.as_object().unwrap().clone(),
+        args: object(args),
         ..Call::default()
     }
 }

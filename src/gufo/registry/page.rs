@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::gufo::registry::Instance;
 
-    const NOW: UnixTime = UnixTime(Duration::from_secs(1_800_000_000));
+    const NOW: UnixTime = UnixTime(Duration::from_hours(500_000));
 
     fn place(host: &str) -> Place {
         let instance = Instance {

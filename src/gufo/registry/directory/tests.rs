@@ -20,6 +20,7 @@ fn place(host: &str) -> Place {
     Place { instances: vec![instance], internal: false }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as an answer comes")]
 fn here(host: &str) -> Result<Said, String> {
     Ok(Said::Here(place(host)))
 }
@@ -76,7 +77,7 @@ fn an_address_is_asked_for_again_before_it_is_old() {
 #[test]
 fn an_address_is_used_on_while_nobody_can_be_asked_and_forgotten_at_last() {
     let mut directory = directory();
-    let rules = Rules { stale_max: Duration::from_secs(600), ..Rules::default() };
+    let rules = Rules { stale_max: Duration::from_mins(10), ..Rules::default() };
     directory.follow(rules, BTreeSet::new(), false, at(0));
     ask(&mut directory, "a", here("h"), at(10));
     let mut now = at(40);

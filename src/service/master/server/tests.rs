@@ -44,7 +44,7 @@ fn with_master<F: Future<Output = ()>>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let channel = Endpoint::from_shared(target).unwrap().connect().await.unwrap();
-        tokio::time::timeout(Duration::from_secs(60), test(channel, guard)).await.unwrap();
+        tokio::time::timeout(Duration::from_mins(1), test(channel, guard)).await.unwrap();
     });
     drop(runtime);
     server.stop();
