@@ -6,6 +6,7 @@ use std::path::Path;
 use otus::config::load::load;
 use otus::config::reference;
 use otus::config::source::{self, DotEnv, Source};
+use otus::gufo::dialect::Dialect;
 use otus::snapshot::gufo::Download;
 
 const SIGN: (&str, &str) = ("GUFO_SIGN", "0123456789abcdef0123456789abcdef");
@@ -230,6 +231,7 @@ fn what_the_bridge_and_files_need_is_asked_for() {
         load(source(&text, &[SIGN])).map(|(config, _)| config)
     };
     let service = "microservices.m = { host = \"127.0.0.1\", port = 1 }\n";
+    let service_b = "microservices.m = { host = \"::1\", port = 1, dialect = \"b\" }\n";
     for (text, want) in [
         ("mcp.path = \"/mcp\"", "`mcp.path` leads to no `mcp.module`"),
         ("mcp.module = \"m\"", "`mcp.module` has no `mcp.path`"),
@@ -237,18 +239,20 @@ fn what_the_bridge_and_files_need_is_asked_for() {
         ("server.files = \"filedir\"", "`server.files` leads to no `server.filedir`"),
         ("server.files = \"filedir\"\nserver.filedir = \"x\"", "begins with a slash"),
     ] {
+        let service = if text.starts_with("mcp = ") { service_b } else { service };
         let faults = load(&format!("{text}\n{service}")).err().map(|faults| faults.to_string());
         assert!(faults.as_ref().is_some_and(|text| text.contains(want)), "{text}: {faults:?}");
     }
     let text = "server.files = \"filedir\"\nserver.filedir = \"/srv\"\n\
                 mcp = { path = \"/mcp\", module = \"m\" }\n\
                 limits.websocket_message = \"64KiB\"\n\
-                microservices.m = { host = \"127.0.0.1\", port = 1, dialect = \"c\", \
+                microservices.m = { host = \"127.0.0.1\", port = 1, \
                 download = \"events\", websocket = false }";
     let config = load(text).unwrap_or_else(|faults| panic!("{faults}"));
     let resolve = |_: &str, port| Ok(vec![([127, 0, 0, 1], port).into()]);
     let (snapshot, _) = config.compile(1, &resolve).unwrap();
     let module = snapshot.gufo.module(b"m").unwrap();
+    assert_eq!(module.dialect, Dialect::C, "MCP is spoken in no other");
     assert_eq!((module.download, module.websocket), (Download::Events, false));
     assert_eq!(snapshot.gufo.mcp.as_ref().unwrap().path, "/mcp");
     assert_eq!(&*snapshot.gufo.files.as_ref().unwrap().root, "/srv");

@@ -325,11 +325,13 @@ impl Config {
         Module {
             name: name.to_owned(),
             upstream,
-            // Masters were published in this one alone.
-            dialect: if name == MASTER && !given("dialect") {
-                Dialect::A
-            } else {
-                dialect(&text("dialect"))
+            dialect: match name {
+                _ if given("dialect") => dialect(&text("dialect")),
+                // Masters were published in this one alone.
+                MASTER => Dialect::A,
+                // And MCP is spoken in this one alone.
+                _ if self.mcp().is_some_and(|mcp| mcp.module == name) => Dialect::C,
+                _ => dialect(&text("dialect")),
             },
             sign_version: self.small(&key("sign_version")),
             internal: text("type") == "internal",

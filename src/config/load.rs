@@ -71,11 +71,11 @@ pub fn load(source: Source) -> Result<(Config, Vec<Finding>), Faults> {
 
     let mut secrets = parsed.secrets.clone();
     secrets.extend(contents.secrets.iter().cloned());
-    let settings = FileText { name: path, text: text.clone(), secrets };
+    let settings = FileText::new(path, text.clone(), secrets);
     let modules = module_names(&contents);
     let dotenv = dotenv_file(dotenv_name, dotenv_text, &variables, &modules);
     let HostsFile { path: name, text } = hosts.unwrap_or_default();
-    let files = Files { settings, dotenv, hosts: FileText { name, text, secrets: Vec::new() } };
+    let files = Files { settings, dotenv, hosts: FileText::new(name, text, Vec::new()) };
 
     let mut loader = Loader::new(files, env, variables, keys);
     loader.flaws(&parsed.flaws, false);
@@ -148,7 +148,7 @@ fn dotenv_file(
     // Lines that are no variables may be anything.
     let (_, flaws) = dotenv::parse(&text);
     secrets.extend(flaws.into_iter().map(|flaw| flaw.span));
-    FileText { name, text, secrets }
+    FileText::new(name, text, secrets)
 }
 
 struct Loader {

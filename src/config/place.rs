@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Characters of a source line that are shown at most.
 const SHOWN_MAX: usize = 160;
@@ -33,6 +34,8 @@ pub(super) struct FileText {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) secrets: Vec<Range<usize>>,
+    /// Where lines end. Looked for once: each value of a file has a place.
+    ends: OnceLock<Vec<usize>>,
 }
 
 /// The files a configuration comes from.
@@ -57,17 +60,25 @@ impl Files {
 }
 
 impl FileText {
+    pub(super) fn new(name: String, text: String, secrets: Vec<Range<usize>>) -> Self {
+        FileText { name, text, secrets, ends: OnceLock::new() }
+    }
+
     /// The place of these bytes, as it is shown.
     pub(super) fn place(&self, span: &Range<usize>) -> Place {
         let file = self.name.clone();
         let start = self.text.floor_char_boundary(span.start.min(self.text.len()));
         let (before, after) = self.text.split_at(start);
-        let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
+        let line = 1 + self.ends().partition_point(|end| *end < start);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line_end = after.find('\n').map_or(self.text.len(), |at| start + at);
         let column = 1 + before.get(line_start..).unwrap_or_default().chars().count();
         let (shown, caret) = self.shown(line_start..line_end, &(start..span.end));
         Place::Line(Snippet { file, line, column, shown, caret })
+    }
+
+    fn ends(&self) -> &[usize] {
+        self.ends.get_or_init(|| memchr::memchr_iter(b'\n', self.text.as_bytes()).collect())
     }
 
     /// The characters of a line with its secrets masked, and which of them the span covers.
@@ -189,7 +200,7 @@ mod tests {
             }
         }
         let secrets = secret.into_iter().collect();
-        let file = FileText { name: "f".to_owned(), text: text.to_owned(), secrets };
+        let file = FileText::new("f".to_owned(), text.to_owned(), secrets);
         Shown(file.place(&span)).to_string()
     }
 

@@ -99,6 +99,7 @@ impl Config {
             let way_out = "write path = \"/mcp\" in [mcp]";
             find(Code::Missing, MCP_MODULE, "`mcp.module` has no `mcp.path`", way_out);
         } else if self.names("microservices").contains(&module)
+            && self.is_given(&dialect)
             && self.text(&dialect).as_deref() != Some("c")
         {
             let message =

@@ -63,9 +63,11 @@ impl Config {
 
     /// The names that stand for the `*` after `table`: of microservices, or of places in a list.
     pub(super) fn names(&self, table: &str) -> Vec<String> {
-        let parts = self.values.keys().filter_map(|path| {
-            path.strip_prefix(table)?.strip_prefix('.')?.split_once('.').map(|(name, _)| name)
-        });
+        let front = format!("{table}.");
+        // Every route asks: only what is below the table is looked at.
+        let below = self.values.range(front.clone()..).map(|(path, _)| path);
+        let rest = below.map_while(|path| path.strip_prefix(&front));
+        let parts = rest.filter_map(|rest| rest.split_once('.').map(|(name, _)| name));
         let mut names: Vec<String> = parts.map(str::to_owned).collect();
         names.dedup(); // The keys are sorted, and so names stand together.
         names

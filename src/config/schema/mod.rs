@@ -18,6 +18,9 @@ pub mod observe;
 pub mod otus;
 pub mod people;
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use key::Key;
 
 /// Every key, in the order in which they are documented.
@@ -64,10 +67,24 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(kept::KEYS)
 }
 
+/// All keys by the last part of their paths: ten thousand routes ask for some fifty each.
+static BY_END: LazyLock<HashMap<&str, Vec<&Key>>> = LazyLock::new(|| {
+    let mut by_end = HashMap::<_, Vec<_>>::new();
+    for key in keys() {
+        by_end.entry(end(key.path)).or_default().push(key);
+    }
+    by_end
+});
+
+fn end(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(_, end)| end)
+}
+
 /// The key with this path. `microservices.storage.port` finds `microservices.*.port`.
 #[must_use]
 pub fn find(path: &str) -> Option<&'static Key> {
-    keys().find(|key| matches(key.path, path))
+    let mut ends = [end(path), "*"].into_iter().filter_map(|end| BY_END.get(end));
+    ends.find_map(|keys| keys.iter().copied().find(|key| matches(key.path, path)))
 }
 
 /// Whether keys lie below this path.
