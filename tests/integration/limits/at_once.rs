@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::thread::sleep;
 use std::time::Duration;
 
 use crate::support::backend::Backend;
@@ -79,7 +80,9 @@ fn who_waits_in_the_queue_is_served_when_a_place_is_free() {
         let (mut visit, seen) = backend.asked();
         assert_eq!(seen.target, "/1");
         second.head("GET", "/2", &[]);
-        // The queue holds one: the next is refused as soon as that one is in it.
+        // The queue holds one: the next is refused as soon as that one is in it. If the next came
+        // before it, that one would be refused, and nobody else for as long as they come in turn.
+        sleep(Duration::from_millis(300));
         let refused = eventually("the queue is full", || {
             let mut third = gateway.client();
             third.stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
