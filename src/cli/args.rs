@@ -74,7 +74,7 @@ pub struct MasterArgs {
     /// The settings file [default: config/settings.toml, then settings.toml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where it listens [default: `listen` in [master], 127.0.0.1:5300]
+    /// Where it listens [default: `listen` in `[master]`, 127.0.0.1:5300]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 }

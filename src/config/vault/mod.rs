@@ -2,7 +2,7 @@
 //! taken over from older installations.
 //!
 //! Pure: files come in as bytes, and what is to be written goes out as [`steps`]. [`key`] is a key,
-//! [`sealed`] one value, [`sheet`] finds values in a file, [`change`] plans what becomes of them.
+//! [`sealed`] one value, `sheet` finds values in a file, [`change`] plans what becomes of them.
 
 pub mod change;
 pub mod key;
