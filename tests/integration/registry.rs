@@ -178,7 +178,11 @@ fn an_upload_waits_for_its_module_before_its_body_is_asked_for() {
         book.runs("storage", service.address);
         let gateway = start(io, &settings(master.address));
         let fields = ["X-Filename: a.bin", "Expect: 100-continue"];
-        let reply = gateway.client().ask("PUT", "/api/v3/storage/up", &fields, b"some bytes");
+        let mut client = gateway.client();
+        let mut reply = client.ask("PUT", "/api/v3/storage/up", &fields, b"some bytes");
+        if reply.status == 100 {
+            reply = client.reply(); // It was asked for the body before that had arrived.
+        }
         assert_eq!(reply.status, 200, "{}", reply.text());
         gateway.is_clean();
     });
