@@ -166,9 +166,19 @@ pub fn write_private(path: &Path, text: &str, replace: bool) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = fresh(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// An empty file of ours that its owner alone may read. One that a process left behind may be
+/// readable to others, or lead elsewhere: it goes first.
+fn fresh(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// The file system, for [`steps`](super::vault::steps).
@@ -177,14 +187,10 @@ pub struct FileSystem;
 
 impl Disk for FileSystem {
     fn write(&mut self, path: &Path, bytes: &[u8], like: Option<&Path>) -> io::Result<()> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             fs::create_dir_all(parent)?;
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = fresh(path)?;
         if let Some(like) = like {
             let other = fs::metadata(like)?;
             let own = file.metadata()?;

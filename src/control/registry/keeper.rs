@@ -11,6 +11,7 @@ use crossbeam::select;
 
 use crate::base::prng::Prng;
 use crate::base::time::Instant;
+use crate::config::source::write_private;
 use crate::gufo::registry::directory::{Directory, News};
 use crate::gufo::registry::{MASTER, Said, Wanted, page};
 use crate::io::uring::RingBell;
@@ -299,7 +300,7 @@ impl Thread {
         self.due = self.registry.clock.now() + (rules.stale_max / 8).max(WRITE_AFTER);
         let text =
             self.registry.look(|directory, now| page::write(directory.places(now), unix_now()));
-        let written = store::save(&file, &text);
+        let written = write_private(&file, &text, true);
         let before = self.written.replace(written.is_ok());
         if let Err(error) = written
             && before != Some(false)

@@ -2,7 +2,7 @@
 //! generation.
 //!
 //! [`keeper`] is the thread; what it does when is the business of `gufo::registry::directory`,
-//! which is pure; [`ask`] asks one question; [`store`] keeps answers on disk.
+//! which is pure; [`ask`] asks one question; [`store`] reads the answers that were kept on disk.
 
 mod ask;
 mod keeper;

@@ -63,18 +63,6 @@ pub(in crate::proxy) async fn run<I: Io>(
     }
 }
 
-/// The same of a call of gRPC, whose endpoint is one of gRPC.
-pub(in crate::proxy) async fn relay<I: Io>(
-    exchange: &Exchange<'_, I>,
-    destination: &Destination<'_>,
-    body: &mut RequestBody<'_, I>,
-    record: &mut Record,
-) -> Result<Delivered, Reason> {
-    let chooser = Chooser::new(exchange, destination.upstream, record)?;
-    let patience = Patience::new(&destination.route.timeouts, destination.begun);
-    passthrough::run(exchange, destination, chooser, patience, body, record).await
-}
-
 /// The host that an endpoint is told; none: the client's.
 pub(super) fn authority<'a>(spec: &'a Upstream, endpoint: &Endpoint) -> Option<Cow<'a, [u8]>> {
     match &spec.host {

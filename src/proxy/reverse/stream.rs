@@ -102,7 +102,8 @@ async fn relay<I: Io>(
         begun: exchange.started,
         first,
     };
-    forward::relay(exchange, &destination, body, record).await
+    // Boxed: endpoints that speak HTTP/1.1 have room in it as well.
+    Box::pin(forward::run(exchange, &destination, body, record)).await
 }
 
 /// Answers each message, the first of which has come, with a pong.
