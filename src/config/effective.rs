@@ -9,7 +9,8 @@ use super::schema;
 use super::schema::key::Kind;
 use super::value::Value;
 use super::values::Config;
-use crate::gufo::json::{put_number, put_string};
+use crate::base::decimal;
+use crate::gufo::json::put_string;
 
 impl Config {
     /// A JSON object of `{"key": {"value": ..., "origin": "..."}}`.
@@ -57,9 +58,9 @@ impl Config {
 fn put_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
-        Value::Integer(number) => put_number(out, *number),
+        Value::Integer(number) => decimal::push(out, *number),
         Value::Float(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        Value::Size(Some(bytes)) => put_number(out, *bytes),
+        Value::Size(Some(bytes)) => decimal::push(out, *bytes),
         Value::Text(text) => put_string(out, text),
         Value::Secret(_) => put_string(out, "***"),
         Value::Ip(ip) => put_string(out, &ip.to_string()),

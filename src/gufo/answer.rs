@@ -4,6 +4,7 @@
 use super::json;
 use super::request::BYTES_VALUE_FIELD;
 use super::wire::{len_field_len, put_len_field, put_len_head};
+use crate::base::decimal;
 
 /// The value that is the status of HTTP.
 pub(super) const HTTPCODE: &str = "httpcode";
@@ -24,7 +25,7 @@ pub fn put_value(out: &mut Vec<u8>, name: &str, json: &[u8]) {
 /// Appends a number.
 pub fn put_number(out: &mut Vec<u8>, name: &str, number: u64) {
     let mut digits = Vec::with_capacity(20);
-    json::put_number(&mut digits, number);
+    decimal::push(&mut digits, number);
     put_value(out, name, &digits);
 }
 

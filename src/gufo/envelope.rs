@@ -3,6 +3,7 @@
 use super::fault::GufoFault;
 use super::json;
 use super::reply::Reply;
+use crate::base::decimal;
 use crate::base::time::UnixTime;
 
 /// The language when nothing names another.
@@ -48,7 +49,7 @@ impl Envelope<'_> {
         self.put_rest(out, &reply.lang().unwrap_or(self.lang.into()));
         if let Some(error) = reply.error() {
             out.extend_from_slice(b",\"error\":{\"code\":");
-            json::put_number(out, error.code);
+            decimal::push(out, error.code);
             if let Some((key, _)) = &error.key {
                 out.extend_from_slice(b",\"key\":");
                 json::put_string(out, key);
@@ -64,7 +65,7 @@ impl Envelope<'_> {
         }
         if let Some(meta) = reply.meta() {
             out.extend_from_slice(b",\"meta\":{\"status\":");
-            json::put_number(out, meta.status);
+            decimal::push(out, meta.status);
             for (name, text) in [
                 ("trace_id", &meta.trace_id),
                 ("request_id", &meta.request_id),
@@ -120,7 +121,7 @@ impl Envelope<'_> {
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"timestamp\":");
-        json::put_number(out, self.time.seconds());
+        decimal::push(out, self.time.seconds());
         out.extend_from_slice(b",\"lang\":");
         json::put_string(out, lang);
     }
@@ -137,7 +138,7 @@ fn put_session(out: &mut Vec<u8>, session: &Session<'_>) {
         (",\"readonly\":", session.readonly),
     ] {
         out.extend_from_slice(key.as_bytes());
-        json::put_number(out, number);
+        decimal::push(out, number);
     }
     out.push(b'}');
 }

@@ -6,8 +6,6 @@ use std::borrow::Cow;
 
 use crate::base::limits;
 
-pub use crate::base::decimal::push as put_number;
-
 /// Why a text is not JSON that we take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JsonError {

@@ -14,6 +14,7 @@ use super::request::Call;
 use super::values;
 use super::wire::WireError;
 use crate::base::base64url;
+use crate::base::decimal;
 use crate::base::hex;
 use crate::base::text::Text;
 use crate::base::time::UnixTime;
@@ -88,7 +89,7 @@ impl SigningKey {
         let mut text = Vec::with_capacity(module.len() + 21);
         text.extend_from_slice(module.as_bytes());
         text.push(b':');
-        json::put_number(&mut text, token.time);
+        decimal::push(&mut text, token.time);
         token.nonce.is_none() && hmac::verify(&self.0, &text, &token.mac).is_ok()
     }
 
@@ -117,7 +118,7 @@ impl Subject<'_> {
     fn text(&self, time: u64, nonce: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(160 + self.path.len());
         out.extend_from_slice(b"v2\n");
-        json::put_number(&mut out, time);
+        decimal::push(&mut out, time);
         for part in [nonce, self.module, self.path, self.method] {
             out.push(b'\n');
             out.extend_from_slice(part.as_bytes());

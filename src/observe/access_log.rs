@@ -12,8 +12,9 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 
 use super::counters::{Counter, ShardCounters};
-use super::json::{Calendar, push_escaped, push_micros, push_number, push_string};
+use super::json::{Calendar, push_escaped, push_micros, push_string};
 use super::notice::Severity;
+use crate::base::decimal;
 use crate::base::limits;
 use crate::base::text::Text;
 use crate::base::time::UnixTime;
@@ -243,7 +244,7 @@ impl Line<'_> {
                     if place != 0 {
                         self.out.push(b'.');
                     }
-                    push_number(self.out, u64::from(octet));
+                    decimal::push(self.out, u64::from(octet));
                 }
                 self.out.push(b'"');
             }
@@ -270,7 +271,7 @@ impl Line<'_> {
 
     fn number(&mut self, name: &'static str, number: u64) {
         self.name(name);
-        push_number(self.out, number);
+        decimal::push(self.out, number);
     }
 
     fn micros(&mut self, name: &'static str, took: Option<Duration>) {

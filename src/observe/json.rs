@@ -5,8 +5,6 @@ use std::time::Duration;
 use crate::base::decimal;
 use crate::base::time::{UnixTime, civil};
 
-pub(crate) use crate::base::decimal::push as push_number;
-
 /// Appends `text` as a JSON string that is one line on any screen.
 ///
 /// Beside what RFC 8259 §7 asks for, it escapes DEL, the C1 controls and the separators U+2028 and

@@ -6,7 +6,8 @@ use prost::Message;
 use prost_types::Any;
 
 use super::store::Stored;
-use crate::observe::json::{push_number, push_string};
+use crate::base::decimal;
+use crate::observe::json::push_string;
 use crate::proto::reverse::{Response, UploadStatusCode};
 
 /// The type of an `Any` that holds a JSON value (SPEC 4.4).
@@ -35,7 +36,7 @@ impl Reply {
             list.extend_from_slice(b"\"name\":");
             push_string(&mut list, &file.name);
             list.extend_from_slice(b",\"bytes\":");
-            push_number(&mut list, file.bytes);
+            decimal::push(&mut list, file.bytes);
             list.extend_from_slice(b",\"sha256\":");
             push_string(&mut list, &file.sha256);
             list.extend_from_slice(b",\"path\":");
@@ -68,7 +69,7 @@ impl Reply {
     /// Adds a number.
     pub(super) fn number(self, name: &str, number: u64) -> Reply {
         let mut json = Vec::new();
-        push_number(&mut json, number);
+        decimal::push(&mut json, number);
         self.json(name, &json)
     }
 

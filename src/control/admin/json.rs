@@ -1,6 +1,7 @@
 //! JSON as it is told to operators.
 
-use crate::observe::json::{push_number, push_string};
+use crate::base::decimal;
+use crate::observe::json::push_string;
 
 /// A text that grows: one value, or the members of an object or a list that is open.
 #[derive(Debug, Default)]
@@ -59,7 +60,7 @@ impl Json {
 
     pub(super) fn number(&mut self, number: u64) {
         self.separate();
-        push_number(&mut self.out, number);
+        decimal::push(&mut self.out, number);
         self.behind = true;
     }
 

@@ -1,7 +1,8 @@
 //! The same facts under the names of other gateways (SPEC 15.3).
 
 use super::{AccessRecord, Line, severity};
-use crate::observe::json::{Calendar, push_number};
+use crate::base::decimal;
+use crate::observe::json::Calendar;
 
 /// `time`, `level`, `caller` and `msg`, and what there is to tell of a request.
 pub(super) fn write_gufo(out: &mut Vec<u8>, calendar: &mut Calendar, record: &AccessRecord) {
@@ -34,7 +35,7 @@ pub(super) fn write_threex(out: &mut Vec<u8>, calendar: &mut Calendar, record: &
     line.number("status", u64::from(record.status));
     line.number("bytes", record.response_bytes);
     line.name("duration");
-    push_number(line.out, u64::try_from(record.times.total.as_nanos()).unwrap_or(u64::MAX));
+    decimal::push(line.out, u64::try_from(record.times.total.as_nanos()).unwrap_or(u64::MAX));
     line.out.extend_from_slice(b"}\n");
 }
 
