@@ -4,9 +4,15 @@
 
 #![expect(clippy::expect_used, reason = "a bench says what it needs")]
 
+#[path = "shared/clock.rs"]
+#[allow(dead_code, reason = "each bench uses its part")]
+mod clock;
+#[path = "shared/gufo.rs"]
+mod shared;
+
 use std::borrow::Cow;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use otus::base::text::Text;
 use otus::base::time::UnixTime;
@@ -14,16 +20,11 @@ use otus::gufo::arguments::{self, Argument, ArgumentValue};
 use otus::gufo::dialect::{Dialect, EndMarker};
 use otus::gufo::envelope::Envelope;
 use otus::gufo::reply::Reply;
-use otus::gufo::request::Call;
 use otus::gufo::upload::Uploader;
 use otus::gufo::{json, path};
-use otus::protocol::multipart::parser::{Event, Limits, Multipart};
 
-/// 255 bytes, like the body of the peers' JSON workload.
-const BODY: &[u8] = br#"{"user":"u-1234567890","amount":12345678901234567890,
-    "note":"the quick brown fox jumps over the lazy dog, twice, and then once more",
-    "tags":["a","b","c"],"nested":{"x":1.10,"y":null,"z":true},
-    "text":"some more text so that it is as long as others"}"#;
+use clock::{rate, time};
+use shared::{BODY, call, read_parts, response, within_a_part};
 
 fn main() {
     let bases = ["/api/v3", "/api/v1"];
@@ -43,23 +44,6 @@ fn main() {
     reply();
     large_json();
     multipart();
-}
-
-fn call<'a>(args: &'a [Argument<'a>]) -> Call<'a> {
-    Call {
-        module: "echo",
-        param: "echo",
-        path: Some("/api/v3/echo/echo"),
-        method: "POST",
-        sign: "0123456789abcdef0123456789abcdef",
-        ip: Some("203.0.113.9"),
-        user_agent: Some("wrk/4.2"),
-        api_version: Some("v3"),
-        language: Some("eng"),
-        time_stamp: Some(1_790_000_000),
-        args,
-        ..Call::default()
-    }
 }
 
 fn calls() {
@@ -93,14 +77,7 @@ fn upload() {
 }
 
 fn reply() {
-    // A Response is a Request's Args in another field: build one by hand.
-    let mut message = Vec::new();
-    for member in json::members(BODY).expect("the body is JSON") {
-        let url = b"type.googleapis.com/google.protobuf.BytesValue";
-        let wrapped = [field(1, member.value.as_bytes())].concat();
-        let any = [field(1, url), field(2, &wrapped)].concat();
-        message.extend(field(1, &[field(1, member.key.as_bytes()), field(2, &any)].concat()));
-    }
+    let message = response();
     let time_now = UnixTime(Duration::from_secs(1_790_000_000));
     let envelope = Envelope { time: time_now, lang: "eng", session: None };
     let mut out = Vec::with_capacity(4096);
@@ -111,14 +88,6 @@ fn reply() {
         envelope.reply(&mut out, &reply);
         black_box((reply.status(), out.len()));
     });
-}
-
-/// A field of bytes shorter than 16 KiB.
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(content.len()).expect("short");
-    let low = u8::try_from(len & 0x7f).expect("seven bits") | 0x80;
-    let high = u8::try_from(len >> 7).expect("short");
-    [&[number << 3 | 2, low, high], content].concat()
 }
 
 fn large_json() {
@@ -146,51 +115,7 @@ fn multipart() {
         ("multipart: text with CRLF lines", &lines),
         ("multipart: nothing but CRLF and dashes", &dashes),
     ] {
-        let mut parser =
-            Multipart::new(b"----WebKitFormBoundary7MA4YWxkTrZu0gW", Limits::default());
-        let head = b"------WebKitFormBoundary7MA4YWxkTrZu0gW\r\n\r\nx";
-        let mut rest = head.as_slice();
-        while let Ok(step) = parser.next(rest)
-            && step.event != Event::NeedMore
-        {
-            rest = rest.get(step.consumed..).unwrap_or_default();
-        }
-        rate(name, payload.len(), || {
-            let mut rest = black_box(payload.as_slice());
-            while let Ok(step) = parser.next(rest)
-                && step.event != Event::NeedMore
-            {
-                rest = rest.get(step.consumed..).unwrap_or_default();
-            }
-        });
+        let mut parser = within_a_part();
+        rate(name, payload.len(), || read_parts(&mut parser, payload));
     }
-}
-
-fn time(name: &str, work: impl FnMut()) {
-    let best = best(work);
-    println!("{name:44} {:9.1} ns", best * 1e9);
-}
-
-fn rate(name: &str, bytes: usize, work: impl FnMut()) {
-    let bytes = f64::from(u32::try_from(bytes).expect("less than 4 GiB"));
-    let best = best(work);
-    println!("{name:44} {:9.2} GiB/s", bytes / best / f64::from(1 << 30));
-}
-
-/// Seconds for each call, in the best round.
-fn best(mut work: impl FnMut()) -> f64 {
-    let mut calls = 1u32;
-    let mut best = f64::INFINITY;
-    for _ in 0..200 {
-        let start = Instant::now();
-        for _ in 0..calls {
-            work();
-        }
-        let took = start.elapsed();
-        best = best.min(took.as_secs_f64() / f64::from(calls));
-        if took < Duration::from_millis(2) {
-            calls = calls.saturating_mul(2);
-        }
-    }
-    best
 }

@@ -63,7 +63,7 @@ fn main() {
         keyed.now += 100;
         let verdict = keyed.purse.ask(key, keyed.now);
         out.clear();
-        fixed.write(&mut out, &verdict, "ip", 1_800_000_000);
+        fixed.write(&mut out, &verdict, Sort::Address, 1_800_000_000);
         black_box(&out);
     };
     let mut other = Asker::new(&table);

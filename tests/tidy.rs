@@ -268,6 +268,38 @@ fn links_in_documents_resolve() {
 }
 
 #[test]
+fn every_test_that_a_promise_names_exists() {
+    let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let mut faults = Vec::new();
+    let mut named = 0;
+    for (index, line) in page.lines().enumerate() {
+        // Spans of code; behind the name of a file stand tests that are in it.
+        let mut file: Option<(&str, String)> = None;
+        for span in line.split('`').skip(1).step_by(2) {
+            if Path::new(span).extension().is_some_and(|end| end == "rs") {
+                let text = fs::read_to_string(root().join(span)).unwrap_or_default();
+                file = Some((span, text));
+            } else if let Some((path, text)) = &file {
+                named += 1;
+                if !has_test(text, span) {
+                    faults.push(format!("docs/reliability.md:{}: {path}: no {span}", index + 1));
+                }
+            }
+        }
+    }
+    assert!(named > 100, "only {named} tests are named: is the page read as it is written?");
+    report(&faults);
+}
+
+/// Whether a function of that name is there, and a test.
+fn has_test(text: &str, name: &str) -> bool {
+    let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };
+    // Attributes and words before `fn` follow the last item or comment directly.
+    let near = before.rsplit(['}', ';']).next().unwrap_or_default();
+    near.contains("#[test]")
+}
+
+#[test]
 fn the_changelog_has_a_place_for_the_next_entry() {
     let text = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
     assert!(text.lines().any(|line| line.starts_with("## Unreleased")));

@@ -1,7 +1,11 @@
 //! Numbers in decimal digits, without the machinery of `fmt`.
 
 /// Appends the digits of a number.
-pub fn push(out: &mut Vec<u8>, number: impl itoa::Integer) {
+pub fn push<N: itoa::Integer + Copy + TryInto<u8>>(out: &mut Vec<u8>, number: N) {
+    // Flags and counts, most of the time: no digits have to be found, and none copied.
+    if let Ok(digit @ 0..=9) = number.try_into() {
+        return out.push(b'0' + digit);
+    }
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 

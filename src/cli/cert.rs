@@ -13,6 +13,7 @@ use rcgen::{
 };
 
 use super::args::CertInitArgs;
+use crate::base::base64url;
 use crate::tls::server::unix_seconds;
 
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -53,8 +54,7 @@ fn make(names: &[String]) -> Result<Vec<Made>, rcgen::Error> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate()?;
     let authority = params.self_signed(&key)?;
-    let mut made =
-        vec![("ca.pem", authority.pem(), false), ("ca-key.pem", key.serialize_pem(), true)];
+    let mut made = vec![("ca.pem", authority.pem(), false), ("ca-key.pem", key_pem(&key)?, true)];
     let issuer = Issuer::new(params, key);
     let hosts = ALWAYS.iter().map(|name| (*name).to_owned()).chain(names.iter().cloned());
     let mut server = named("gufo-server", "Gufo Server", hosts.collect(), 2 * YEAR)?;
@@ -69,9 +69,40 @@ fn make(names: &[String]) -> Result<Vec<Made>, rcgen::Error> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &issuer)?;
         made.push((cert_name, certificate.pem(), false));
-        made.push((key_name, key.serialize_pem(), true));
+        made.push((key_name, key_pem(&key)?, true));
     }
     Ok(made)
+}
+
+/// What stands before and behind the secret number in a key of P-256 as it is made (RFC 5958).
+const PKCS8: (&[u8], &[u8]) = (
+    b"\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\
+      \x3d\x03\x01\x07\x04\x6d\x30\x6b\x02\x01\x01\x04\x20",
+    b"\xa1\x44\x03\x42\x00",
+);
+/// The same in an `ECPrivateKey` (RFC 5915 §3), which names its curve behind the number.
+const SEC1: (&[u8], &[u8]) = (
+    b"\x30\x77\x02\x01\x01\x04\x20",
+    b"\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\xa1\x44\x03\x42\x00",
+);
+/// Bytes of the secret number.
+const NUMBER_BYTES: usize = 32;
+/// Digits in a line of PEM (RFC 7468 §2).
+const LINE_DIGITS: usize = 64;
+
+/// A key of P-256 as PEM with the label that services of Gufo look for. They read nothing else.
+fn key_pem(key: &KeyPair) -> Result<String, rcgen::Error> {
+    let der = sec1(key.serialized_der(), key.public_key_raw());
+    let text = base64url::encode_standard(&der.ok_or(rcgen::Error::CouldNotParseKeyPair)?);
+    let lines = text.as_bytes().chunks(LINE_DIGITS).map(String::from_utf8_lossy);
+    let body = lines.fold(String::new(), |all, line| all + &line + "\n");
+    Ok(format!("-----BEGIN EC PRIVATE KEY-----\n{body}-----END EC PRIVATE KEY-----\n"))
+}
+
+/// The same key in the older form; `None` if it is anything else than what is expected.
+fn sec1(pkcs8: &[u8], public: &[u8]) -> Option<Vec<u8>> {
+    let (number, rest) = pkcs8.strip_prefix(PKCS8.0)?.split_at_checked(NUMBER_BYTES)?;
+    (rest.strip_prefix(PKCS8.1)? == public).then(|| [SEC1.0, number, SEC1.1, public].concat())
 }
 
 fn named(
@@ -122,6 +153,12 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
     use std::path::PathBuf;
 
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+        UnparsedPublicKey,
+    };
+
     use super::*;
     use crate::config::source::read_file;
     use crate::tls::handshake::Protocol;
@@ -140,6 +177,9 @@ mod tests {
         assert_eq!(run(&args, &mut out), ExitCode::SUCCESS);
         for name in ["ca-key.pem", "server-key.pem", "client-key.pem"] {
             assert_eq!(fs::metadata(directory.join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+            let text = fs::read_to_string(directory.join(name)).unwrap();
+            assert!(text.starts_with("-----BEGIN EC PRIVATE KEY-----\n"), "{name}");
+            assert!(text.lines().all(|line| line.len() <= LINE_DIGITS), "{name}");
         }
         let spec = ServerSpec {
             certificates: vec![CertificateSpec {
@@ -161,6 +201,28 @@ mod tests {
         let left = tls.shown[0].until - unix_seconds();
         assert_eq!(left.div_ceil(86_400), 730);
         fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn the_older_form_is_the_same_key_and_nothing_else_is_taken_for_one() {
+        let key = KeyPair::generate().unwrap();
+        let (pkcs8, public) = (key.serialized_der(), key.public_key_raw());
+        let der = sec1(pkcs8, public).unwrap();
+        // It says how long it is, and signs what the public half believes.
+        assert_eq!(der.len(), 2 + usize::from(der[1]));
+        let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, &der);
+        let pair = pair.unwrap();
+        assert_eq!(pair.public_key().as_ref(), public);
+        let signature = pair.sign(&SystemRandom::new(), b"x").unwrap();
+        let believer = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public);
+        assert!(believer.verify(b"x", signature.as_ref()).is_ok());
+
+        let other = KeyPair::generate().unwrap();
+        assert_eq!(sec1(pkcs8, other.public_key_raw()), None);
+        assert_eq!(sec1(&pkcs8[..60], public), None);
+        assert_eq!(sec1(&der, public), None);
+        let wide = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        assert_eq!(sec1(wide.serialized_der(), wide.public_key_raw()), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::snapshot::gufo::{
 };
 use crate::snapshot::limits::Limits;
 use crate::snapshot::route::{Action, Route, RouteTimeouts, Routes};
-use crate::snapshot::server::{Http2, IoDriver, Listener, RequestId, Server, Serves};
+use crate::snapshot::server::{Http2, IoDriver, Listener, RequestId, Server, Serves, Steering};
 use crate::snapshot::timeouts::Timeouts;
 use crate::snapshot::transport::Transport;
 use crate::snapshot::upgrades::Upgrades;
@@ -67,7 +67,7 @@ impl Config {
             dns: self.dns(),
             effective: Shown(self.effective()),
             observe: self.observe(&mut findings),
-            rate_store: policies::rate_store(self),
+            rate_store: policies::rate_store(self, &mut findings),
             embedded: Embedded::default(),
         };
         self.mask(&mut findings);
@@ -104,6 +104,11 @@ impl Config {
                 Some("io_uring") => IoDriver::IoUring,
                 Some("epoll") => IoDriver::Epoll,
                 _ => IoDriver::Auto,
+            },
+            busy_poll: self.optional_duration("server.busy_poll").unwrap_or_default(),
+            steering: match self.text("server.steering").as_deref() {
+                Some("core") => Steering::Core,
+                _ => Steering::Hash,
             },
             shutdown_grace: self.duration("server.shutdown_grace"),
             upload_grace: self.duration("server.upload_grace"),

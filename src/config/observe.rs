@@ -7,7 +7,9 @@ use super::fault::{Code, Finding};
 use super::source;
 use super::values::Config;
 use crate::snapshot::auth::KeyUrl;
-use crate::snapshot::observe::{CompatMetrics, LogForm, LogTarget, Observe, Sentry, Traces};
+use crate::snapshot::observe::{
+    CompatMetrics, LogForm, LogTarget, Observe, OpenMetrics, Sentry, Traces,
+};
 use crate::snapshot::secret::Secret;
 use crate::tls::client::{ClientSpec, ClientTls};
 
@@ -31,9 +33,12 @@ impl Config {
         };
         let names = self.texts("compat.metrics");
         let has = |name: &str| names.iter().any(|own| own == name);
-        let compat = CompatMetrics { gufo: has("gufo"), threex: has("3x"), fold: has("fold") };
+        let (gufo, threex) = (has("gufo"), has("3x"));
+        let compat = CompatMetrics { gufo, threex, fold: has("fold"), hanzo: has("hanzo") };
+        let is_open = self.boolean("compat.open_metrics") == Some(true);
+        let open_metrics = (is_open && (compat.threex || compat.fold)).then(OpenMetrics::default);
         let (traces, sentry) = (self.traces(findings), self.sentry(findings));
-        Observe { access_log, log_form, compat, traces, sentry }
+        Observe { access_log, log_form, compat, open_metrics, traces, sentry }
     }
 
     /// Where metrics alone are served.
@@ -93,10 +98,17 @@ impl Config {
             findings.push(self.finding(code, path, message, way_out));
         };
         let names = self.texts("compat.metrics");
-        if let Some(odd) = names.iter().find(|name| !["gufo", "3x", "fold"].contains(&&***name)) {
+        let known = ["gufo", "3x", "fold", "hanzo"];
+        if let Some(odd) = names.iter().find(|name| !known.contains(&&***name)) {
             let message = format!("there are no names of metrics called `{odd}`");
-            let way_out = "write \"gufo\", \"3x\" or \"fold\"";
+            let way_out = "write \"gufo\", \"3x\", \"fold\" or \"hanzo\"";
             find(Code::Malformed, "compat.metrics", &message, way_out);
+        }
+        let has_open = names.iter().any(|name| ["3x", "fold"].contains(&name.as_str()));
+        if self.boolean("compat.open_metrics") == Some(true) && !has_open {
+            let message = "`open_metrics` shows the names of `3x` and `fold`, and there are none";
+            let way_out = "write metrics = [\"3x\"] or [\"fold\"] beside it";
+            find(Code::NoEffect, "compat.open_metrics", message, way_out);
         }
         if self.boolean("server.log_to_file") == Some(true) && self.is_given("server.access_log") {
             let message = "`access_log` means nothing: `log_to_file` takes its place";

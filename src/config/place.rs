@@ -28,7 +28,7 @@ pub enum Origin {
 }
 
 /// A file that was read, and the bytes of it that may not be shown.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct FileText {
     /// As it is named to the operator.
     pub(super) name: String,
@@ -36,6 +36,13 @@ pub(super) struct FileText {
     pub(super) secrets: Vec<Range<usize>>,
     /// Where lines end. Looked for once: each value of a file has a place.
     ends: OnceLock<Vec<usize>>,
+}
+
+/// Its name alone: the text holds secrets.
+impl fmt::Debug for FileText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileText").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// The files a configuration comes from.

@@ -15,7 +15,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::gufo::Rate;
 use crate::snapshot::observe::LogTarget;
 use crate::snapshot::secret::Secret;
-use crate::snapshot::server::{IoDriver, Serves, Workers};
+use crate::snapshot::server::{IoDriver, Serves, Steering, Workers};
 use crate::snapshot::transport::Congestion;
 use crate::snapshot::upstream::Protocol;
 use crate::upstream::balance::Balance;
@@ -86,6 +86,8 @@ ip = "::1"
 port = "8443"
 workers = [2, 0]
 io = "epoll"
+busy_poll = "200us"
+steering = "core"
 admin = "off"
 metrics_token = "m"
 shutdown_grace = "1s"
@@ -135,6 +137,7 @@ fn every_value_of_the_gateway_reaches_the_snapshot() {
     assert_eq!(server.listeners[0].transport.congestion, Congestion::Named(Text::new(b"bbr")));
     assert_eq!(server.listeners[0].transport.send_buffer, Some(1 << 20));
     assert_eq!((&server.workers, server.io), (&Workers::Cores(vec![2, 0]), IoDriver::Epoll));
+    assert_eq!((server.busy_poll, server.steering), (Duration::from_micros(200), Steering::Core));
     assert_eq!(server.admin, None);
     assert!(server.metrics_token.as_ref().unwrap().matches(b"m"));
     assert_eq!(server.shutdown_grace, Duration::from_secs(1));
@@ -382,6 +385,23 @@ fn what_has_no_effect_is_warned_of_once() {
             "OT0308: kept for services, not used by Otus: database.{host, password}, redis.tls",
         ]
     );
+}
+
+#[test]
+fn metrics_are_open_to_all_only_for_names_that_others_have_open() {
+    for (names, open, is_open, warnings) in [
+        ("\"3x\"", "true", true, 0),
+        ("\"gufo\", \"fold\"", "true", true, 0),
+        ("\"3x\"", "false", false, 0),
+        ("\"gufo\", \"hanzo\"", "true", false, 1),
+    ] {
+        let lines = format!("compat = {{ metrics = [{names}], open_metrics = {open} }}\n");
+        let (config, notes) = loaded(source(&format!("{NEEDED}{lines}"), "", &[]));
+        assert_eq!(notes.len(), warnings, "{lines}: {notes:?}");
+        let (snapshot, _) = config.compile(1, &resolve).unwrap();
+        assert_eq!(snapshot.observe.open_metrics.is_some(), is_open, "{lines}");
+        assert_eq!(snapshot.observe.compat.hanzo, names.contains("hanzo"));
+    }
 }
 
 #[test]

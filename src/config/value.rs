@@ -278,14 +278,14 @@ fn within(duration: Duration, span: &Span) -> Read {
 
 /// In the largest unit that divides it: `10m`.
 pub(super) fn duration_text(duration: Duration) -> String {
-    let (seconds, ms) = (duration.as_secs(), duration.as_millis());
-    match seconds {
-        _ if duration.subsec_nanos() != 0 => format!("{ms}ms"),
-        0 => "0s".to_owned(),
+    let us = duration.as_micros();
+    match duration.as_secs() {
+        _ if !us.is_multiple_of(1000) => format!("{us}us"),
+        _ if duration.subsec_nanos() != 0 => format!("{}ms", us / 1000),
+        n if n % 60 != 0 || n == 0 => format!("{n}s"),
         n if n % 86_400 == 0 => format!("{}d", n / 86_400),
         n if n % 3600 == 0 => format!("{}h", n / 3600),
-        n if n % 60 == 0 => format!("{}m", n / 60),
-        n => format!("{n}s"),
+        n => format!("{}m", n / 60),
     }
 }
 

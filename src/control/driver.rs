@@ -4,12 +4,13 @@ use crate::io::uring::{self, Driver};
 use crate::observe::notice::{Notices, Severity};
 use crate::snapshot::server::IoDriver;
 
-/// `io_uring` if it can be had. In automatic mode epoll takes its place with one loud line.
-pub fn choose(wanted: IoDriver, notices: &Notices) -> Result<Driver, String> {
+/// `io_uring` if as many rings as there are shards can be had at once: memory may be enough for
+/// some of them. In automatic mode epoll takes its place with one loud line.
+pub fn choose(wanted: IoDriver, shards: usize, notices: &Notices) -> Result<Driver, String> {
     if wanted == IoDriver::Epoll {
         return Ok(Driver::Epoll);
     }
-    let Err(error) = uring::probe() else {
+    let Err(error) = uring::probe_many(shards) else {
         return Ok(Driver::IoUring);
     };
     let why = explain(&error);

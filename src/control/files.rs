@@ -13,6 +13,8 @@ use crate::base::time::UnixTime;
 use crate::snapshot::Snapshot;
 use crate::snapshot::files::{Done, FileAsk, FileFault, Job};
 
+use super::pages::Pages;
+
 /// Disks answer several questions at once; more threads would only wait in another place.
 const THREADS: usize = 4;
 /// Questions that wait. More is more than disks can do.
@@ -21,21 +23,23 @@ const ASKS_MAX: usize = 1024;
 const STACK_BYTES: usize = 256 * 1024;
 
 /// Who reads; nobody until a configuration has files.
-#[derive(Default)]
 pub(super) struct Readers {
     asks: Option<Sender<FileAsk>>,
+    /// Who makes what is shown at the clients' port.
+    pub(super) pages: Pages,
 }
 
 impl Readers {
     /// Those of the first generation.
     pub(super) fn of(snapshot: &mut Snapshot) -> Result<Self, String> {
-        let mut readers = Readers::default();
+        let mut readers = Readers { asks: None, pages: Pages::of(snapshot) };
         readers.attend(snapshot)?;
         Ok(readers)
     }
 
-    /// Gives a generation that serves files somebody to ask.
+    /// Gives a generation that serves files, or a page, somebody to ask.
     pub(super) fn attend(&mut self, snapshot: &mut Snapshot) -> Result<(), String> {
+        self.pages.attend(snapshot);
         let Some(files) = &mut snapshot.gufo.files else { return Ok(()) };
         if self.asks.is_none() {
             let (asks, asked) = bounded(ASKS_MAX);

@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::base::prng::Prng;
 use crate::base::time::Instant as Moment;
 use crate::gufo::registry::Wanted;
-use crate::io::uring::{Driver, RingBell, bind};
+use crate::io::uring::{Driver, RingBell, bind, prefer};
 use crate::observe::access_log::{self, LineForm};
 use crate::observe::counters::{CountersReader, ShardCounters};
 use crate::observe::latency::Batch;
@@ -25,11 +25,13 @@ use crate::shard::mailbox::{Letter, Postbox};
 use crate::shard::thread::{Shard, Spec, start};
 use crate::snapshot::Snapshot;
 use crate::snapshot::observe::{LogForm, LogTarget as TargetSpec};
+use crate::snapshot::server::Steering;
 
 use super::cores;
 use super::embedded;
 use super::health::{Board, Checker};
 use super::jwks::{Keeper, KeyBoard};
+use super::letters;
 use super::registry::{Registrar, Registry};
 
 /// How long a shard may take to answer a letter before it counts as stuck.
@@ -42,13 +44,14 @@ pub(super) struct Fleet {
     readers: Vec<CountersReader>,
     addresses: Vec<SocketAddr>,
     log: Option<LogWriter>,
+    told_to_stop: Vec<bool>,
     cut_off: u32,
 }
 
 impl Fleet {
     pub(super) fn start(
         snapshot: &Arc<Snapshot>,
-        driver: Driver,
+        (driver, descriptors): (Driver, u64),
         notices: Notices,
         (key_asks, module_asks, exits): (&Sender<KeyAsk>, &Sender<Wanted>, &Sender<Exit>),
         mut tells: Vec<Tell>,
@@ -61,10 +64,12 @@ impl Fleet {
             readers: Vec::new(),
             addresses,
             log: None,
+            told_to_stop: Vec::new(),
             cut_off: 0,
         };
         let transport = snapshot.embedded.transport.as_ref();
         let calls = transport.map(|_| embedded::asks());
+        let room = cores::room(descriptors, cores.len());
         let mut rings = Vec::new();
         let mut postboxes = Vec::new();
         for (number, core) in cores.into_iter().enumerate() {
@@ -77,7 +82,8 @@ impl Fleet {
                 number,
                 core,
                 driver,
-                listeners: listeners.pop().unwrap_or_default(),
+                room,
+                listeners: steer(snapshot, listeners.pop().unwrap_or_default(), core)?,
                 snapshot: Arc::clone(snapshot),
                 counters,
                 log: sender,
@@ -136,18 +142,13 @@ impl Fleet {
         answer.recv_timeout(ANSWER_TIMEOUT).ok()
     }
 
-    /// Gives the snapshot to every shard; returns when all run it.
-    pub(super) fn publish(&self, snapshot: &Arc<Snapshot>) -> Result<(), String> {
-        let (done, answers) = bounded(self.postboxes.len());
-        for postbox in self.postboxes.iter() {
-            let letter = Letter::Publish { snapshot: Arc::clone(snapshot), done: done.clone() };
-            postbox.post(letter).map_err(|_| "a shard does not read its mailbox".to_owned())?;
-        }
-        let deadline = Instant::now() + ANSWER_TIMEOUT;
-        for _ in self.postboxes.iter() {
-            answers.recv_deadline(deadline).map_err(|_| "a shard did not answer".to_owned())?;
-        }
-        Ok(())
+    /// Gives the snapshot to every shard; returns when all run it. On a fault all keep `running`.
+    pub(super) fn publish(
+        &self,
+        next: &Arc<Snapshot>,
+        running: &Arc<Snapshot>,
+    ) -> Result<(), String> {
+        letters::publish(&self.postboxes, next, running, ANSWER_TIMEOUT)
     }
 
     /// Starts the active checks of endpoints.
@@ -184,11 +185,9 @@ impl Fleet {
         Registrar::start(registry, snapshot, postboxes, asked, notices, changed)
     }
 
-    pub(super) fn drain(&self, grace: Grace) {
-        for postbox in self.postboxes.iter() {
-            // A full mailbox is one of a shard that hangs; the second signal is for that.
-            let _ = postbox.post(Letter::Drain { grace });
-        }
+    /// Tells all to stop. To be called again until the end: a mailbox may be full.
+    pub(super) fn drain(&mut self, grace: Grace) {
+        letters::drain(&self.postboxes, &mut self.told_to_stop, grace);
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -253,6 +252,20 @@ fn form(snapshot: &Snapshot) -> LineForm {
         LogForm::Gufo => LineForm::Gufo,
         LogForm::Threex => LineForm::Threex,
     }
+}
+
+/// The listeners of a shard on `core`, with what it is preferred for, if that is asked for.
+fn steer(
+    snapshot: &Snapshot,
+    listeners: Vec<TcpListener>,
+    core: Option<usize>,
+) -> Result<Vec<TcpListener>, String> {
+    if let (Steering::Core, Some(core)) = (snapshot.server.steering, core) {
+        for listener in &listeners {
+            prefer(listener, core).map_err(|error| format!("server.steering: {error}"))?;
+        }
+    }
+    Ok(listeners)
 }
 
 /// Opens every listener once for each shard, so that a taken port is known before anything runs.

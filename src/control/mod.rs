@@ -15,6 +15,9 @@ mod files;
 mod fleet;
 mod health;
 mod jwks;
+mod letters;
+pub mod listening;
+mod pages;
 mod rate_store;
 mod registry;
 mod state;
@@ -119,7 +122,8 @@ pub fn prepare_memory() {
 
 /// Starts a gateway: all or nothing. The error is for the operator.
 pub fn start(mut load: Load) -> Result<Gateway, String> {
-    let _ = crate::io::signals::raise_open_files();
+    let descriptors = crate::io::signals::raise_open_files();
+    crate::io::signals::ignore_full_files();
     let mut snapshot = load(1)?;
     snapshot.gufo.trust.begin(state::unix_now());
     let notices = Notices::new();
@@ -139,18 +143,17 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let book = Book::new(Secret::new(fleet::secret()?), shards, outbox);
     let book = snapshot.count_with(&book);
     let snapshot = Arc::new(snapshot);
-    let driver = driver::choose(snapshot.server.io, &notices)?;
+    let driver = driver::choose(snapshot.server.io, shards, &notices)?;
     let (key_asks, wanted) = jwks::asks();
     let (module_asks, sought) = registry::asks();
     let exits = bounded(1);
     let asks_of_shards = (&key_asks, &module_asks, &exits.0);
     let (telemetry, tells) = Telemetry::start(&snapshot.observe, shards, &notices)
         .map_err(|error| format!("no thread for telemetry: {error}"))?;
-    let fleet = Fleet::start(&snapshot, driver, notices.clone(), asks_of_shards, tells)?;
+    let hardware = (driver, descriptors);
+    let fleet = Fleet::start(&snapshot, hardware, notices.clone(), asks_of_shards, tells)?;
     let state = State::new(&snapshot, driver, &fleet, notices.clone(), registry.clone());
-    if let Some(stats) = fleet.log_stats() {
-        state.set_log(stats);
-    }
+    fleet.log_stats().into_iter().for_each(|stats| state.set_log(stats));
     state.set_exports(telemetry.stats());
     let checker = fleet
         .check_health(&snapshot, notices.clone(), state.board())
@@ -164,7 +167,6 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
     let state = Arc::new(state);
     let mut certificates = Watch::default();
     certificates.follow(&snapshot);
-    let clock = Clock::new();
     let gateway = Gateway {
         resolver,
         fleet,
@@ -183,7 +185,7 @@ pub fn start(mut load: Load) -> Result<Gateway, String> {
         book,
         telemetry,
         _courier: courier,
-        clock,
+        clock: Clock::new(),
     };
     gateway.start_admin(&snapshot)?;
     Ok(gateway)
@@ -315,7 +317,7 @@ impl Gateway {
         if let Some(address) = snapshot.server.metrics {
             self.state.set_metrics_address(open(address, true, "server.metrics_port")?);
         }
-        Ok(())
+        self.readers.pages.start(&self.state, self.fleet.latency())
     }
 
     /// All or nothing: on any fault the running generation stays.
@@ -333,7 +335,7 @@ impl Gateway {
             let book = snapshot.count_with(&self.book);
             Ok((Arc::new(snapshot), book))
         });
-        match loaded.and_then(|loaded| self.fleet.publish(&loaded.0).map(|()| loaded)) {
+        match loaded.and_then(|loaded| self.fleet.publish(&loaded.0, &running).map(|()| loaded)) {
             Ok((snapshot, book)) => {
                 self.book = book;
                 let waiting = restart_keys(&running, &snapshot);
@@ -374,7 +376,7 @@ impl Gateway {
         let generation = running.generation + 1;
         let snapshot = Arc::new(Snapshot { generation, ..next });
         let changed = moved(&running.upstreams, &snapshot.upstreams);
-        match self.fleet.publish(&snapshot) {
+        match self.fleet.publish(&snapshot, &running) {
             Ok(()) => {
                 let text = format!("endpoints are others: {}", changed.join(", "));
                 let told = notice(Severity::Info, "endpoints", text);
@@ -398,6 +400,7 @@ impl Gateway {
             Found::Changed { listeners, warnings } => (listeners, warnings),
             Found::Faulty(faults) => {
                 let text = format!("the certificates in use stay: {}", faults.join(" | "));
+                self.state.certificates_read(true);
                 self.notices.tell(notice(Severity::Error, "certificates_rejected", text));
                 return;
             }
@@ -406,13 +409,15 @@ impl Gateway {
         let mut snapshot = Snapshot { generation, ..Snapshot::clone(&running) };
         snapshot.server.listeners = listeners;
         let snapshot = Arc::new(snapshot);
-        let told = match self.fleet.publish(&snapshot) {
+        let told = match self.fleet.publish(&snapshot, &running) {
             Ok(()) => {
                 self.state.renew(snapshot);
+                self.state.certificates_read(false);
                 notice(Severity::Info, "certificates", "certificates were read anew")
                     .with("generation", generation.to_string())
             }
             Err(fault) => {
+                self.state.certificates_read(true);
                 let text = format!("generation {} stays: {fault}", running.generation);
                 notice(Severity::Error, "certificates_rejected", text)
             }
@@ -442,7 +447,7 @@ impl Gateway {
                     break None;
                 }
                 _ if self.fleet.is_finished() => break Some(self.fleet.join()),
-                _ => {}
+                _ => self.fleet.drain(grace),
             }
         };
         self.telemetry.stop();

@@ -5,8 +5,8 @@
 //! and reads the answers: requests of all shards and many keys share a round trip. While the store
 //! does not answer it is asked again and again, ever more seldom.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use crate::observe::notice::{Notices, Severity};
 use crate::policy::limit::remote::{Outbox, Report, SCRIPT};
 use crate::protocol::resp::{self, Answer};
 use crate::snapshot::rate_store::RateStore;
+
+use super::wire::Wire;
 
 /// Between two looks into the outbox.
 const PERIOD: Duration = Duration::from_millis(5);
@@ -86,7 +88,7 @@ struct Run {
 
 /// A connection to the store.
 struct Link {
-    stream: TcpStream,
+    wire: Wire,
     held: Vec<u8>,
 }
 
@@ -182,17 +184,20 @@ impl Run {
 impl Link {
     fn open(spec: &RateStore) -> io::Result<Link> {
         let patience = spec.timeout * PATIENCE;
-        let mut found = Err(io::Error::other("the address has no host"));
+        let end = Instant::now() + patience;
+        let mut found = Err("the address has no host".to_owned());
         for address in spec.address.to_socket_addrs()? {
-            found = TcpStream::connect_timeout(&address, patience);
+            found = Wire::connect(address, end);
             if found.is_ok() {
                 break;
             }
         }
-        let stream = found?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(patience))?;
-        let mut link = Link { stream, held: Vec::new() };
+        let mut wire = found.map_err(io::Error::other)?;
+        if let Some(tls) = &spec.tls {
+            let (host, _) = spec.address.rsplit_once(':').unwrap_or((&spec.address, ""));
+            wire.seal(tls, host.trim_matches(['[', ']']), None).map_err(io::Error::other)?;
+        }
+        let mut link = Link { wire, held: Vec::new() };
         let mut hello = Vec::new();
         let mut count = 1;
         let password = spec.password.expose().as_bytes();
@@ -218,10 +223,9 @@ impl Link {
 
     /// Sends commands and reads so many answers.
     fn ask(&mut self, bytes: &[u8], count: usize, patience: Duration) -> io::Result<Vec<Answer>> {
-        let deadline = Instant::now() + patience;
-        self.stream.write_all(bytes)?;
+        self.wire.set_end(Instant::now() + patience);
+        self.wire.write(bytes).map_err(io::Error::other)?;
         let mut answers = Vec::with_capacity(count);
-        let mut chunk = [0; 16 * 1024];
         while answers.len() < count {
             let malformed = |_| io::Error::other("it does not speak the protocol of Redis");
             if let Some((answer, used)) = resp::answer(&self.held).map_err(malformed)? {
@@ -229,16 +233,7 @@ impl Link {
                 answers.push(answer);
                 continue;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            self.stream.set_read_timeout(Some(left))?;
-            let len = self.stream.read(&mut chunk)?;
-            if len == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.held.extend_from_slice(chunk.get(..len).unwrap_or_default());
+            self.wire.read(&mut self.held).map_err(io::Error::other)?;
         }
         Ok(answers)
     }

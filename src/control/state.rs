@@ -8,21 +8,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::base::time::{Instant as Moment, UnixTime};
 use crate::io::uring::Driver;
 use crate::observe::counters::CountersReader;
-use crate::observe::exposition::{self, Compat, Running, View};
+use crate::observe::exposition::{self, CertificateReads, Compat, KeyRow, Running, View};
 use crate::observe::labels::Label;
 use crate::observe::latency::{Batch, Totals};
 use crate::observe::log_writer::LogStats;
 use crate::observe::notice::Notices;
 use crate::observe::process::ProcessStats;
 use crate::observe::span::ExportStats;
+use crate::policy::auth::refused::Refused;
 use crate::proxy::reason;
 use crate::proxy::tables::Labels;
 use crate::snapshot::Snapshot;
+use crate::snapshot::auth::{KeyPlace, KeySource};
 
 use super::clock::Clock;
 use super::fleet::Fleet;
 use super::health::Board;
-use super::jwks::KeyBoard;
+use super::jwks::{KeyBoard, Row};
 use super::registry::Registry;
 
 /// The state of the process, off the shards.
@@ -31,6 +33,7 @@ pub struct State {
     readers: Vec<CountersReader>,
     notices: Notices,
     reasons: Vec<&'static str>,
+    refusals: [&'static str; Refused::ALL.len()],
     log: OnceLock<Arc<LogStats>>,
     exports: OnceLock<Vec<(&'static str, Arc<ExportStats>)>>,
     admin: OnceLock<SocketAddr>,
@@ -54,6 +57,7 @@ struct Inner {
     latency: Totals,
     reload_successful: bool,
     reload_time: UnixTime,
+    certificate_reads: CertificateReads,
 }
 
 impl Inner {
@@ -101,12 +105,14 @@ impl State {
             latency: Totals::new(),
             reload_successful: true,
             reload_time: unix_now(),
+            certificate_reads: CertificateReads::default(),
         };
         inner.learn(snapshot);
         State {
             driver,
             readers: fleet.readers(),
             notices,
+            refusals: Refused::ALL.map(Refused::code),
             reasons: reason::ALL.iter().map(|reason| reason.row().code).collect(),
             log: OnceLock::new(),
             exports: OnceLock::new(),
@@ -215,6 +221,8 @@ impl State {
         inner.snapshot = snapshot;
         inner.reload_successful = true;
         inner.reload_time = unix_now();
+        // The files are read with the rest, and were not refused.
+        inner.certificate_reads.is_refused = false;
     }
 
     /// The endpoints are others, and the configuration is not.
@@ -222,6 +230,13 @@ impl State {
         let mut inner = self.inner();
         inner.labels.learn(&snapshot);
         inner.snapshot = snapshot;
+    }
+
+    /// Certificates were read anew: they are used, or refused.
+    pub(super) fn certificates_read(&self, is_refused: bool) {
+        let reads = &mut self.inner().certificate_reads;
+        reads.refused += u64::from(is_refused);
+        reads.is_refused = is_refused;
     }
 
     pub(super) fn reload_failed(&self) {
@@ -234,14 +249,39 @@ impl State {
 
     /// The metrics page, with what the shards have measured since the last one.
     pub(super) fn metrics(&self, batches: &[Batch]) -> String {
+        self.seen(batches, |view| {
+            let mut page = String::new();
+            exposition::render(&mut page, view);
+            page
+        })
+    }
+
+    /// What of it is open to all: names of other gateways, but those of Gufo.
+    pub(super) fn open_metrics(&self, batches: &[Batch]) -> String {
+        self.seen(batches, |view| {
+            let mut page = String::new();
+            let compat = Compat { gufo: false, ..view.compat };
+            exposition::render_compat(&mut page, &View { compat, ..*view });
+            page
+        })
+    }
+
+    /// What is told at `/__stats`, if it is.
+    pub(super) fn stats(&self, batches: &[Batch]) -> Option<Vec<u8>> {
+        let is_told = self.snapshot().observe.compat.hanzo;
+        is_told.then(|| self.seen(batches, |view| exposition::stats(view, unix_now())))
+    }
+
+    /// Shows everything as it is now.
+    fn seen<T>(&self, batches: &[Batch], show: impl FnOnce(&View<'_>) -> T) -> T {
         self.collect(batches);
         let inner = self.inner();
         let process = ProcessStats::read().ok();
-        let mut page = String::new();
         let endpoints = self.board.rows();
         let listeners = inner.snapshot.server.listeners.iter();
         let shown = listeners.filter_map(|listener| listener.tls.as_ref()).flat_map(|t| &t.shown);
         let certificates: Vec<_> = shown.map(|one| (one.name.as_str(), one.until)).collect();
+        let keys: Vec<_> = self.key_rows(&inner.snapshot.auth.sources).collect();
         let compat = inner.snapshot.observe.compat;
         let view = View {
             certificates: &certificates,
@@ -251,6 +291,9 @@ impl State {
             upstreams: &inner.labels.upstreams,
             endpoints: &endpoints,
             reasons: &self.reasons,
+            refusals: &self.refusals,
+            keys: &keys,
+            certificate_reads: inner.certificate_reads,
             compat: Compat {
                 gufo: compat.gufo,
                 threex: compat.threex,
@@ -269,8 +312,22 @@ impl State {
                 reload_time: inner.reload_time,
             },
         };
-        exposition::render(&mut page, &view);
-        page
+        show(&view)
+    }
+
+    /// What is known of keys that are looked for.
+    fn key_rows<'a>(&'a self, sources: &'a [KeySource]) -> impl Iterator<Item = KeyRow> + 'a {
+        let looked_for = |source: &&KeySource| !matches!(source.place, KeyPlace::Fixed(_));
+        sources.iter().filter(looked_for).map(|source| {
+            let Row { found, failures } = self.keys.row(&source.name);
+            let at_start = source.place.initial().map_or(0, |keys| keys.len());
+            KeyRow {
+                source: source.name.as_ref().to_owned(),
+                keys: found.map_or(at_start, |(keys, _)| keys),
+                found: found.map(|(_, time)| time),
+                failures,
+            }
+        })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -44,7 +44,7 @@ pub(in crate::control) fn ask(question: &Question<'_>, end: Instant) -> Result<A
     let mut wire = connect(url, end)?;
     if url.secure {
         let tls = tls.ok_or("there are no authorities to believe")?;
-        wire.seal(tls, &url.host, Protocol::Http1)?;
+        wire.seal(tls, &url.host, Some(Protocol::Http1))?;
     }
     let (name, method) = match body {
         Some(_) => ("POST", Method::Post),

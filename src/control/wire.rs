@@ -20,27 +20,37 @@ pub(in crate::control) struct Wire {
 
 impl Wire {
     pub(in crate::control) fn connect(address: SocketAddr, end: Instant) -> Result<Self, String> {
-        let left = left(end).map_err(|error| text(&error))?;
-        let stream = TcpStream::connect_timeout(&address, left)
-            .map_err(|error| format!("cannot connect: {}", text(&error)))?;
+        Wire::open(address, end).map_err(|error| unconnected(&error))
+    }
+
+    /// The same, with the error as it is.
+    pub(in crate::control) fn open(address: SocketAddr, end: Instant) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, left(end)?)?;
         let _ = stream.set_nodelay(true);
         Ok(Wire { timed: Timed { stream, end }, tls: None })
     }
 
-    /// Speaks TLS from now on.
+    /// From now on every wait ends by another deadline.
+    pub(in crate::control) fn set_end(&mut self, end: Instant) {
+        self.timed.end = end;
+    }
+
+    /// Speaks TLS from now on, and in it a version of HTTP, or something without a name.
     pub(in crate::control) fn seal(
         &mut self,
         tls: &ClientTls,
         host: &str,
-        spoken: Protocol,
+        spoken: Option<Protocol>,
     ) -> Result<(), String> {
         let name = tls.name_of(host).ok_or_else(|| format!("\"{host}\" is no name"))?;
-        let connection = ClientConnection::new(tls.config(spoken), name);
+        let connection = ClientConnection::new(tls.config_for(spoken), name);
         let mut connection = connection.map_err(|error| error.to_string())?;
         while connection.is_handshaking() {
             connection.complete_io(&mut self.timed).map_err(|error| text(&error))?;
         }
-        if spoken == Protocol::Http2 && connection.alpn_protocol() != Some(spoken.name()) {
+        if spoken == Some(Protocol::Http2)
+            && connection.alpn_protocol() != Some(Protocol::Http2.name())
+        {
             return Err("it does not offer HTTP/2 over TLS".to_owned());
         }
         self.tls = Some(connection);
@@ -127,6 +137,16 @@ impl Write for Timed {
 fn left(end: Instant) -> io::Result<Duration> {
     let left = end.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+/// Why there is no connection.
+pub(in crate::control) fn unconnected(error: &io::Error) -> String {
+    format!("cannot connect: {}", text(error))
+}
+
+/// Whether an error says something of this process or machine, and nothing of the peer.
+pub(in crate::control) fn is_ours(error: &io::Error) -> bool {
+    crate::io::uring::is_exhausted(error)
 }
 
 fn text(error: &io::Error) -> String {

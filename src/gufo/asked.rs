@@ -262,6 +262,7 @@ impl<'a> Asked<'a> {
                 (5, Value::Varint(time)) => {
                     call.time_stamp = Some(i32::try_from(time).unwrap_or(i32::MAX));
                 }
+                (6, Value::Bytes(text)) => call.trace_id = Some(values::text(text)?),
                 (7, Value::Bytes(text)) => call.request_id = Some(values::text(text)?),
                 _ => {}
             }

@@ -39,7 +39,7 @@ pub enum GufoFault {
     WrongModule,
     /// The user may only read.
     ReadOnlyUser,
-    /// The connection to the service broke before the call was sent.
+    /// No connection to the service was free in time: nothing of the call was sent.
     ModuleConnection,
     /// The module has no host or port.
     AddressMissing,
@@ -108,7 +108,7 @@ impl GufoFault {
             F::PathTooShort => Row(401, 404, "0000235", "Wrong path"),
             F::WrongModule => Row(401, 404, "0000235", "Wrong module"),
             F::ReadOnlyUser => Row(401, 403, "0000235", "Read Only User"),
-            F::ModuleConnection => Row(500, 502, "0000236", "Module connection error"),
+            F::ModuleConnection => Row(500, 503, "0000236", "Module connection error"),
             F::AddressMissing => Row(500, 503, "0000238", "Host or port of the module is missing"),
             F::Transport => Row(500, 502, "0000500", "Transport error"),
             F::TransportTimeout => Row(500, 504, "0000500", "The service did not answer in time"),
@@ -145,7 +145,7 @@ mod tests {
             (GufoFault::WrongModule, 401, 404, "0000235"),
             (GufoFault::ReadOnlyUser, 401, 403, "0000235"),
             (GufoFault::FileMissing, 400, 400, "0000235"),
-            (GufoFault::ModuleConnection, 500, 502, "0000236"),
+            (GufoFault::ModuleConnection, 500, 503, "0000236"),
             (GufoFault::AddressMissing, 500, 503, "0000238"),
             (GufoFault::Transport, 500, 502, "0000500"),
             (GufoFault::TransportTimeout, 500, 504, "0000500"),

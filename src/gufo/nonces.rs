@@ -35,22 +35,29 @@ pub enum Seen {
     Again,
     /// It was signed before this process began to note.
     Before,
+    /// Its second has not come yet; it was not noted.
+    Early,
     /// There is no room to note it.
     Full,
 }
 
 impl Nonces {
-    /// No nonces. Those that were signed before now are refused: a process that ran before us may
-    /// have seen them.
+    /// No nonces. Those that were signed before now, or in this second, are refused: a process that
+    /// ran before us may have seen them. It has taken none that was signed after it saw it (see
+    /// [`Nonces::note`]).
     #[must_use]
     pub fn new(started: UnixTime) -> Self {
         Nonces { started, table: OnceLock::new(), hash: RandomState::new() }
     }
 
-    /// Notes a nonce that was signed at `time` and counts until `end`.
+    /// Notes a nonce that was signed at `time` and counts until `end`. One that is ahead of `now`
+    /// is not taken yet: who begins after us tells by the time alone what we have taken.
     pub fn note(&self, nonce: &str, time: u64, end: UnixTime, now: UnixTime) -> Seen {
-        if time < self.started.seconds() {
+        if time <= self.started.seconds() {
             return Seen::Before;
+        }
+        if time > now.seconds() {
+            return Seen::Early;
         }
         let table = self.table.get_or_init(|| {
             let words = (0..SETS * SET).map(|_| AtomicU64::new(0));
@@ -115,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_nonce_counts_once_until_its_end() {
-        let nonces = Nonces::new(at(1000));
+        let nonces = Nonces::new(at(999));
         assert_eq!(nonces.note("a", 1000, at(1120), at(1000)), Seen::First);
         assert_eq!(nonces.note("a", 1000, at(1120), at(1000)), Seen::Again);
         assert_eq!(nonces.note("b", 1000, at(1120), at(1000)), Seen::First);
@@ -127,6 +134,17 @@ mod tests {
     fn what_was_signed_before_the_start_is_refused() {
         let nonces = Nonces::new(at(1000));
         assert_eq!(nonces.note("a", 999, at(1119), at(1001)), Seen::Before);
+    }
+
+    #[test]
+    fn nothing_that_was_taken_is_taken_again_by_who_begins_later() {
+        let note = |nonces: &Nonces, now| nonces.note("a", 1020, at(1140), at(now));
+        for restart in 1000..1030 {
+            let (first, second) = (Nonces::new(at(900)), Nonces::new(at(restart)));
+            let before = (990..=restart).any(|now| note(&first, now) == Seen::First);
+            let after = (restart..1141).any(|now| note(&second, now) == Seen::First);
+            assert!(before != after, "{restart}: {before} {after}");
+        }
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub struct Call<'a> {
     pub body: Option<&'a str>,
     /// The id of the request; dialect C alone.
     pub request_id: Option<&'a str>,
+    /// The trace that it belongs to, as 32 digits; dialect C alone.
+    pub trace_id: Option<&'a str>,
     /// What `context.meta` says besides; dialect C alone.
     pub meta: &'a [(&'a str, &'a str)],
     /// A whole file with its name; the gateway itself sends one in dialect A alone.

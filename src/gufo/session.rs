@@ -24,6 +24,19 @@ pub struct Credential<'a> {
     pub kind: Cow<'a, str>,
     /// The token.
     pub token: Cow<'a, str>,
+    /// Both with a blank between them, where a request has them so.
+    words: Option<&'a str>,
+}
+
+impl Credential<'_> {
+    /// Kind and token with a blank between them.
+    #[must_use]
+    pub fn words(&self) -> Cow<'_, str> {
+        match self.words {
+            Some(words) => words.into(),
+            None => [&*self.kind, " ", &*self.token].concat().into(),
+        }
+    }
 }
 
 /// An `Authorization` that is not a kind and a token.
@@ -42,16 +55,21 @@ pub fn credential<'a>(
 ) -> Result<Option<Credential<'a>>, Malformed> {
     if let Some(value) = authorization {
         let text = str::from_utf8(value).map_err(|_| Malformed)?;
-        let (kind, token) = text.split_once(' ').ok_or(Malformed)?;
+        let blank = value.iter().position(|byte| *byte == b' ').ok_or(Malformed)?;
+        let (kind, token) = text.split_at_checked(blank).ok_or(Malformed)?;
         let token = token.trim_start_matches(' ');
-        if !is_word(kind) || !is_word(token) {
+        let usual = usual(kind);
+        if !(is_word(usual) && is_word(token)) {
             return Err(Malformed);
         }
-        return Ok(Some(Credential { kind: usual(kind).into(), token: token.into() }));
+        let is_so = usual == kind && text.len() == kind.len() + 1 + token.len();
+        let words = is_so.then_some(text);
+        return Ok(Some(Credential { kind: usual.into(), token: token.into(), words }));
     }
     if let Some(value) = api_token {
         let token = str::from_utf8(value).ok().filter(|token| is_word(token)).ok_or(Malformed)?;
-        return Ok(Some(Credential { kind: API_TOKEN.into(), token: token.into() }));
+        let (kind, token) = (API_TOKEN.into(), token.into());
+        return Ok(Some(Credential { kind, token, words: None }));
     }
     if memchr::memmem::find(query, b"access_token").is_none() {
         return Ok(None);
@@ -71,11 +89,14 @@ pub fn credential<'a>(
     if !is_word(&kind) || !is_word(&token) {
         return Err(Malformed);
     }
-    Ok(Some(Credential { kind, token }))
+    Ok(Some(Credential { kind, token, words: None }))
 }
 
 /// Schemes of HTTP have no case, services compare letters.
 fn usual(kind: &str) -> &str {
+    if kind == BEARER {
+        return BEARER; // Nearly always.
+    }
     let mut known = [BEARER, APP, API_TOKEN].into_iter();
     known.find(|name| name.eq_ignore_ascii_case(kind)).unwrap_or(kind)
 }
@@ -176,7 +197,10 @@ mod tests {
     ) -> Result<Option<(String, String)>, Malformed> {
         let bytes = |text: Option<&'a str>| text.map(str::as_bytes);
         let found = credential(bytes(authorization), bytes(api_token), query.as_bytes())?;
-        Ok(found.map(|own| (own.kind.into_owned(), own.token.into_owned())))
+        Ok(found.map(|own| {
+            assert_eq!(own.words(), format!("{} {}", own.kind, own.token));
+            (own.kind.into_owned(), own.token.into_owned())
+        }))
     }
 
     fn pair(kind: &str, token: &str) -> (String, String) {
@@ -191,6 +215,8 @@ mod tests {
             Ok(Some(pair("Bearer", "a.b")))
         );
         assert_eq!(found(Some("app x"), None, ""), Ok(Some(pair("APP", "x"))));
+        assert_eq!(found(Some("APP  x"), None, ""), Ok(Some(pair("APP", "x"))));
+        assert_eq!(found(Some("APP x"), None, ""), Ok(Some(pair("APP", "x"))));
         assert_eq!(found(Some("Other x"), None, ""), Ok(Some(pair("Other", "x"))));
         assert_eq!(found(None, Some("x"), "access_token=q"), Ok(Some(pair("ApiToken", "x"))));
         assert_eq!(found(None, None, "a=1&access_token=q%2B"), Ok(Some(pair("Bearer", "q+"))));

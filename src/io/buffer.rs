@@ -99,18 +99,38 @@ impl Buffer {
         self.end = 0;
     }
 
-    /// Forgets all bytes; the next go behind the first `len`, which are for `prepend`.
-    pub fn leave_front(&mut self, len: usize) {
-        (self.start, self.end) = (len.min(self.storage.len()), len.min(self.storage.len()));
+    /// Forgets all but the first `len` of the filled bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.end = self.start + len.min(self.len());
     }
 
-    /// Puts bytes in front of the filled ones; false if there is no room for them.
-    pub fn prepend(&mut self, bytes: &[u8]) -> bool {
-        let Some(start) = self.start.checked_sub(bytes.len()) else { return false };
-        let Some(front) = self.storage.get_mut(start..self.start) else { return false };
-        front.copy_from_slice(bytes);
-        self.start = start;
-        true
+    /// Moves the bytes of a range to `to`; both count from the start of the whole buffer.
+    pub fn shift(&mut self, range: Range<usize>, to: usize) {
+        let fits = range.end <= self.storage.len() && to <= range.start;
+        debug_assert!(fits && range.start <= range.end, "bytes are moved towards the front");
+        if fits && range.start <= range.end {
+            self.storage.copy_within(range, to);
+        }
+    }
+
+    /// Moves what lies in ranges, which count from the start of the whole buffer and are in order,
+    /// together; nothing else is filled then.
+    pub fn join(&mut self, ranges: impl IntoIterator<Item = Range<usize>>) {
+        let mut ranges = ranges.into_iter();
+        let mut joined = ranges.next().unwrap_or_default();
+        for range in ranges {
+            let len = range.len();
+            self.shift(range, joined.end);
+            joined.end += len;
+        }
+        self.refill(joined);
+    }
+
+    /// From now on the filled bytes are those of a range that counts from the start of the whole
+    /// buffer, all of which were written.
+    pub fn refill(&mut self, range: Range<usize>) {
+        self.end = range.end.min(self.storage.len());
+        self.start = range.start.min(self.end);
     }
 
     /// Moves the filled bytes to the front, so that the room is as large as it can be.
@@ -413,88 +433,4 @@ impl Gather {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_buffer_goes_home_and_comes_out_again_first() {
-        let pool = BufferPool::default();
-        let (mut a, b) = (pool.small(), pool.small());
-        assert_eq!(a.append(b"abc"), 3);
-        assert_eq!(pool.out(), 2);
-        drop(b);
-        drop(a);
-        assert_eq!(pool.out(), 0);
-        let again = pool.small();
-        assert!(again.is_empty());
-        assert_eq!(again.range(0..3), b"abc", "the one that came home last");
-    }
-
-    #[test]
-    fn consumed_bytes_make_room_after_compacting() {
-        let pool = BufferPool::default();
-        let mut buffer = pool.small();
-        let full = buffer.room();
-        buffer.append(b"hello world");
-        buffer.consume(6);
-        assert_eq!((buffer.filled(), buffer.position()), (&b"world"[..], 6));
-        buffer.compact();
-        assert_eq!((buffer.filled(), buffer.room()), (&b"world"[..], full - 5));
-        buffer.consume(100);
-        assert!(buffer.is_empty());
-    }
-
-    #[test]
-    fn a_gather_is_written_in_order_from_any_offset() {
-        let pool = BufferPool::default();
-        let mut payload = pool.large();
-        payload.append(b"0123456789");
-        let mut gather = Gather::new();
-        gather.push(b"he");
-        gather.push(b"ad");
-        gather.set_payload(payload);
-        gather.push_payload(0..4);
-        gather.push(b"|");
-        gather.push_payload(4..10);
-        assert_eq!((gather.len(), gather.parts()), (15, 4));
-        for skip in 0..=15 {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let count = gather.slices(skip, &mut slices);
-            let all: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
-            assert_eq!(all, b"head0123|456789"[skip..]);
-        }
-        assert!(gather.take_payload().is_some());
-    }
-
-    #[test]
-    fn a_write_is_cut_into_others() {
-        let pool = BufferPool::default();
-        let mut payload = pool.large();
-        payload.append(b"0123456789");
-        let mut whole = Gather::new();
-        whole.push(b"ab");
-        whole.set_payload(payload);
-        whole.push_payload(2..6);
-        whole.push(b"cd");
-        whole.push_payload(8..10);
-        let mut copy = Vec::new();
-        whole.copy_to(&mut copy);
-        assert_eq!(copy, b"ab2345cd89");
-        let payload = whole.take_payload().unwrap();
-        let mut cut = Gather::new();
-        cut.set_payload(payload);
-        for (skip, len) in [(0, 3), (3, 1), (4, 5), (9, 9)] {
-            cut.push(b"|");
-            cut.push_part_of(&whole, skip, len);
-        }
-        let mut copy = Vec::new();
-        cut.copy_to(&mut copy);
-        assert_eq!(copy, b"|ab2|3|45cd8|9");
-    }
-
-    #[test]
-    #[should_panic(expected = "more bytes than there was room for")]
-    fn more_bytes_than_room_are_refused() {
-        BufferPool::default().small().fill(usize::MAX);
-    }
-}
+mod tests;

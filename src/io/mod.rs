@@ -13,7 +13,9 @@
 //! 3. Only [`Socket::readable`], [`Io::sleep_until`] and [`Ear::listen`] may be dropped while they
 //!    wait; they move no bytes.
 //! 4. Dropping the last clone of a socket closes it.
-//! 5. A pipe holds the bytes of one message at a time. It is lent again only if nothing is in it;
+//! 5. Once a call on a socket has said that it was reset or is closed, no read says that the peer
+//!    has finished: the kernel tells of a reset once, and then of an end.
+//! 6. A pipe holds the bytes of one message at a time. It is lent again only if nothing is in it;
 //!    otherwise dropping it closes it, so that no message ever meets the rest of another.
 
 pub mod buffer;
@@ -25,6 +27,7 @@ mod wheel;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::base::text::Text;
 use crate::base::time::{Instant, UnixTime};
@@ -80,6 +83,9 @@ impl Default for SocketOptions {
     }
 }
 
+/// How late what is read of the kernel's last tick may be, at the slowest of its tick rates.
+pub const CLOCK_LAG_MAX: Duration = Duration::from_millis(10);
+
 /// A world to run in. Cloning gives another handle to the same one.
 pub trait Io: Clone + 'static {
     /// A TCP connection of this world.
@@ -95,10 +101,10 @@ pub trait Io: Clone + 'static {
 
     /// The monotonic clock. Read in `proxy`, `shard` and `control` only, once after a wait.
     fn now(&self) -> Instant;
-    /// The monotonic clock as it stood some milliseconds ago at most, never ahead of [`Io::now`].
+    /// The monotonic clock as it stood [`CLOCK_LAG_MAX`] ago at most, never ahead of [`Io::now`].
     /// For deadlines: it costs a fraction of a look at the clock.
     fn lately(&self) -> Instant;
-    /// The calendar, some milliseconds late at most.
+    /// The calendar, at most [`CLOCK_LAG_MAX`] late.
     fn unix_now(&self) -> UnixTime;
     /// Fills `out` with bytes fit for keys.
     fn secret(&self, out: &mut [u8]);
@@ -123,7 +129,7 @@ pub trait Io: Clone + 'static {
 }
 
 /// Rings an [`Ear`] on another thread. Rings that nobody has heard yet count as one.
-pub trait Bell: Clone + Send + 'static {
+pub trait Bell: Clone + Send + Sync + 'static {
     /// Wakes the listener. Never waits.
     fn ring(&self);
 }
@@ -169,6 +175,12 @@ pub trait Socket: Clone + 'static {
 
     /// Waits until a read would not wait: bytes, end or error. Moves nothing, may be dropped.
     fn readable(&self, deadline: Instant) -> impl Future<Output = Result<(), IoError>>;
+
+    /// The same for who goes on with [`try_read`](Socket::try_read) and waits again if that finds
+    /// nothing: it may end although nothing is there, and costs less for it.
+    fn stirred(&self, deadline: Instant) -> impl Future<Output = Result<(), IoError>> {
+        self.readable(deadline)
+    }
 
     /// Reads at least one byte into the free part of `buffer` and says how many; zero: the peer has
     /// finished.
@@ -243,7 +255,8 @@ pub trait Socket: Clone + 'static {
     /// allows at once. Many small writes cost much more then.
     fn is_paced(&self) -> bool;
 
-    /// Closes with a reset instead of an orderly end, so that a cut message cannot look complete.
+    /// Closes with a reset instead of an orderly end, so that a cut message cannot look complete. A
+    /// [`cancel`](Socket::cancel) behind it tells of no end either.
     fn reset_on_close(&self);
 
     /// Sets options after the fact; what the kernel refuses is left as it was.

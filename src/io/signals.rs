@@ -58,6 +58,15 @@ impl Signals {
     }
 }
 
+/// From now on a file that may not grow any further is an error of the write and not the end of the
+/// process: the gateway goes on without its log.
+pub fn ignore_full_files() {
+    // SAFETY: no handler is installed; the signal is ignored by the kernel.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 /// From now on the kernel backs no memory of this process with huge pages (2 MiB) by itself.
 ///
 /// The allocator asks for them, and one that holds a single live object is resident as a whole:
@@ -84,4 +93,30 @@ pub fn raise_open_files() -> u64 {
         }
     }
     limit.rlim_cur
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_are_blocked_are_told_one_by_one() {
+        // A mask is of the thread that sets it, and `raise` is to the thread that calls.
+        let told = std::thread::spawn(|| {
+            let signals = Signals::block();
+            [libc::SIGHUP, libc::SIGTERM, libc::SIGINT].map(|signal| {
+                // SAFETY: a number is passed; the signal is blocked in this thread.
+                assert_eq!(unsafe { libc::raise(signal) }, 0);
+                signals.wait()
+            })
+        });
+        assert_eq!(told.join().unwrap(), [Signal::Reload, Signal::Stop, Signal::Stop]);
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_once_and_for_all() {
+        let limit = raise_open_files();
+        assert!(limit > 2);
+        assert_eq!(raise_open_files(), limit);
+    }
 }

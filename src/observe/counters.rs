@@ -115,7 +115,9 @@ impl Gauge {
 }
 
 /// Reasons that can be told apart. `proxy` keeps its table below this.
-pub const REASONS_MAX: usize = 64;
+pub const REASONS_MAX: usize = 80;
+/// Reasons why tokens are refused that can be told apart. `policy` keeps its list below this.
+pub const REFUSALS_MAX: usize = 24;
 /// gRPC status codes, 0 to 16.
 pub const GRPC_STATUSES: usize = 17;
 /// Upper bounds of the classes that bodies are counted in, in bytes.
@@ -158,6 +160,7 @@ struct Block {
     counters: [AtomicU64; Counter::COUNT],
     gauges: [AtomicU64; Gauge::COUNT],
     reasons: [AtomicU64; REASONS_MAX],
+    refusals: [AtomicU64; REFUSALS_MAX],
     grpc_statuses: [AtomicU64; GRPC_STATUSES],
     request_sizes: SizeCells,
     response_sizes: SizeCells,
@@ -183,6 +186,7 @@ impl ShardCounters {
             counters: [const { AtomicU64::new(0) }; Counter::COUNT],
             gauges: [const { AtomicU64::new(0) }; Gauge::COUNT],
             reasons: [const { AtomicU64::new(0) }; REASONS_MAX],
+            refusals: [const { AtomicU64::new(0) }; REFUSALS_MAX],
             grpc_statuses: [const { AtomicU64::new(0) }; GRPC_STATUSES],
             request_sizes: SizeCells::default(),
             response_sizes: SizeCells::default(),
@@ -224,6 +228,12 @@ impl ShardCounters {
         raise(self.block.reasons.get(place.min(REASONS_MAX - 1)), 1);
     }
 
+    /// Counts a token that was refused by the place of the reason. Places beyond [`REFUSALS_MAX`]
+    /// share the last one.
+    pub fn token_refused(&self, place: usize) {
+        raise(self.block.refusals.get(place.min(REFUSALS_MAX - 1)), 1);
+    }
+
     /// Counts the end of a call by its gRPC status; a number that gRPC does not know counts as
     /// `UNKNOWN` (2).
     pub fn grpc_status(&self, code: u32) {
@@ -256,6 +266,11 @@ impl CountersReader {
     /// How often we answered for the reason at `place`.
     pub fn reason(&self, place: usize) -> u64 {
         read(self.block.reasons.get(place))
+    }
+
+    /// How often a token was refused for the reason at `place`.
+    pub fn tokens_refused(&self, place: usize) -> u64 {
+        read(self.block.refusals.get(place))
     }
 
     /// How often a call ended with this gRPC status.
@@ -331,11 +346,13 @@ mod tests {
         let counters = ShardCounters::new();
         counters.reason(3);
         counters.reason(REASONS_MAX + 9);
+        counters.token_refused(REFUSALS_MAX + 9);
         counters.grpc_status(14);
         counters.grpc_status(99);
         let reader = counters.reader();
         assert_eq!(reader.reason(3), 1);
         assert_eq!(reader.reason(REASONS_MAX - 1), 1);
+        assert_eq!(reader.tokens_refused(REFUSALS_MAX - 1), 1);
         assert_eq!(reader.grpc_status(14), 1);
         assert_eq!(reader.grpc_status(2), 1);
     }

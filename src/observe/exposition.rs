@@ -7,12 +7,15 @@
 mod compat;
 mod faults;
 mod page;
+mod stats;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use self::compat::Compat;
+pub use self::compat::{Compat, render_compat};
 use self::page::Page;
+pub use self::stats::stats;
 use super::counters::{Counter, CountersReader, Gauge, Sizes};
 use super::labels::{Label, Method, Names};
 use super::latency::{Kind, Totals};
@@ -43,6 +46,12 @@ pub struct View<'a> {
     pub certificates: &'a [(&'a str, u64)],
     /// Labels of the reasons for our own answers, by place. An empty one is left out.
     pub reasons: &'a [&'a str],
+    /// Labels of the reasons why tokens are refused, by place.
+    pub refusals: &'a [&'a str],
+    /// Where keys of tokens come from, and what came of looking for them.
+    pub keys: &'a [KeyRow],
+    /// What came of reading certificates again that changed on disk.
+    pub certificate_reads: CertificateReads,
     /// Names of other gateways that are shown as well.
     pub compat: Compat<'a>,
     /// The log thread, if there is one.
@@ -55,6 +64,28 @@ pub struct View<'a> {
     pub process: Option<&'a ProcessStats>,
     /// What runs.
     pub running: Running<'a>,
+}
+
+/// The keys of one source.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct KeyRow {
+    /// The name of the source.
+    pub source: String,
+    /// How many there are.
+    pub keys: usize,
+    /// When they were found last; `None`: never.
+    pub found: Option<UnixTime>,
+    /// How often they were looked for in vain.
+    pub failures: u64,
+}
+
+/// What came of reading certificates again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CertificateReads {
+    /// How often files were refused, and those in use stayed.
+    pub refused: u64,
+    /// Whether that is so since the last time.
+    pub is_refused: bool,
 }
 
 /// What runs: the program and its configuration.
@@ -89,7 +120,8 @@ pub fn render(out: &mut String, view: &View<'_>) {
         page.sample(name, &[], open(view.shards, begun, ended));
     }
     endpoints(&mut page, view.endpoints);
-    certificates(&mut page, view.certificates);
+    trust::certificates(&mut page, view);
+    trust::tokens(&mut page, view);
     per_shard(&mut page, view.shards);
     faults::faults(&mut page, view);
     faults::exports(&mut page, view);
@@ -370,17 +402,6 @@ fn total_sizes(shards: &[CountersReader], of: impl Fn(&CountersReader) -> Sizes)
 }
 
 /// What the active checks say. Without any, there is no such metric.
-fn certificates(page: &mut Page<'_>, certificates: &[(&str, u64)]) {
-    if certificates.is_empty() {
-        return;
-    }
-    let name = "otus_tls_cert_expiry_timestamp_seconds";
-    page.head(name, "gauge", "When a certificate that clients are shown ends.");
-    for (certificate, until) in certificates {
-        page.sample(name, &[("certificate", certificate)], *until);
-    }
-}
-
 fn endpoints(page: &mut Page<'_>, endpoints: &[(String, String, bool)]) {
     let name = "otus_endpoint_healthy";
     if !endpoints.is_empty() {

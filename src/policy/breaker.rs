@@ -167,6 +167,12 @@ impl Breaker {
         word.moment.saturating_add(whole_millis(self.rule.open))
     }
 
+    /// Milliseconds until it may be tried again. The clock of whoever asks may be a little behind
+    /// that of the shard which opened it.
+    fn left(&self, word: Word, now: u64) -> u64 {
+        self.retry_at(word).saturating_sub(now).min(whole_millis(self.rule.open))
+    }
+
     /// Leave to call the upstream, or how long to wait before asking again.
     pub fn admit(self: &Rc<Self>, now: Instant) -> Result<Permit, Duration> {
         let permit = |probe| Permit { breaker: Rc::clone(self), probe, is_told: false };
@@ -187,7 +193,7 @@ impl Breaker {
             Ok(word) => Ok(permit(Some(word.moment))),
             Err(Word { state: State::Closed, .. }) => Ok(permit(None)),
             Err(Word { state: State::HalfOpen, .. }) => Err(Duration::from_secs(1)),
-            Err(word) => Err(Duration::from_millis(self.retry_at(word).saturating_sub(now))),
+            Err(word) => Err(Duration::from_millis(self.left(word, now))),
         }
     }
 
@@ -238,7 +244,7 @@ impl Breaker {
         let word = self.load();
         let opened = (word.state != State::Closed)
             .then(|| Instant::from_nanos(word.moment.saturating_mul(NANOS_PER_MILLI)));
-        let left = self.retry_at(word).saturating_sub(millis(now));
+        let left = self.left(word, millis(now));
         let is = |state, count| if word.state == state { count } else { 0 };
         Reading {
             state: word.state,

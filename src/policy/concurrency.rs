@@ -1,16 +1,24 @@
 //! How many at once: exact over all shards.
 //!
 //! A [`Gauge`] counts the exchanges under way of a route, and of each principal if the rule says
-//! so. A count is one atomic word; taking a place of a full gauge writes nothing.
+//! so. A count is one atomic word; taking a place of a full gauge writes nothing. Who may wait for
+//! a place stands in a [`queue`](Waiter), which is behind a lock: only those take it that wait,
+//! that call the next one, or that come while others wait.
+
+mod queue;
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
 
+use self::queue::Queue;
 use super::limit::key::Grouping;
+
+pub use self::queue::Waiter;
 
 /// What a gauge is made of. Its counts outlive a reload, also if the numbers change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +39,19 @@ pub struct Rule {
     pub grouping: Grouping,
 }
 
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    in_flight: u32,
+    per_client: u32,
+}
+
+impl Rule {
+    fn most(&self) -> Most {
+        Most { in_flight: self.max_in_flight, per_client: self.max_per_client }
+    }
+}
+
 /// Places in a set.
 const WAYS: usize = 8;
 /// The low bits of a word of a principal are its count, the others its key.
@@ -43,7 +64,9 @@ type Set = [AtomicU64; WAYS];
 #[derive(Debug)]
 pub struct Counts {
     in_flight: CachePadded<AtomicU32>,
+    /// As many as stand in the queue. Written by who has the lock.
     waiting: CachePadded<AtomicU32>,
+    queue: Mutex<Queue>,
     /// Key and count in one word, so that both change at once.
     clients: Box<[Set]>,
     /// What is shared by principals that found no place.
@@ -79,14 +102,30 @@ pub enum Full {
 #[derive(Debug)]
 pub struct Place {
     gauge: Rc<Gauge>,
+    taken: Taken,
+}
+
+/// What a place takes of the counts.
+#[derive(Clone, Copy, Default, Debug)]
+struct Taken {
     route: bool,
     client: Option<Cell>,
 }
 
+/// The word that counts a principal.
 #[derive(Clone, Copy, Debug)]
 enum Cell {
     Own(usize, usize),
     Spill(usize),
+}
+
+impl Cell {
+    /// The set that it is in.
+    fn set(self) -> usize {
+        match self {
+            Cell::Own(set, _) | Cell::Spill(set) => set,
+        }
+    }
 }
 
 impl Gauge {
@@ -97,6 +136,7 @@ impl Gauge {
         let counts = Counts {
             in_flight: CachePadded::default(),
             waiting: CachePadded::default(),
+            queue: Mutex::default(),
             clients: (0..sets).map(|_| Set::default()).collect(),
             spills: (0..sets).map(|_| AtomicU64::new(0)).collect(),
         };
@@ -123,76 +163,96 @@ impl Gauge {
         self.counts.waiting.load(Ordering::Relaxed)
     }
 
-    /// A place for an exchange of the principal with this key. While others wait, only who has
-    /// waited gets one.
-    pub fn enter(self: &Rc<Self>, client: u64, has_waited: bool) -> Result<Place, Full> {
-        let counts = &self.counts;
-        let mut place = Place { gauge: Rc::clone(self), route: false, client: None };
-        if self.rule.max_per_client > 0 {
-            place.client = counts.enter_client(client, self.rule.max_per_client);
-            if place.client.is_none() {
-                return Err(Full::Client);
-            }
-        }
-        if self.rule.max_in_flight > 0 {
-            if !has_waited && self.waiting() > 0 {
-                return Err(Full::Route);
-            }
-            let more = |count: u32| (count < self.rule.max_in_flight).then_some(count + 1);
-            let entered = counts.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more);
-            place.route = entered.is_ok();
-            if entered.is_err() {
-                return Err(Full::Route);
-            }
-        }
-        Ok(place)
-    }
-
-    /// A place in the queue; `None` if there is no queue, or if it is full.
-    #[must_use]
-    pub fn queue(self: &Rc<Self>) -> Option<Waiter> {
-        let more = |count: u32| (count < self.rule.queue).then_some(count + 1);
-        let waiting = &self.counts.waiting;
-        waiting.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok()?;
-        Some(Waiter { gauge: Rc::clone(self) })
-    }
-}
-
-/// A place in a queue, left when it is dropped.
-#[derive(Debug)]
-pub struct Waiter {
-    gauge: Rc<Gauge>,
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.gauge.counts.waiting.fetch_sub(1, Ordering::AcqRel);
+    /// A place for an exchange of the principal with this key. Who comes while others wait gets one
+    /// only if it is free and none of those may have it.
+    pub fn enter(self: &Rc<Self>, client: u64) -> Result<Place, Full> {
+        let taken = if self.counts.waiting.load(Ordering::SeqCst) == 0 {
+            self.counts.take(self.rule.most(), client).inspect_err(|(_, began)| {
+                // Who came to wait in between may have seen what was taken for a moment.
+                self.counts.give_back(*began);
+            })
+        } else if self.rule.max_per_client == 0 {
+            return Err(Full::Route); // All are alike, and it is the turn of others.
+        } else {
+            self.counts.queue().enter_behind(&self.counts, self.rule.most(), client)
+        };
+        let taken = taken.map_err(|(full, _)| full)?;
+        Ok(Place { gauge: Rc::clone(self), taken })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let counts = &self.gauge.counts;
-        if self.route {
-            counts.in_flight.fetch_sub(1, Ordering::AcqRel);
-        }
-        let word = match self.client {
-            None => None,
-            Some(Cell::Own(set, way)) => counts.clients.get(set).and_then(|set| set.get(way)),
-            Some(Cell::Spill(set)) => counts.spills.get(set),
-        };
-        if let Some(word) = word {
-            word.fetch_sub(1, Ordering::AcqRel);
-        }
+        self.gauge.counts.give_back(self.taken);
     }
 }
 
 impl Counts {
+    /// Takes what a place takes, or says why not, and what has to be given back.
+    ///
+    /// These are the words that [`Queue`] reads after it has said that somebody waits, and that who
+    /// gives back writes before it looks whether somebody does. One of both sees the other, because
+    /// all of it is in one order (`SeqCst`).
+    fn take(&self, most: Most, client: u64) -> Result<Taken, (Full, Taken)> {
+        let mut taken = Taken::default();
+        if most.per_client > 0 {
+            taken.client = self.enter_client(client, most.per_client);
+            if taken.client.is_none() {
+                return Err((Full::Client, taken));
+            }
+        }
+        if most.in_flight > 0 {
+            let more = |count: u32| (count < most.in_flight).then_some(count + 1);
+            let entered = self.in_flight.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+            if entered.is_err() {
+                return Err((Full::Route, taken));
+            }
+            taken.route = true;
+        }
+        Ok(taken)
+    }
+
+    /// Gives back what was taken, and calls whoever may have it now.
+    fn give_back(&self, taken: Taken) {
+        self.put_back(taken);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            let mut queue = self.queue();
+            queue.has_room(taken.client.map(Cell::set));
+            let called = queue.call(self);
+            drop(queue);
+            called.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn put_back(&self, taken: Taken) {
+        let word = match taken.client {
+            None => None,
+            Some(Cell::Own(set, way)) => self.clients.get(set).and_then(|set| set.get(way)),
+            Some(Cell::Spill(set)) => self.spills.get(set),
+        };
+        if let Some(word) = word {
+            word.fetch_sub(1, Ordering::SeqCst);
+        }
+        if taken.route {
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The queue, which is whole whenever its lock is free.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The set in which this key is counted.
+    fn set_of(&self, key: u64) -> Option<usize> {
+        let sets = u64::try_from(self.clients.len()).ok()?;
+        usize::try_from((u128::from(key) * u128::from(sets)) >> 64).ok()
+    }
+
     /// One more of this key, if it has fewer than `most`.
     fn enter_client(&self, key: u64, most: u32) -> Option<Cell> {
         let most = u64::from(most).min(COUNT_MASK);
-        let sets = u64::try_from(self.clients.len()).ok()?;
-        let index = usize::try_from((u128::from(key) * u128::from(sets)) >> 64).ok()?;
+        let index = self.set_of(key)?;
         let set = self.clients.get(index)?;
         // The high bits chose the set.
         let tag = (key << COUNT_BITS).max(1 << COUNT_BITS);
@@ -201,10 +261,10 @@ impl Counts {
             (is_mine && word & COUNT_MASK < most).then(|| word + 1)
         };
         for (way, word) in set.iter().enumerate() {
-            if word.load(Ordering::Acquire) & !COUNT_MASK != tag {
+            if word.load(Ordering::SeqCst) & !COUNT_MASK != tag {
                 continue;
             }
-            match word.fetch_update(Ordering::AcqRel, Ordering::Acquire, more) {
+            match word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
                 Ok(_) => return Some(Cell::Own(index, way)),
                 Err(seen) if seen & !COUNT_MASK == tag => return None, // It has as many.
                 Err(_) => {}                                           // The place is another's.
@@ -216,108 +276,17 @@ impl Counts {
                 0 => Some(tag | 1),
                 _ => more(word),
             };
-            if word.fetch_update(Ordering::AcqRel, Ordering::Acquire, begin).is_ok() {
+            if word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, begin).is_ok() {
                 return Some(Cell::Own(index, way));
             }
         }
         let more = |count: u64| (count < most).then(|| count + 1);
         let spill = self.spills.get(index)?;
-        spill.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        spill.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
         Some(Cell::Spill(index))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gauge(max_in_flight: u32, max_per_client: u32, queue: u32) -> Rc<Gauge> {
-        let name = "r".to_owned();
-        let queue_timeout = Duration::from_secs(1);
-        let (keys, grouping) = (16, Grouping::default());
-        let rule =
-            Rule { name, max_in_flight, max_per_client, queue, queue_timeout, keys, grouping };
-        Rc::new(Gauge::new(rule))
-    }
-
-    #[test]
-    fn a_place_is_given_back_when_it_is_dropped() {
-        let gauge = gauge(2, 0, 0);
-        let first = gauge.enter(1, false).unwrap();
-        let second = gauge.enter(1, false).unwrap();
-        assert_eq!(gauge.enter(1, false).unwrap_err(), Full::Route);
-        drop(first);
-        assert_eq!(gauge.in_flight(), 1);
-        let _third = gauge.enter(1, false).unwrap();
-        drop(second);
-        assert_eq!(gauge.in_flight(), 1);
-    }
-
-    #[test]
-    fn a_principal_has_its_own_count_and_a_full_route_costs_it_nothing() {
-        let gauge = gauge(3, 2, 0);
-        let held = [gauge.enter(1, false).unwrap(), gauge.enter(1, false).unwrap()];
-        assert_eq!(gauge.enter(1, false).unwrap_err(), Full::Client);
-        let _other = gauge.enter(2, false).unwrap();
-        assert_eq!(gauge.enter(2, false).unwrap_err(), Full::Route);
-        drop(held);
-        let _again = [gauge.enter(2, false).unwrap(), gauge.enter(1, false).unwrap()];
-        assert_eq!(gauge.enter(2, false).unwrap_err(), Full::Client);
-    }
-
-    #[test]
-    fn more_principals_than_places_share_a_count_until_there_is_one() {
-        let gauge = gauge(0, 1, 0);
-        let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let held: Vec<_> = (1..2000).filter_map(|n| gauge.enter(spread(n), false).ok()).collect();
-        assert_eq!(held.len(), 16 + 2, "sixteen places and a spill for each of two sets");
-        drop(held);
-        assert_eq!((1..200).filter(|n| gauge.enter(spread(*n), false).is_ok()).count(), 199);
-    }
-
-    #[test]
-    fn who_waits_is_served_before_who_comes() {
-        let gauge = gauge(1, 0, 1);
-        let place = gauge.enter(1, false).unwrap();
-        let waiter = gauge.queue().unwrap();
-        assert!(gauge.queue().is_none(), "the queue is full");
-        drop(place);
-        assert_eq!(gauge.enter(2, false).unwrap_err(), Full::Route);
-        let _place = gauge.enter(1, true).unwrap();
-        drop(waiter);
-        assert_eq!(gauge.waiting(), 0);
-    }
-
-    #[test]
-    fn threads_never_have_more_places_than_there_are() {
-        let gauge = gauge(3, 2, 0);
-        let most = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            for client in 0..4 {
-                let (gauge, most) = (Gauge::clone(&gauge), &most);
-                scope.spawn(move || {
-                    let gauge = Rc::new(gauge);
-                    for _ in 0..20_000 {
-                        if let Ok(_place) = gauge.enter(client % 2 + 1, false) {
-                            most.fetch_max(gauge.in_flight(), Ordering::Relaxed);
-                        }
-                    }
-                });
-            }
-        });
-        assert!(most.load(Ordering::Relaxed) <= 3);
-        assert_eq!(gauge.in_flight(), 0);
-    }
-
-    #[test]
-    fn what_is_under_way_is_known_after_a_reload() {
-        let old = gauge(2, 0, 0);
-        let place = old.enter(1, false).unwrap();
-        let mut new = Gauge::clone(&gauge(1, 0, 0));
-        new.carry_over(&old);
-        let new = Rc::new(new);
-        assert_eq!(new.enter(1, false).unwrap_err(), Full::Route);
-        drop(place);
-        assert!(new.enter(1, false).is_ok());
-    }
-}
+#[path = "concurrency/tests.rs"]
+mod tests;

@@ -57,6 +57,7 @@ impl Policies {
         let Policies { errors: _, route: _, front, auth, people, limit } = self;
         let mut steps = Vec::new();
         steps.extend(front.iter().flat_map(FrontRule::steps));
+        steps.extend(limit.iter().filter_map(LimitRule::first_step));
         steps.extend(people.iter().flat_map(PeopleRule::steps_before));
         if let Some(auth) = auth {
             let names = auth.profiles.iter().map(|number| profile(*number));

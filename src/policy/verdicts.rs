@@ -1,5 +1,6 @@
 //! Answers of somebody who was asked about a client, kept for a while.
 
+use std::borrow::Borrow;
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -38,7 +39,11 @@ impl<K: Hash + Eq, Y: Clone, N: Clone> Verdicts<K, Y, N> {
     }
 
     /// What was said of `key`, if that is not too long ago.
-    pub fn get(&mut self, key: &K, now: Instant) -> Option<Result<Y, N>> {
+    pub fn get<Q>(&mut self, key: &Q, now: Instant) -> Option<Result<Y, N>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         match self.allowed.get(key) {
             Some((yes, until)) if now < *until => return Some(Ok(yes.clone())),
             Some(_) => self.allowed.remove(key),

@@ -9,6 +9,7 @@ use crate::observe::counters::Counter;
 use crate::protocol::h2::hpack::encode;
 
 use super::choice::{Chooser, Visit};
+use super::context::SocketOf;
 use super::exchange::{Exchange, Target};
 use super::grpc::stream::GrpcStream;
 use super::reason::Reason;
@@ -87,13 +88,13 @@ impl<'a, I: Io> Attempts<'a, I> {
             return Err(Reason::Bug);
         };
         // Room for the id as well: a clone would have to move to grow.
-        let span = self.exchange.span.as_ref();
-        let traced = if span.is_some() { 80 } else { 0 };
+        let traceparent = trace::shown(self.exchange);
+        let traced = if traceparent.is_some() { 80 } else { 0 };
         let mut block = Vec::with_capacity(head.len() + 96 + traced);
         block.extend_from_slice(head);
         encode::field(&mut block, b"x-request-id", self.exchange.request_id.as_bytes());
-        if let Some(ids) = span {
-            encode::field(&mut block, b"traceparent", &trace::text(ids));
+        if let Some(text) = traceparent {
+            encode::field(&mut block, b"traceparent", &text);
         }
         let upload = self.method == Method::Stream;
         pool.open(self.exchange.cx, spec, &block, upload, now, deadline).await
@@ -109,6 +110,11 @@ impl<'a, I: Io> Attempts<'a, I> {
             None => false,
         }
     }
+}
+
+/// What it means that an endpoint's connection broke off.
+pub(super) fn lost<I: Io>(endpoint: &SocketOf<I>) -> Reason {
+    if endpoint.is_alerted() { Reason::TlsAlert } else { Reason::UpstreamReset }
 }
 
 /// Waits for something of a call: for its end, or for a message. Gives up at the deadline, and soon

@@ -12,7 +12,7 @@ use crate::io::buffer::Buffer;
 use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
-use crate::protocol::h1::body::{BodyDecoder, BodyError, BodyEvent};
+use crate::protocol::h1::body::{BodyDecoder, BodyError, BodyEvent, Step};
 use crate::protocol::h1::encode;
 use crate::snapshot::timeouts::Timeouts;
 
@@ -39,9 +39,10 @@ pub(super) struct RequestBody<'a, I: Io> {
     down: Downstream<'a, I>,
     decoder: BodyDecoder,
     buffer: Option<Buffer>,
-    /// Of a stream of HTTP/2: what of the buffer is payload and was not taken yet.
+    /// What of the buffer was not taken yet, if that is not all of it. Of a stream of HTTP/2: DATA
+    /// without its frames. Of a sealed connection: what was in the records.
     ranges: VecDeque<Range<usize>>,
-    /// Of the same: what came behind it.
+    /// Of a stream of HTTP/2: what came behind it.
     trailers: Vec<u8>,
     /// Of the same: bytes that were taken since the buffer was.
     taken: u32,
@@ -129,7 +130,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
     /// Whether all that is left of a body of known length has arrived.
     pub(super) fn is_here(&self) -> bool {
         let held = match self.down {
-            Downstream::Http1(_) => self.buffer.as_ref().map_or(0, Buffer::len),
+            Downstream::Http1(_) => self.buffer.as_ref().map_or(0, Buffer::len) + self.scattered(),
             Downstream::Http2(stream) if stream.is_here() => return true,
             Downstream::Http2(stream) => stream.held(),
         };
@@ -140,6 +141,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
     /// Whether bytes have arrived that were not decoded yet.
     pub(super) fn has_bytes(&self) -> bool {
         match self.down {
+            Downstream::Http1(_) if !self.ranges.is_empty() => true,
             Downstream::Http1(_) => self.buffer.as_ref().is_some_and(|buffer| !buffer.is_empty()),
             Downstream::Http2(stream) => !self.ranges.is_empty() || stream.held() > 0,
         }
@@ -152,7 +154,16 @@ impl<'a, I: Io> RequestBody<'a, I> {
 
     /// The bytes that lie behind the body, if it is complete: the start of the next request.
     pub(super) fn take_rest(&mut self) -> Option<Buffer> {
-        self.buffer.take()
+        let mut rest = self.buffer.take()?;
+        if matches!(self.down, Downstream::Http1(_)) && !self.ranges.is_empty() {
+            rest.join(self.ranges.drain(..));
+        }
+        Some(rest)
+    }
+
+    /// Bytes of the buffer that lie in ranges of it.
+    fn scattered(&self) -> usize {
+        self.ranges.iter().map(ExactSizeIterator::len).sum()
     }
 
     /// Takes the buffer to decode from; waits for bytes if it holds none.
@@ -203,20 +214,37 @@ impl<'a, I: Io> RequestBody<'a, I> {
             if self.decoder.is_done() {
                 return Ok(Piece::End);
             }
-            let step = self.decoder.decode(buffer.filled()).map_err(reason_of)?;
-            let origin = buffer.position();
-            buffer.consume(step.consumed);
+            let (step, origin) = self.decode(buffer)?;
             match step.event {
                 BodyEvent::Data { start, len } => {
                     self.received += u64::try_from(len).unwrap_or(u64::MAX);
                     return Ok(Piece::Data(origin + start..origin + start + len));
                 }
                 BodyEvent::End => return Ok(Piece::End),
-                BodyEvent::NeedMore if buffer.is_empty() => return Ok(Piece::Empty),
+                BodyEvent::NeedMore if buffer.is_empty() && self.ranges.is_empty() => {
+                    return Ok(Piece::Empty);
+                }
                 BodyEvent::NeedMore if step.consumed == 0 => return Err(Reason::Bug),
                 BodyEvent::NeedMore => {}
             }
         }
+    }
+
+    /// Decodes what comes first of what was not taken; says where in the buffer it begins.
+    fn decode(&mut self, buffer: &mut Buffer) -> Result<(Step, usize), Reason> {
+        let Some(range) = self.ranges.front_mut() else {
+            let step = self.decoder.decode(buffer.filled()).map_err(reason_of)?;
+            let origin = buffer.position();
+            buffer.consume(step.consumed);
+            return Ok((step, origin));
+        };
+        let step = self.decoder.decode(buffer.range(range.clone())).map_err(reason_of)?;
+        let origin = range.start;
+        range.start += step.consumed;
+        if range.start >= range.end {
+            self.ranges.pop_front();
+        }
+        Ok((step, origin))
     }
 
     /// Hands all that is left of the payload to `take`, up to the first fault.
@@ -260,8 +288,18 @@ impl<'a, I: Io> RequestBody<'a, I> {
         Ok(if self.decoder.is_done() { Piece::End } else { Piece::Empty })
     }
 
+    /// Whether the client waits for `100 Continue`.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.continue_due
+    }
+
+    /// The client is not told any more to go on: its answer has begun.
+    pub(super) fn forgo(&mut self) {
+        self.continue_due = false;
+    }
+
     /// Sends `100 Continue` if the client waits for it.
-    async fn ask(&mut self) -> Result<(), Reason> {
+    pub(super) async fn ask(&mut self) -> Result<(), Reason> {
         if !std::mem::take(&mut self.continue_due) {
             return Ok(());
         }
@@ -312,16 +350,18 @@ impl<'a, I: Io> RequestBody<'a, I> {
         };
         buffer.consume(buffer.len()); // The ranges say what is left of it.
         self.ranges = ranges;
-        let len: usize = self.ranges.iter().map(ExactSizeIterator::len).sum();
-        self.pace(len)?;
+        self.pace(self.scattered())?;
         Ok(Received::Copied(buffer))
     }
 
     async fn read(
-        &self,
+        &mut self,
         piped: bool,
         deadline: Instant,
     ) -> (Result<usize, IoError>, Received<I::Pipe>) {
+        if let Some(buffer) = self.down.socket().take_opened(&mut self.ranges) {
+            return (Ok(self.scattered()), Received::Copied(buffer));
+        }
         let piped = piped && self.down.socket().can_splice();
         let max = if piped { self.spliceable() } else { 0 };
         if max > 0
@@ -358,7 +398,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
     ) -> Result<Instant, Reason> {
         loop {
             let ready = match self.down {
-                Downstream::Http1(socket) => socket.readable(turn.min(idle)).await,
+                Downstream::Http1(socket) => socket.body_readable(turn.min(idle)).await,
                 Downstream::Http2(stream) => stream.readable(turn.min(idle)).await,
             };
             match ready {

@@ -9,7 +9,6 @@ use crate::gufo::arguments::{self, Argument};
 use crate::gufo::dialect::Dialect;
 use crate::gufo::reply::Reply as Answer;
 use crate::gufo::request::Call;
-use crate::gufo::session::credential;
 use crate::gufo::stream::{self, Purpose};
 use crate::io::Io;
 use crate::message::head::Method;
@@ -28,6 +27,7 @@ use super::reply::Reply;
 use super::respond::Answered;
 use super::session;
 use super::stream::{download, local};
+use super::trace;
 use super::trust;
 
 /// What a call is made of and what it brings; used again for the next.
@@ -108,10 +108,9 @@ pub(super) async fn run<I: Io>(
     record: &mut Record,
 ) -> Result<Answered, Reason> {
     memory.collect(body).await?;
-    trust::check(exchange, &target.path, target.shown, &memory.body)?;
+    trust::check(exchange, &target.path, target.shown, &memory.body).await?;
     if exchange.tables.snapshot.gufo.session.is_some() {
-        // Boxed: it is seldom there, and most of the time the answer is known.
-        Box::pin(session::check(exchange, target)).await?;
+        session::check(exchange, target).await?;
     }
     let mut how = download::configured(exchange, target);
     if how.is_none() {
@@ -250,12 +249,12 @@ pub(super) fn with_call<I: Io, T>(
 ) -> T {
     let (head, text) = (exchange.head, exchange.text);
     let ip = ip_text(exchange.client);
-    let query = head.query.map(|query| query.of(text)).unwrap_or_default();
-    let authorization = head.value(text, Known::Authorization);
-    let shown = credential(authorization, head.by_name(text, "x-api-token"), query).ok().flatten();
+    let shown = session::shown(exchange).ok().flatten();
     let gufo = &exchange.tables.snapshot.gufo;
     let path = &target.path;
     let session = exchange.session.get();
+    let is_packaged = target.module.dialect == Dialect::C;
+    let traceparent = is_packaged.then(|| trace::shown(exchange)).flatten();
     let call = Call {
         module: &path.module,
         param: &path.param,
@@ -271,6 +270,7 @@ pub(super) fn with_call<I: Io, T>(
         token: shown.as_ref().map(|shown| &*shown.token),
         token_type: shown.as_ref().map(|shown| &*shown.kind),
         request_id: Some(exchange.request_id.as_str()),
+        trace_id: traceparent.as_ref().and_then(trace::id),
         uid: session.map(|own| own.uid.as_str()),
         is_admin: session.map(|own| own.is_admin),
         session_end: session.map(|own| own.end),

@@ -190,6 +190,7 @@ mod tests {
             (Reason::AnswerTooLarge, Outcome::Unclear),
             (Reason::UpstreamEndedEarly, Outcome::Unclear),
             (Reason::PoolExhausted, Outcome::Unclear),
+            (Reason::OutOfSockets, Outcome::Unclear),
             (Reason::ClientLeft, Outcome::Unclear),
             (Reason::BodyTooSlow, Outcome::Unclear),
         ] {

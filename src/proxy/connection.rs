@@ -35,6 +35,8 @@ use super::secure;
 pub enum After {
     /// It waits for the next request.
     Wait,
+    /// The same, but it is not listened to for a while: it was refused for overload.
+    Rest,
     /// The next request is already here.
     Next(Buffer),
     /// It is closed; the client may still be sending.
@@ -97,6 +99,8 @@ pub fn serve<I: Io>(
             is_first = false;
             match after {
                 After::Wait | After::Next(_) => {}
+                // Boxed: nobody else pays for it.
+                After::Rest => Box::pin(rest(&cx)).await,
                 end => break end,
             }
             if cx.is_draining() {
@@ -111,6 +115,12 @@ pub fn serve<I: Io>(
     }
 }
 
+/// Leaves a client alone that was refused for overload: whatever it sends meanwhile waits.
+async fn rest<I: Io>(cx: &Context<I>) {
+    let rest = cx.with_prng(|prng| cx.tables().policies.rest(cx.gate.inside(), prng));
+    cx.io.sleep_until(cx.io.now() + rest).await;
+}
+
 /// What is left to do behind the last request of HTTP/1.
 async fn finish<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAddr, end: After) {
     match end {
@@ -118,7 +128,7 @@ async fn finish<I: Io>(cx: &Rc<Context<I>>, socket: &SocketOf<I>, peer: SocketAd
             h2::serve::serve(cx, socket, peer, Some(*early), Serves::Http).await;
         }
         After::Linger => linger::close(cx, socket).await,
-        After::Wait | After::Next(_) | After::Close => {}
+        After::Wait | After::Rest | After::Next(_) | After::Close => {}
     }
 }
 
@@ -131,12 +141,32 @@ impl<I: Io> Drop for CountClosed<'_, I> {
     }
 }
 
-/// Waits for the next request for a short time.
-async fn wait_warm<I: Io>(cx: &Context<I>, socket: &SocketOf<I>) -> Result<(), IoError> {
+/// Waits for the next request for a short time; what of it is there, or an empty buffer.
+async fn wait_warm<I: Io>(cx: &Context<I>, socket: &SocketOf<I>) -> Result<Buffer, IoError> {
     let _counted = Warm::enter(&cx.warm);
     let warm = WARM.min(cx.tables().snapshot.timeouts.idle);
     let _place = cx.parked.enter(socket);
-    socket.readable(cx.io.lately() + warm).await
+    let deadline = cx.io.lately() + warm;
+    loop {
+        socket.stirred(deadline).await?;
+        let mut buffer = cx.buffers.small();
+        if socket.is_tls() {
+            return Ok(buffer); // It is there, and reading it may take an answer to the client.
+        }
+        match socket.try_read(&mut buffer) {
+            // Nothing is held while nothing is there.
+            None => {}
+            Some(Ok(0) | Err(_)) => return Err(IoError::Closed),
+            Some(Ok(len)) => {
+                cx.counters.add(Counter::DownstreamReceivedBytes, count(len));
+                return Ok(buffer);
+            }
+        }
+    }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 /// Counts a connection among the warm ones.
@@ -189,7 +219,7 @@ async fn busy<I: Io>(
             After::Next(rest) => buffer = rest,
             After::Wait if !cx.is_draining() && cx.warm.get() < WARM_MAX => {
                 match wait_warm(cx, socket).await {
-                    Ok(()) => buffer = cx.buffers.small(),
+                    Ok(early) => buffer = early,
                     Err(IoError::TimedOut) => return (After::Wait, WARM),
                     Err(_) => return (After::Close, WARM),
                 }
@@ -248,9 +278,7 @@ async fn read_head<I: Io>(
         buffer = back;
         match result {
             Ok(0) => return Err(HeadFault::Quiet),
-            Ok(len) => cx
-                .counters
-                .add(Counter::DownstreamReceivedBytes, u64::try_from(len).unwrap_or(u64::MAX)),
+            Ok(len) => cx.counters.add(Counter::DownstreamReceivedBytes, count(len)),
             Err(IoError::TimedOut) => {
                 cx.counters.count(Counter::DownstreamTimeouts);
                 return Err(HeadFault::Answer(Reason::HeadTimedOut));

@@ -28,7 +28,9 @@ use super::gate::Gate;
 use super::h2::connection::Connection;
 use super::h2::windows::Allowance;
 use super::parked::Parked;
+use super::policy::Admissions;
 use super::policy::keys::KeyAsk;
+use super::policy::queue::Turns;
 use super::reason::Reason;
 use super::registry::Seekers;
 use super::secure::Slots;
@@ -51,6 +53,8 @@ pub struct Context<I: Io> {
     pub buffers: BufferPool,
     /// Clients' connections.
     pub gate: Gate,
+    /// As many of them have a descriptor, and another for an endpoint.
+    pub room: Cell<u32>,
     /// Tasks that serve the shard itself.
     pub upkeep: Gate,
     /// What is counted.
@@ -85,8 +89,12 @@ pub struct Context<I: Io> {
     pub calls: Calls,
     /// Who is told of exchanges beside the log; empty: nobody.
     pub tell: OnceCell<Tell>,
+    /// Exchanges that wait for their turn.
+    pub(super) turns: Turns<I::Bell>,
     /// Connections with an upload in flight.
     pub uploads: Parked<SocketOf<I>>,
+    /// What policies add to exchanges.
+    pub(super) admissions: Admissions,
     tables: RefCell<Rc<Tables<I>>>,
     labels: RefCell<Labels>,
     log: LogSender,
@@ -141,6 +149,7 @@ impl<I: Io> Context<I> {
             shard,
             buffers,
             gate: Gate::default(),
+            room: Cell::new(u32::MAX),
             upkeep: Gate::default(),
             counters,
             latency: RefCell::new(ShardLatency::new()),
@@ -159,7 +168,9 @@ impl<I: Io> Context<I> {
             tell: OnceCell::new(),
             call_asks: OnceCell::new(),
             calls: Calls::default(),
+            turns: Turns::default(),
             panics: Cell::new(0),
+            admissions: Admissions::default(),
             tables: RefCell::new(tables),
             labels: RefCell::new(labels),
             log,
@@ -307,6 +318,7 @@ impl<I: Io> Context<I> {
         match error {
             IoError::TimedOut => Reason::ConnectTimedOut,
             IoError::Refused => Reason::ConnectRefused,
+            IoError::Exhausted => Reason::OutOfSockets,
             _ => Reason::ConnectFailed,
         }
     }

@@ -23,6 +23,7 @@ use crate::protocol::h1::body::BodyDecoder;
 use crate::route::rule::{Facts, Headers};
 use crate::route::select::{self, Refusal, Selected};
 use crate::snapshot::gufo::{Download, Module};
+use crate::snapshot::observe::OpenMetrics;
 use crate::snapshot::route::{Action, Route, Routes};
 use crate::snapshot::upstream::{Protocol, UpstreamId};
 
@@ -41,7 +42,7 @@ use super::reply::{Reply, Style};
 use super::respond::Answered;
 use super::tables::Tables;
 use super::trust::Shown;
-use super::{call, embedded, registry, request_id, respond, seldom, session, surface};
+use super::{call, embedded, registry, request_id, respond, seldom, surface};
 
 /// What an exchange knows from its start to its end.
 pub(super) struct Exchange<'a, I: Io> {
@@ -115,7 +116,7 @@ impl<'a, I: Io> Exchange<'a, I> {
     /// The exchange is over for its policies.
     pub(super) fn end_admission(&self, status: u16, reason: Option<Reason>) {
         if let Some(admission) = self.admission.get() {
-            admission.end(status, reason, self.cx.io.lately());
+            admission.held.end(status, reason, || self.cx.io.lately());
         }
         embedded::after(self, status);
     }
@@ -167,8 +168,8 @@ impl<'a, I: Io> Exchange<'a, I> {
 pub(super) enum Plan<'a> {
     Answer(Box<Reply>),
     Refuse(Reason),
-    /// What the gateway is, as Gufo tells it.
-    Info,
+    /// What the gateway is, as Gufo tells it: the path that was asked, and what was shown.
+    Info(ModulePath<'a>, Shown),
     Call(Target<'a>),
     Upload(Target<'a>),
     /// The module is to be found first.
@@ -179,6 +180,8 @@ pub(super) enum Plan<'a> {
     Socket(Target<'a>),
     /// A message of MCP for a module.
     Mcp(Target<'a>),
+    /// Metrics for everybody.
+    Metrics(&'a OpenMetrics),
     /// Whether the gateway is well, as gRPC asks.
     Health(health::Asked),
     /// The path to forward is in the [`Scratch`].
@@ -222,21 +225,22 @@ pub(super) async fn run<I: Io>(
     let plan = as_tunnel(&exchange, plan);
     let (mut plan, policies) = embedded::before(&exchange, plan, policies);
     if let Some(policies) = policies {
-        // Boxed: most routes have none.
-        plan = match Box::pin(admit(&exchange, policies)).await {
+        plan = match admit(&exchange, policies).await {
             Verdict::Pass => plan,
             Verdict::Answer(reply) => Plan::Answer(reply),
             Verdict::Refuse(reason) => Plan::Refuse(reason),
         };
     }
-    match plan {
+    let after = match plan {
         // Boxed: nearly all modules are known.
         Plan::Seek(wanted) => {
             let sought = seek(&exchange, &wanted, style, rest, scratch, &mut record);
             Box::pin(sought).await
         }
         plan => serve(&exchange, plan, style, rest, scratch, &mut record).await,
-    }
+    };
+    cx.admissions.keep(exchange.admission);
+    after
 }
 
 /// Waits for a module that is not known yet, and serves the request then.
@@ -283,7 +287,6 @@ async fn serve<I: Io>(
         Plan::Answer(reply) => Ok(Answered::Here(*reply)),
         Plan::Refuse(reason) => Err(reason),
         Plan::Seek(_) => Err(Reason::ModuleUnknown),
-        Plan::Info => Box::pin(session::info(exchange)).await.map(Answered::Here),
         Plan::Call(target) => {
             // What streams may take its time to the end, as an upload.
             let is_long = target.module.download != Download::Call;
@@ -294,15 +297,6 @@ async fn serve<I: Io>(
             memory.clear();
             result
         }
-        plan @ (Plan::Upload(_)
-        | Plan::Socket(_)
-        | Plan::Mcp(_)
-        | Plan::Heartbeat(..)
-        | Plan::Health(_)) => {
-            let memory = &mut scratch.call;
-            // Boxed: the state of these is large, and most exchanges are none of them.
-            Box::pin(seldom::run(exchange, plan, &mut body, memory, record)).await
-        }
         Plan::Forward(route, upstream) => {
             let Scratch { path, .. } = &*scratch;
             let destination = Destination { upstream, path, route, begun: started, first: &[] };
@@ -310,6 +304,11 @@ async fn serve<I: Io>(
             let _place = place.enter(down.socket());
             let result = forward::run(exchange, &destination, &mut body, record).await;
             result.map(Answered::Delivered)
+        }
+        plan => {
+            let memory = &mut scratch.call;
+            // Boxed: the state of these is large, and most exchanges are none of them.
+            Box::pin(seldom::run(exchange, plan, &mut body, memory, record)).await
         }
     };
     cx.put_scratch(scratch);
@@ -390,7 +389,7 @@ struct Planned<'a> {
 fn plan_surface<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> Planned<'a> {
     let (plan, style, label) = surface::plan(exchange);
     let policies = match plan {
-        Plan::Info
+        Plan::Info(..)
         | Plan::Call(_)
         | Plan::Upload(_)
         | Plan::Socket(_)
@@ -477,7 +476,7 @@ fn facts<'a, I: Io>(
 async fn admit<I: Io>(exchange: &Exchange<'_, I>, policies: &Policies) -> Verdict {
     let (admission, verdict) = policy::admit(exchange, policies).await;
     // Nobody has set it before.
-    drop(exchange.admission.set(Rc::new(admission)));
+    drop(exchange.admission.set(admission));
     verdict
 }
 

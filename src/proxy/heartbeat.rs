@@ -86,7 +86,7 @@ pub(super) async fn run<I: Io>(
         Ok(())
     })
     .await?;
-    trust::check(exchange, path, shown, &payload)?;
+    trust::check(exchange, path, shown, &payload).await?;
     if master(exchange).is_some() && shown == Shown::Nothing {
         return Err(Reason::SignatureWrong);
     }

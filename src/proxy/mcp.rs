@@ -27,7 +27,7 @@ pub(super) async fn run<I: Io>(
     record: &mut Record,
 ) -> Result<Reply, Reason> {
     memory.collect(body).await?;
-    trust::check(exchange, &target.path, target.shown, memory.body())?;
+    trust::check(exchange, &target.path, target.shown, memory.body()).await?;
     session::check(exchange, target).await?;
     if json::value(memory.body()).is_err() {
         return Ok(Reply::text(400, "the body is not JSON\n"));

@@ -60,6 +60,12 @@ impl<S: Clone> Parked<S> {
 }
 
 impl<S: Socket> Parked<S> {
+    /// Ends all that are there now, so that nothing of theirs looks whole; how many there were.
+    pub fn break_all(&self) -> u32 {
+        self.all().iter().for_each(Socket::reset_on_close);
+        self.cancel_all()
+    }
+
     /// Ends the wait of all that are parked now; how many there were.
     pub fn cancel_all(&self) -> u32 {
         let sockets = self.all();

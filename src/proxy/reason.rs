@@ -2,6 +2,9 @@
 
 use crate::protocol::grpc::status::Status;
 
+use self::Blame::{Client, Gateway, Upstream};
+use self::Fate::{Close, Keep};
+
 /// Why the gateway answered by itself, or did not answer at all.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(missing_docs, reason = "the table below says it")]
@@ -50,6 +53,7 @@ pub enum Reason {
     MultipartWithoutFile,
     FilesTooMany,
     PoolExhausted,
+    OutOfSockets,
     EndpointsDown,
     ConnectRefused,
     ConnectTimedOut,
@@ -57,6 +61,7 @@ pub enum Reason {
     TlsFailed,
     TlsUntrusted,
     TlsWithoutHttp2,
+    TlsAlert,
     UpstreamReset,
     UpstreamClosed,
     UpstreamTimedOut,
@@ -121,8 +126,6 @@ impl Reason {
     #[must_use]
     #[rustfmt::skip]
     pub fn row(self) -> Row {
-        use Blame::{Client, Gateway, Upstream};
-        use Fate::{Close, Keep};
         match self {
             Reason::RequestMalformed       => row(400, Client, Close, "request_malformed", "the request is not valid HTTP"),
             Reason::TargetTooLong          => row(414, Client, Close, "target_too_long", "the request target is longer than allowed"),
@@ -168,6 +171,7 @@ impl Reason {
             Reason::MultipartWithoutFile   => row(400, Client, Keep,  "multipart_without_file", "no part of the body has a file name"),
             Reason::FilesTooMany           => row(413, Client, Close, "files_too_many", "the body has more files than allowed"),
             Reason::PoolExhausted          => row(503, Gateway, Keep, "pool_exhausted", "all connections to the service are busy"),
+            Reason::OutOfSockets           => row(503, Gateway, Keep, "out_of_sockets", "the gateway can open no more connections"),
             Reason::EndpointsDown          => row(503, Upstream, Keep, "endpoints_down", "no instance of the service can be used"),
             Reason::ConnectRefused         => row(502, Upstream, Keep, "connect_refused", "the service is not reachable"),
             Reason::ConnectTimedOut        => row(504, Upstream, Keep, "connect_timed_out", "the service did not accept a connection in time"),
@@ -175,6 +179,7 @@ impl Reason {
             Reason::TlsFailed              => row(502, Upstream, Keep, "tls_failed", "no secure connection to the service could be made"),
             Reason::TlsUntrusted           => row(502, Upstream, Keep, "tls_untrusted", "the certificate of the service is not accepted"),
             Reason::TlsWithoutHttp2        => row(502, Upstream, Keep, "tls_without_http2", "the service does not offer HTTP/2 over TLS"),
+            Reason::TlsAlert               => row(502, Upstream, Keep, "tls_alert", "the service ended the secure connection with an alert"),
             Reason::UpstreamReset          => row(502, Upstream, Keep, "upstream_reset", "the service cancelled the call"),
             Reason::UpstreamClosed         => row(502, Upstream, Keep, "upstream_closed", "the service closed the connection"),
             Reason::UpstreamTimedOut       => row(504, Upstream, Keep, "upstream_timed_out", "the service did not answer in time"),
@@ -198,6 +203,7 @@ impl Reason {
             Reason::ConnectRefused
                 | Reason::ConnectTimedOut
                 | Reason::ConnectFailed
+                | Reason::OutOfSockets
                 | Reason::TlsFailed
                 | Reason::TlsUntrusted
                 | Reason::TlsWithoutHttp2
@@ -216,7 +222,7 @@ impl Reason {
 }
 
 /// Every reason once, in the order of their labels.
-pub const ALL: [Reason; 63] = [
+pub const ALL: [Reason; 65] = [
     Reason::RequestMalformed,
     Reason::TargetTooLong,
     Reason::HeadTooLarge,
@@ -261,6 +267,7 @@ pub const ALL: [Reason; 63] = [
     Reason::MultipartWithoutFile,
     Reason::FilesTooMany,
     Reason::PoolExhausted,
+    Reason::OutOfSockets,
     Reason::EndpointsDown,
     Reason::ConnectRefused,
     Reason::ConnectTimedOut,
@@ -268,6 +275,7 @@ pub const ALL: [Reason; 63] = [
     Reason::TlsFailed,
     Reason::TlsUntrusted,
     Reason::TlsWithoutHttp2,
+    Reason::TlsAlert,
     Reason::UpstreamReset,
     Reason::UpstreamClosed,
     Reason::UpstreamTimedOut,

@@ -86,6 +86,11 @@ impl Reply {
         Reply::new(status, "text/plain; charset=utf-8", body.into())
     }
 
+    /// A text of another type.
+    pub(super) fn page(content_type: &'static str, body: &str) -> Self {
+        Reply::new(200, content_type, body.into())
+    }
+
     /// An answer that is JSON already.
     pub(super) fn json(status: u16, body: Vec<u8>) -> Self {
         Reply::new(status, JSON, body)
@@ -296,8 +301,10 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::TlsUntrusted
         | Reason::TlsWithoutHttp2
         | Reason::EndpointsDown => GufoFault::Unreachable,
+        Reason::PoolExhausted | Reason::OutOfSockets => GufoFault::ModuleConnection,
         Reason::UpstreamTimedOut => GufoFault::TransportTimeout,
-        Reason::UpstreamReset
+        Reason::TlsAlert
+        | Reason::UpstreamReset
         | Reason::UpstreamClosed
         | Reason::UpstreamProtocol
         | Reason::UpstreamEndedEarly
@@ -315,7 +322,6 @@ fn fault_of(reason: Reason) -> Option<GufoFault> {
         | Reason::ProtocolUnsupported
         | Reason::BodyTimedOut
         | Reason::BodyTooSlow
-        | Reason::PoolExhausted
         | Reason::MethodNotAllowed
         | Reason::PaymentRequired
         | Reason::AddressRefused
@@ -342,7 +348,8 @@ fn proxy_status(reason: Reason) -> &'static str {
         Reason::ConnectFailed => "otus; error=destination_unavailable",
         Reason::TlsFailed | Reason::TlsWithoutHttp2 => "otus; error=tls_protocol_error",
         Reason::TlsUntrusted => "otus; error=tls_certificate_error",
-        Reason::PoolExhausted => "otus; error=connection_limit_reached",
+        Reason::TlsAlert => "otus; error=tls_alert_received",
+        Reason::PoolExhausted | Reason::OutOfSockets => "otus; error=connection_limit_reached",
         Reason::Unauthenticated
         | Reason::PaymentRequired
         | Reason::Forbidden

@@ -135,7 +135,10 @@ pub(super) async fn respond<I: Io>(
     if sent.is_err() {
         return After::Close;
     }
-    after(keep, body)
+    match after(keep, body) {
+        After::Wait if reason == Some(Reason::Overloaded) => After::Rest,
+        after => after,
+    }
 }
 
 /// What becomes of a connection whose exchange ended well.

@@ -10,7 +10,7 @@ use super::reason::Reason;
 use super::record::Record;
 use super::respond::Answered;
 use super::stream::socket;
-use super::{call, heartbeat, mcp, upload};
+use super::{call, heartbeat, mcp, open_metrics, session, upload};
 
 /// Serves one of them. `memory` is empty.
 pub(super) async fn run<I: Io>(
@@ -40,6 +40,11 @@ pub(super) async fn run<I: Io>(
             let _place = cx.exchanges.enter(socket);
             let told = heartbeat::run(exchange, (&path, shown), body, record);
             told.await.map(Answered::Here)
+        }
+        Plan::Info(path, shown) => session::info(exchange, &path, shown).await.map(Answered::Here),
+        Plan::Metrics(open) => {
+            let _place = cx.exchanges.enter(socket);
+            open_metrics::run(exchange, open).await.map(Answered::Here)
         }
         Plan::Health(asked) => {
             let _place = cx.exchanges.enter(socket);

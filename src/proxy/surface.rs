@@ -15,6 +15,7 @@ use crate::snapshot::gufo::{ApiBase, Gufo, Mcp, UploadRoute};
 use super::exchange::{Exchange, Plan, Target};
 use super::exit;
 use super::grpc::health;
+use super::open_metrics;
 use super::reason::Reason;
 use super::reply::{self, Reply, Style};
 use super::trust::{self, Shown};
@@ -40,6 +41,11 @@ pub(super) fn plan<'a, I: Io>(exchange: &'a Exchange<'a, I>) -> (Plan<'a>, Style
                 Reply::text(200, "ready\n")
             };
             return (local(exchange, ready), Style::Problem, Label::HEALTH);
+        }
+        open_metrics::PATH if matches!(exchange.head.method, Method::Get | Method::Head) => {
+            if let Some(open) = &exchange.tables.snapshot.observe.open_metrics {
+                return (Plan::Metrics(open), Style::Problem, Label::METRICS);
+            }
         }
         _ => {}
     }
@@ -107,11 +113,7 @@ fn plan_module<'a, I: Io>(
         Err(reason) => return (Plan::Refuse(reason), Label::OTHER),
     };
     match path.reserved {
-        Some(Reserved::Info) => {
-            // It is asked for without content, so that what is signed is here.
-            let checked = trust::check(exchange, &path, shown, &[]);
-            return (checked.map_or_else(Plan::Refuse, |()| Plan::Info), Label::INFO);
-        }
+        Some(Reserved::Info) => return (Plan::Info(path, shown), Label::INFO),
         Some(Reserved::Heartbeat) if method == Method::Post => {
             return (Plan::Heartbeat(path, shown), Label::OTHER);
         }
@@ -195,7 +197,9 @@ fn plan_route<'a, I: Io>(
     let Some((index, module)) = gufo.find(route.module.as_bytes()) else {
         return (unknown(gufo, &route.module), Style::Problem, Label::OTHER);
     };
-    if exchange.head.framing == Framing::Empty {
+    // An empty file is one, if it is sent as files are.
+    let sends = matches!(exchange.head.method, Method::Put | Method::Post | Method::Patch);
+    if exchange.head.framing == Framing::Empty && !sends {
         return (Plan::Refuse(Reason::RouteNotFound), Style::Problem, Label::OTHER);
     }
     let label = exchange.tables.modules.get(index).map_or(Label::OTHER, |module| module.label);

@@ -46,6 +46,8 @@ pub struct Tables<I: Io> {
     pub routes: Vec<Label>,
     /// What policies remember.
     pub policies: States,
+    /// The module that sessions of Gufo are asked of.
+    pub(super) session_module: Option<usize>,
     /// What is known of sessions of Gufo.
     pub(super) sessions: Rc<Sessions>,
     /// Whether exchanges are told about one by one.
@@ -138,6 +140,7 @@ impl<I: Io> Tables<I> {
         // What was said of sessions holds for as long as the same service is asked.
         let kept = old.filter(|old| asks_the_same(&old.snapshot, &snapshot));
         let sessions = kept.map(|old| Rc::clone(&old.sessions)).unwrap_or_default();
+        let session_module = snapshot.gufo.session_module().map(|(index, _)| index);
         let has_log = snapshot.observe.access_log.is_some();
         let policies = States::new(&snapshot, old.map(|old| &old.policies));
         let mut default_lines = Vec::new();
@@ -152,6 +155,7 @@ impl<I: Io> Tables<I> {
             serves,
             routes,
             policies,
+            session_module,
             sessions,
             has_log,
             default_lines,

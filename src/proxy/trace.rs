@@ -53,27 +53,33 @@ pub(super) fn text(ids: &SpanIds) -> [u8; LEN] {
     out
 }
 
+/// The `traceparent` that services see of an exchange: its own if it is told of, else what the
+/// caller sent, if that is one.
+pub(super) fn shown<I: Io>(exchange: &Exchange<'_, I>) -> Option<[u8; LEN]> {
+    if let Some(ids) = &exchange.span {
+        return Some(text(ids));
+    }
+    let sent = exchange.head.value(exchange.text, Known::Traceparent)?;
+    parse(sent).and_then(|_| sent.try_into().ok())
+}
+
+/// The id of the trace in what [`shown`] gives.
+pub(super) fn id(shown: &[u8; LEN]) -> Option<&str> {
+    str::from_utf8(shown.get(3..35)?).ok()
+}
+
 /// Writes the `traceparent` of a request that leaves.
 pub(super) fn write<I: Io>(exchange: &Exchange<'_, I>, out: &mut Vec<u8>) {
-    if let Some(ids) = &exchange.span {
-        encode::known_field(out, Known::Traceparent, &text(ids));
+    if let Some(text) = shown(exchange) {
+        encode::known_field(out, Known::Traceparent, &text);
         return;
     }
-    match exchange.head.value(exchange.text, Known::Traceparent) {
-        Some(value) if parse(value).is_some() => {
-            encode::known_field(out, Known::Traceparent, value);
-        }
-        _ => {
-            let (a, b, c) =
-                exchange.cx.with_prng(|prng| (prng.next_u64(), prng.next_u64(), prng.next_u64()));
-            let mut line =
-                *b"traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-00\r\n";
-            line[16..32].copy_from_slice(&hex(a | 1));
-            line[32..48].copy_from_slice(&hex(b));
-            line[49..65].copy_from_slice(&hex(c | 1));
-            out.extend_from_slice(&line);
-        }
-    }
+    let [a, b, c] = exchange.cx.with_prng(|prng| [0; 3].map(|_: u8| prng.next_u64()));
+    let mut line = *b"traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-00\r\n";
+    line[16..32].copy_from_slice(&hex(a | 1));
+    line[32..48].copy_from_slice(&hex(b));
+    line[49..65].copy_from_slice(&hex(c | 1));
+    out.extend_from_slice(&line);
 }
 
 /// The 16 digits of a number. All eight nibbles of a half are turned into digits at once.

@@ -8,9 +8,9 @@ use crate::gufo::nonces::Seen;
 use crate::gufo::path::ModulePath;
 use crate::gufo::request::Call;
 use crate::gufo::trust::{NONCE_BYTES, Subject, Token, request_digest};
-use crate::io::Io;
+use crate::io::{CLOCK_LAG_MAX, Io};
 use crate::message::known::Known;
-use crate::snapshot::gufo::{Module, RestMode, Trust};
+use crate::snapshot::gufo::{Module, RestMode};
 
 use super::exchange::Exchange;
 use super::reason::Reason;
@@ -62,13 +62,25 @@ pub(super) fn look<I: Io>(
 }
 
 /// Checks a signature over content that is there now. Of an upload, it is over none.
-pub(super) fn check<I: Io>(
+pub(super) async fn check<I: Io>(
     exchange: &Exchange<'_, I>,
     path: &ModulePath<'_>,
     shown: Shown,
     body: &[u8],
 ) -> Result<(), Reason> {
-    let Shown::Claim(refusal) = shown else { return Ok(()) };
+    match shown {
+        // Boxed: most calls show something else.
+        Shown::Claim(refusal) => Box::pin(claim(exchange, path, refusal, body)).await,
+        Shown::Nothing | Shown::Proof => Ok(()),
+    }
+}
+
+async fn claim<I: Io>(
+    exchange: &Exchange<'_, I>,
+    path: &ModulePath<'_>,
+    refusal: Reason,
+    body: &[u8],
+) -> Result<(), Reason> {
     let trust = &exchange.tables.snapshot.gufo.trust;
     let sign = exchange.head.value(exchange.text, Known::XSign).unwrap_or_default();
     let (Some((key, _)), Some(token)) = (&trust.key, Token::parse(sign)) else {
@@ -85,24 +97,39 @@ pub(super) fn check<I: Io>(
         digest: request_digest(query, body),
     };
     if key.holds_2(&token, &subject) {
-        spend(trust, &token, exchange.time, refusal)
+        spend(exchange, &token, refusal).await
     } else {
         Err(refusal)
     }
 }
 
-/// Uses up the nonce of a signature that holds: on every shard it counts once.
-pub(super) fn spend(
-    trust: &Trust,
+/// Uses up the nonce of a signature that holds: on every shard it counts once. One whose second has
+/// not come yet waits for that, for at most as long as signatures may be ahead.
+pub(super) async fn spend<I: Io>(
+    exchange: &Exchange<'_, I>,
     token: &Token<'_>,
-    now: UnixTime,
     refusal: Reason,
 ) -> Result<(), Reason> {
+    let (trust, io) = (&exchange.tables.snapshot.gufo.trust, &exchange.cx.io);
     let nonce = token.nonce.ok_or(refusal)?;
-    let end = UnixTime(Duration::from_secs(token.time) + trust.max_age);
-    match trust.nonces.note(nonce, token.time, end, now) {
+    let time = UnixTime(Duration::from_secs(token.time));
+    let end = UnixTime(time.0 + trust.max_age);
+    let note = || trust.nonces.note(nonce, token.time, end, io.unix_now());
+    let mut seen = note();
+    if seen == Seen::Early {
+        // It was fresh when the request began; if the clock was put back since, it never comes due.
+        let now = io.unix_now();
+        if !token.is_fresh(now, trust.max_age) {
+            return Err(refusal);
+        }
+        // The calendar is read as of the kernel's last tick, and that may be older the next time.
+        io.sleep_until(io.now() + time.0.saturating_sub(now.0) + CLOCK_LAG_MAX).await;
+        seen = note();
+    }
+    match seen {
         Seen::First => Ok(()),
-        Seen::Again | Seen::Before => Err(refusal),
+        // A clock that was put back meanwhile.
+        Seen::Early | Seen::Again | Seen::Before => Err(refusal),
         Seen::Full => Err(Reason::Overloaded),
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn run<I: Io>(
     body: &mut RequestBody<'_, I>,
     record: &mut Record,
 ) -> Result<Reply, Reason> {
-    trust::check(exchange, &target.path, target.shown, &[])?;
+    trust::check(exchange, &target.path, target.shown, &[]).await?;
     session::check(exchange, target).await?;
     if target.module.dialect.has_streams() {
         stream(exchange, target, body, record).await

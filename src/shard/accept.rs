@@ -18,6 +18,10 @@ const EXHAUSTED_WAIT: Duration = Duration::from_millis(50);
 pub(super) async fn run<I: Io>(cx: Rc<Context<I>>, listener: I::Listener, place: u16) {
     let mut burst = 0;
     loop {
+        // The last descriptors are for endpoints: who was let in is to be served.
+        while cx.gate.inside() >= cx.room.get() && !cx.is_draining() {
+            cx.io.sleep_until(cx.io.now() + EXHAUSTED_WAIT).await;
+        }
         match listener.accept().await {
             Ok((socket, peer)) => {
                 if cx.gate.inside() >= cx.tables().snapshot.limits.connections {

@@ -86,9 +86,8 @@ pub struct Postbox<B> {
     bell: B,
 }
 
-/// The mailbox is full: the shard has not read it for a long time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Full;
+/// The mailbox is full: the shard has not read it for a while. The letter comes back.
+pub struct Full(pub Letter);
 
 /// Both ends of a mailbox for [`limits::LETTERS_MAX`] letters. `bell` wakes the shard.
 pub fn mailbox<B: Bell>(bell: B) -> (Postbox<B>, Mailbox) {
@@ -106,7 +105,7 @@ impl Mailbox {
 impl<B: Bell> Postbox<B> {
     /// Posts a letter and wakes the shard.
     pub fn post(&self, letter: Letter) -> Result<(), Full> {
-        self.letters.push(letter).map_err(|_| Full)?;
+        self.letters.push(letter).map_err(Full)?;
         self.bell.ring();
         Ok(())
     }

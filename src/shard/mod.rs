@@ -103,9 +103,9 @@ async fn drain<I: Io>(
     }
     cx.drain();
     if !emptied(&cx, start + grace.exchanges).await {
-        cut_off.set(cx.exchanges.cancel_all());
+        cut_off.set(cx.exchanges.break_all());
         if !emptied(&cx, start + grace.uploads.max(grace.exchanges)).await {
-            cut_off.set(cut_off.get().saturating_add(cx.uploads.cancel_all()));
+            cut_off.set(cut_off.get().saturating_add(cx.uploads.break_all()));
             emptied(&cx, cx.io.now() + AFTERMATH).await;
         }
     }

@@ -29,6 +29,8 @@ pub struct Spec {
     pub core: Option<usize>,
     /// What carries its waits.
     pub driver: Driver,
+    /// Connections of clients for which there are descriptors, and as many for endpoints.
+    pub room: u32,
     /// Its sockets, one for each listener of the configuration.
     pub listeners: Vec<TcpListener>,
     /// What it runs first.
@@ -114,7 +116,9 @@ fn prepare(ring: &Ring, spec: Spec) -> std::io::Result<Parts> {
     let (bell, ear) =
         ring.bell().map_err(|error| std::io::Error::other(format!("no bell: {error:?}")))?;
     let (postbox, mailbox) = mailbox(bell);
+    ring.busy_poll(spec.snapshot.server.busy_poll);
     let cx = Context::new(ring.clone(), spec.number, spec.snapshot, spec.counters, spec.log);
+    cx.room.set(spec.room);
     let _ = cx.key_asks.set(spec.key_asks);
     let _ = cx.seekers.asks.set(spec.module_asks);
     let _ = cx.exits.set(spec.exits);

@@ -34,6 +34,10 @@ pub fn restart_keys(old: &Snapshot, new: &Snapshot) -> Vec<&'static str> {
         ("server.io", old.server.io != new.server.io),
         ("server.access_log", old.observe.access_log != new.observe.access_log),
         ("server.log_to_file, compat.log", old.observe.log_form != new.observe.log_form),
+        (
+            "compat.open_metrics",
+            old.observe.open_metrics.is_some() != new.observe.open_metrics.is_some(),
+        ),
         ("otel", old.observe.traces != new.observe.traces),
         ("sentry", old.observe.sentry != new.observe.sentry),
         ("rate_store", old.rate_store != new.rate_store),

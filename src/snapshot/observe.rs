@@ -1,7 +1,11 @@
 //! What is told about the traffic, and where.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crossbeam::channel::Sender;
 
 use super::auth::KeyUrl;
 use super::secret::Secret;
@@ -16,6 +20,8 @@ pub struct Observe {
     pub log_form: LogForm,
     /// Whose names of metrics are shown beside our own.
     pub compat: CompatMetrics,
+    /// Who makes the page of other gateways' names that is shown to all at the clients' port.
+    pub open_metrics: Option<OpenMetrics>,
     /// Where traces go; `None`: nowhere.
     pub traces: Option<Traces>,
     /// Where panics and errors are reported; `None`: nowhere.
@@ -49,6 +55,7 @@ pub enum LogForm {
 
 /// Whose names of metrics are shown beside our own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by itself")]
 pub struct CompatMetrics {
     /// `gufo_*`
     pub gufo: bool,
@@ -56,6 +63,33 @@ pub struct CompatMetrics {
     pub threex: bool,
     /// `foldforge_*`
     pub fold: bool,
+    /// `krakend.*` at `/__stats`
+    pub hanzo: bool,
+}
+
+/// Metrics that are open to all.
+#[derive(Clone, Default)]
+pub struct OpenMetrics {
+    /// Where shards ask for the page. `None` until somebody makes it.
+    pub asks: Option<Sender<PageAsk>>,
+}
+
+/// A shard asks for the page.
+pub struct PageAsk {
+    /// Tells it. Called once, on the thread that made it.
+    pub answer: Box<dyn FnOnce(Arc<str>) + Send>,
+}
+
+impl PartialEq for OpenMetrics {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for OpenMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpenMetrics")
+    }
 }
 
 /// Where traces go.
@@ -94,6 +128,7 @@ impl Default for Observe {
             access_log: Some(LogTarget::Stdout),
             log_form: LogForm::Otus,
             compat: CompatMetrics::default(),
+            open_metrics: None,
             traces: None,
             sentry: None,
         }

@@ -23,6 +23,10 @@ pub struct Server {
     pub workers: Workers,
     /// Which driver the shards use.
     pub io: IoDriver,
+    /// How long a shard looks for what happens before it sleeps; zero: not at all.
+    pub busy_poll: Duration,
+    /// Which shard a new connection goes to.
+    pub steering: Steering,
     /// From the first SIGTERM until exchanges are cut off.
     pub shutdown_grace: Duration,
     /// The same for uploads in flight.
@@ -126,6 +130,16 @@ pub enum Workers {
     Cores(Vec<usize>),
 }
 
+/// Which shard a new connection goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Steering {
+    /// The one that a hash of the addresses says.
+    #[default]
+    Hash,
+    /// The one on the core where the kernel takes its packets; where there is none, by hash.
+    Core,
+}
+
 /// Which driver the shards use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum IoDriver {
@@ -167,6 +181,8 @@ impl Default for Server {
             metrics: None,
             workers: Workers::Auto,
             io: IoDriver::Auto,
+            busy_poll: Duration::ZERO,
+            steering: Steering::Hash,
             shutdown_grace: limits::SHUTDOWN_GRACE,
             upload_grace: limits::UPLOAD_GRACE,
             request_id: RequestId::Uuid,

@@ -110,8 +110,14 @@ impl ClientTls {
     /// A copy for one shard, with sessions of its own, that offers this protocol and no other.
     #[must_use]
     pub fn config(&self, protocol: Protocol) -> Arc<ClientConfig> {
+        self.config_for(Some(protocol))
+    }
+
+    /// The same for a protocol that is none of HTTP: nothing is offered, for it has no name.
+    #[must_use]
+    pub fn config_for(&self, protocol: Option<Protocol>) -> Arc<ClientConfig> {
         let mut config = ClientConfig::clone(&self.config);
-        config.alpn_protocols = vec![protocol.name().to_vec()];
+        config.alpn_protocols = protocol.map(|one| one.name().to_vec()).into_iter().collect();
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
         Arc::new(config)
     }

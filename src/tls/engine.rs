@@ -1,16 +1,20 @@
 //! The TLS state of a connection and the bytes that are between it and the wire. No io.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, UnbufferedConnectionCommon, UnbufferedStatus,
-    WriteTraffic,
+    ConnectionState, EncodeError, EncryptError, ReadTraffic, UnbufferedConnectionCommon,
+    UnbufferedStatus, WriteTraffic,
 };
 
-use crate::base::limits::RECORD_BUFFER_BYTES;
 use crate::io::buffer::{Buffer, BufferPool, Gather, SLICES_MAX};
+
+use super::in_place::{Place, TOKEN_BYTES, within};
+use super::inbox::Inbox;
 
 /// Payload of one record (RFC 8446 §5.1).
 const PAYLOAD_MAX: usize = 16 * 1024;
@@ -30,7 +34,7 @@ pub(super) struct Broken;
 /// What there is to read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Opened {
-    /// So many bytes were put into the buffer, or lie ready if there was none.
+    /// So many bytes of payload lie ready.
     Bytes(usize),
     /// The peer has said that nothing more comes.
     End,
@@ -52,28 +56,30 @@ pub(super) struct Engine {
 
 /// Bytes between the state and the wire.
 struct Wire {
-    /// Records that came and were not opened yet.
-    sealed: Option<Buffer>,
-    open: Ready,
+    inbox: Inbox,
     /// Records that must leave before all others.
     queued: Vec<u8>,
     ended: bool,
     broken: bool,
-    /// What broke it is the peer's certificate.
-    distrusted: bool,
+    /// What broke it.
+    cause: Cause,
 }
 
-/// Payload that was opened and not fetched, from `fetched` on.
-#[derive(Default)]
-struct Ready {
-    bytes: Vec<u8>,
-    fetched: usize,
+/// What broke a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The certificate of the peer.
+    Distrust,
+    /// The peer, who has said so.
+    Alert,
+    /// Anything else, or nothing.
+    Other,
 }
 
 /// What is asked of rustls.
 enum Goal<'a> {
-    /// Open records until there is payload.
-    Open(Option<&'a mut Buffer>),
+    /// Open all records that are here whole.
+    Open,
     /// Put payload into a record, or several.
     Seal(&'a [u8], &'a mut Buffer),
     /// Say that nothing more comes.
@@ -119,12 +125,11 @@ impl Common for UnbufferedConnectionCommon<ClientConnectionData> {
 impl Engine {
     pub(super) fn new(machine: Machine) -> Self {
         let wire = Wire {
-            sealed: None,
-            open: Ready::default(),
+            inbox: Inbox::default(),
             queued: Vec::new(),
             ended: false,
             broken: false,
-            distrusted: false,
+            cause: Cause::Other,
         };
         Engine { machine, wire }
     }
@@ -138,54 +143,72 @@ impl Engine {
     }
 
     pub(super) fn is_distrusted(&self) -> bool {
-        self.wire.distrusted
+        self.wire.cause == Cause::Distrust
+    }
+
+    pub(super) fn is_alerted(&self) -> bool {
+        self.wire.cause == Cause::Alert
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
         self.facts(rustls::CommonState::is_handshaking)
     }
 
-    /// A buffer for what comes next, with room in front for what is here already.
-    pub(super) fn next_buffer(&self, pool: &BufferPool, large: bool) -> Result<Buffer, Broken> {
-        let held = self.wire.sealed.as_ref().map_or(0, Buffer::len);
-        let mut buffer = if large { pool.large() } else { pool.record() };
-        buffer.leave_front(held);
+    /// Appends what came and could not be opened yet to a buffer that more is read into; false: no
+    /// room is left for more.
+    pub(super) fn lead(&self, buffer: &mut Buffer) -> bool {
+        let sealed = self.wire.inbox.sealed();
         // More than a record that cannot be opened: a message over many records, none of ours.
-        if buffer.room() == 0 { Err(Broken) } else { Ok(buffer) }
+        buffer.append(sealed) == sealed.len() && buffer.room() > 0
     }
 
-    /// Takes what was read into a buffer of [`next_buffer`](Self::next_buffer).
-    pub(super) fn feed(&mut self, mut buffer: Buffer) -> Result<(), Broken> {
-        if let Some(held) = self.wire.sealed.take()
-            && !buffer.prepend(held.filled())
-        {
-            return Err(Broken);
-        }
-        self.wire.sealed = Some(buffer);
-        Ok(())
+    /// Takes a buffer that [`lead`](Self::lead) has written to, and what was read behind that.
+    pub(super) fn feed(&mut self, buffer: Buffer) {
+        self.wire.inbox.feed(buffer);
     }
 
-    /// Opens records into `into` as far as there is room, or until something lies ready.
-    pub(super) fn open(&mut self, mut into: Option<&mut Buffer>) -> Result<Opened, Broken> {
-        let before = into.as_ref().map_or(0, |buffer| buffer.len());
-        if let Some(buffer) = into.as_deref_mut() {
-            self.wire.open.fetch(buffer);
+    /// Opens what was read into a buffer that held `kept` bytes before [`lead`](Self::lead), and
+    /// gives it back as if payload had been read into it.
+    pub(super) fn open_behind(
+        &mut self,
+        buffer: Buffer,
+        kept: usize,
+        pool: &BufferPool,
+    ) -> Option<Buffer> {
+        self.wire.inbox.feed_behind(buffer, kept);
+        self.run(Goal::Open);
+        let (buffer, fits) = self.wire.inbox.give_back(pool);
+        self.wire.broken |= !fits;
+        buffer
+    }
+
+    /// Opens what has come.
+    pub(super) fn open(&mut self) -> Result<Opened, Broken> {
+        if self.wire.inbox.ready() == 0 && !self.wire.ended {
+            self.run(Goal::Open);
         }
-        if self.wire.open.bytes.is_empty() && !self.wire.ended {
-            self.run(Goal::Open(into.as_deref_mut()));
+        match (self.wire.inbox.ready(), self.wire.ended, self.wire.broken) {
+            (0, _, true) => Err(Broken),
+            (0, true, _) => Ok(Opened::End),
+            (0, false, _) => Ok(Opened::NeedMore),
+            (ready, ..) => Ok(Opened::Bytes(ready)),
         }
-        let moved = match &into {
-            Some(buffer) => buffer.len() - before,
-            None => self.wire.open.bytes.len() - self.wire.open.fetched,
-        };
-        if moved > 0 {
-            return Ok(Opened::Bytes(moved));
-        }
-        match (self.wire.ended, self.wire.broken) {
-            (_, true) => Err(Broken),
-            (true, _) => Ok(Opened::End),
-            _ => Ok(Opened::NeedMore),
-        }
+    }
+
+    /// Copies what lies ready into `into`, as much as it has room for.
+    pub(super) fn fetch(&mut self, into: &mut Buffer) -> usize {
+        self.wire.inbox.fetch(into)
+    }
+
+    /// Gives the buffer away that payload lies in, with where it does.
+    pub(super) fn take(
+        &mut self,
+        ranges: &mut VecDeque<Range<usize>>,
+        pool: &BufferPool,
+    ) -> Option<Buffer> {
+        let (buffer, fits) = self.wire.inbox.take(ranges, pool);
+        self.wire.broken |= !fits;
+        buffer
     }
 
     /// Puts what follows the first `done` bytes of `plain` into records, as far as `out` has room;
@@ -261,16 +284,8 @@ impl Engine {
 
     /// Gives memory back that is larger than what it holds.
     pub(super) fn shed(&mut self, pool: &BufferPool) {
-        let Some(sealed) = &self.wire.sealed else { return };
-        if sealed.is_empty() {
-            self.wire.sealed = None;
-        } else if sealed.len() + sealed.room() > RECORD_BUFFER_BYTES
-            && sealed.len() < RECORD_BUFFER_BYTES
-        {
-            let mut smaller = pool.record();
-            smaller.append(sealed.filled());
-            self.wire.sealed = Some(smaller);
-        }
+        let fits = self.wire.inbox.shed(pool);
+        self.wire.broken |= !fits;
     }
 
     fn run(&mut self, goal: Goal<'_>) -> Done {
@@ -290,52 +305,16 @@ fn fitting(room: usize, len: usize) -> usize {
     if len <= all { len } else { whole.min(len) }
 }
 
-impl Ready {
-    /// Moves payload into `into`.
-    fn fetch(&mut self, into: &mut Buffer) {
-        self.fetched += into.append(self.bytes.get(self.fetched..).unwrap_or_default());
-        if self.fetched >= self.bytes.len() {
-            *self = Ready::default(); // An idle connection keeps no memory.
-        }
-    }
-
-    /// Puts payload where the goal wants it; what there is no room for waits.
-    fn take(&mut self, mut payload: &[u8], goal: &mut Goal<'_>) {
-        if let Goal::Open(Some(into)) = goal
-            && self.bytes.is_empty()
-        {
-            let taken = into.append(payload);
-            payload = payload.get(taken..).unwrap_or_default();
-        }
-        self.bytes.extend_from_slice(payload);
-    }
-
-    /// Whether a reader has what it can take. What lies ready is bounded: nothing more is opened
-    /// until it was fetched.
-    fn is_enough(&self, goal: &Goal<'_>) -> bool {
-        match goal {
-            Goal::Open(into) => {
-                let is_full = into.as_ref().is_some_and(|buffer| buffer.room() == 0);
-                is_full || !self.bytes.is_empty()
-            }
-            Goal::Seal(..) | Goal::Goodbye => false,
-        }
-    }
-}
-
 impl Wire {
-    fn discard(&mut self, len: usize) {
-        if let Some(sealed) = &mut self.sealed {
-            sealed.consume(len);
-            if sealed.is_empty() {
-                self.sealed = None;
-            }
-        }
-    }
-
     fn broken(&mut self) -> Done {
         self.broken = true;
         Done::Yes
+    }
+
+    /// rustls has opened one record of payload.
+    fn lay(&mut self, place: Option<Place>) -> bool {
+        let found = place.and_then(|place| place.in_bytes(self.inbox.sealed()));
+        found.is_some_and(|(skip, len)| self.inbox.lay(skip, len))
     }
 }
 
@@ -346,24 +325,25 @@ fn run<C: Common>(connection: &mut C, wire: &mut Wire, mut goal: Goal<'_>) -> Do
         return Done::Yes;
     }
     loop {
-        let incoming = wire.sealed.as_mut().map_or(&mut [][..], Buffer::filled_mut);
-        let UnbufferedStatus { mut discard, state, .. } = connection.process(incoming);
+        let incoming = wire.inbox.sealed_mut();
+        let (status, place) = within(|| connection.process(incoming));
+        let UnbufferedStatus { discard, state, .. } = status;
         let mut done = None;
         match state {
             Err(error) => {
-                wire.discard(discard);
-                wire.distrusted = matches!(error, rustls::Error::InvalidCertificate(_));
+                wire.inbox.discard(discard);
+                wire.cause = match error {
+                    rustls::Error::InvalidCertificate(_) => Cause::Distrust,
+                    rustls::Error::AlertReceived(_) => Cause::Alert,
+                    _ => Cause::Other,
+                };
                 wire.broken = true; // From here on nothing that came is looked at again.
                 take_alerts(connection, wire);
                 return Done::Yes;
             }
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                while let Some(Ok(record)) = traffic.next_record() {
-                    discard += record.discard;
-                    wire.open.take(record.payload, &mut goal);
-                }
-                if wire.open.is_enough(&goal) {
-                    done = Some(Done::Yes);
+            Ok(ConnectionState::ReadTraffic(traffic)) => {
+                if !(is_token(traffic) && wire.lay(place)) {
+                    return wire.broken();
                 }
             }
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
@@ -382,15 +362,18 @@ fn run<C: Common>(connection: &mut C, wire: &mut Wire, mut goal: Goal<'_>) -> Do
             }
             // Before the handshake is over nothing can be sealed; early data was never offered.
             Ok(ConnectionState::BlockedHandshake) => {
-                let is_open = matches!(goal, Goal::Open(_));
+                let is_open = matches!(goal, Goal::Open);
                 done = Some(if is_open { Done::Yes } else { Done::Full });
             }
             Ok(_) => {
-                wire.discard(discard);
+                wire.inbox.discard(discard);
                 return wire.broken();
             }
         }
-        wire.discard(discard);
+        wire.inbox.discard(discard);
+        if wire.ended {
+            wire.inbox.discard_all(); // What follows the end is nothing (RFC 8446 §6.1).
+        }
         if let Some(Done::Full) = done
             && wire.queued.len() > QUEUED_MAX
         {
@@ -405,7 +388,7 @@ fn run<C: Common>(connection: &mut C, wire: &mut Wire, mut goal: Goal<'_>) -> Do
 /// What is to be done once payload may be sent.
 fn write<D>(traffic: &mut WriteTraffic<'_, D>, queued: &mut Vec<u8>, goal: &mut Goal<'_>) -> Done {
     match goal {
-        Goal::Open(_) => Done::Yes,
+        Goal::Open => Done::Yes,
         Goal::Seal(plain, out) => match traffic.encrypt(plain, out.room_mut()) {
             Ok(len) => {
                 out.fill(len);
@@ -420,6 +403,14 @@ fn write<D>(traffic: &mut WriteTraffic<'_, D>, queued: &mut Vec<u8>, goal: &mut 
     }
 }
 
+/// Whether rustls has handed on what stands for the payload of one record, and nothing else: a
+/// cipher that is not of `in_place` would hand on all of it.
+fn is_token<D>(mut traffic: ReadTraffic<'_, '_, D>) -> bool {
+    let first = traffic.next_record();
+    let is_token = matches!(first, Some(Ok(record)) if record.payload.len() == TOKEN_BYTES);
+    is_token && traffic.next_record().is_none()
+}
+
 /// After a fault rustls has an alert for the peer, which says why.
 fn take_alerts<C: Common>(connection: &mut C, wire: &mut Wire) {
     // With nothing left to write it would look at the faulty record again.
@@ -427,8 +418,7 @@ fn take_alerts<C: Common>(connection: &mut C, wire: &mut Wire) {
         if !connection.has_more() {
             return;
         }
-        let incoming = wire.sealed.as_mut().map_or(&mut [][..], Buffer::filled_mut);
-        let UnbufferedStatus { state, .. } = connection.process(incoming);
+        let UnbufferedStatus { state, .. } = connection.process(wire.inbox.sealed_mut());
         let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { return };
         encode(&mut wire.queued, |room| data.encode(room));
     }
@@ -459,3 +449,6 @@ fn goodbye(queued: &mut Vec<u8>, mut write: impl FnMut(&mut [u8]) -> Result<usiz
         queued.extend_from_slice(room.get(..len).unwrap_or_default());
     }
 }
+
+#[cfg(test)]
+mod tests;

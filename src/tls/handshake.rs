@@ -69,7 +69,7 @@ pub async fn accept<S: Socket>(
         UnbufferedServerConnection::new(config).map_err(|_| HandshakeError::Refused)?;
     let mut engine = Engine::new(Machine::Server(Box::new(connection)));
     if let Some(early) = early {
-        engine.feed(early).map_err(|_| HandshakeError::Refused)?;
+        engine.feed(early);
     }
     run(Session::new(socket, engine, pool.clone()), deadline).await
 }

@@ -8,6 +8,8 @@ mod certificates;
 pub mod client;
 mod engine;
 pub mod handshake;
+mod in_place;
+mod inbox;
 pub mod server;
 mod session;
 pub mod spec;

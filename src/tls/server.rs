@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, version};
 
 use super::certificates::Certificates;
+use super::in_place;
 use super::spec::{
     About, CertificateSpec, ClientAuth, Remark, RemarkKind, ServerSpec, TicketSecret, Version,
 };
@@ -341,7 +342,8 @@ impl Builder<'_> {
 pub(super) fn provider() -> CryptoProvider {
     use aws_lc_rs::kx_group::{SECP256R1, X25519, X25519MLKEM768};
     let kx_groups = vec![X25519MLKEM768, X25519, SECP256R1];
-    CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() }
+    let cipher_suites = in_place::cipher_suites();
+    CryptoProvider { kx_groups, cipher_suites, ..aws_lc_rs::default_provider() }
 }
 
 pub(super) fn hash(parts: &[&[u8]]) -> [u8; 32] {

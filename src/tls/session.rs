@@ -5,6 +5,8 @@
 //! bytes that are there.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::base::limits::RECORD_BUFFER_BYTES;
@@ -64,12 +66,17 @@ impl<S: Socket> Session<S> {
 
     /// Goes on with the handshake as far as what has come allows.
     pub(super) fn advance(&self) -> Result<Opened, Broken> {
-        self.engine.borrow_mut().open(None)
+        self.engine.borrow_mut().open()
     }
 
     /// Whether the peer's certificate was what ended the handshake.
     pub(super) fn is_distrusted(&self) -> bool {
         self.engine.borrow().is_distrusted()
+    }
+
+    /// Whether the peer has ended the connection with an alert.
+    pub(super) fn is_alerted(&self) -> bool {
+        self.engine.borrow().is_alerted()
     }
 
     /// Whether the handshake is over.
@@ -82,33 +89,65 @@ impl<S: Socket> Session<S> {
         loop {
             match self.receive(false) {
                 Some(result) => return result,
-                None => self.socket.readable(deadline).await?,
+                None => self.socket.stirred(deadline).await?,
             }
         }
     }
 
     /// Takes what has come; `Some` once there is something to say to a reader.
     fn receive(&self, large: bool) -> Option<Result<(), IoError>> {
+        let buffer = if large { self.pool.large() } else { self.pool.record() };
         let mut engine = self.engine.borrow_mut();
-        let Ok(mut buffer) = engine.next_buffer(&self.pool, large) else {
+        let (came, buffer) = self.read_sealed(&mut engine, buffer);
+        if came == Some(Ok(())) {
+            engine.feed(buffer);
+        }
+        came
+    }
+
+    /// Takes what has come behind what `buffer` holds, which has room for more than a record, and
+    /// opens it there.
+    fn receive_behind(&self, buffer: Buffer) -> (Option<Result<(), IoError>>, Buffer) {
+        let kept = buffer.len();
+        let mut engine = self.engine.borrow_mut();
+        let (came, mut buffer) = self.read_sealed(&mut engine, buffer);
+        if came != Some(Ok(())) {
+            buffer.truncate(kept);
+            return (came, buffer);
+        }
+        let Some(buffer) = engine.open_behind(buffer, kept, &self.pool) else {
             engine.break_off();
-            return Some(Err(IoError::Reset));
+            return (Some(Err(IoError::Reset)), self.pool.record());
         };
-        match self.socket.try_read(&mut buffer)? {
+        (came, buffer)
+    }
+
+    /// Reads behind what `buffer` holds and what is left of what came before. Nothing but the end
+    /// of the buffer is changed.
+    fn read_sealed(
+        &self,
+        engine: &mut Engine,
+        mut buffer: Buffer,
+    ) -> (Option<Result<(), IoError>>, Buffer) {
+        if !engine.lead(&mut buffer) {
+            engine.break_off();
+            return (Some(Err(IoError::Reset)), buffer);
+        }
+        let came = match self.socket.try_read(&mut buffer) {
             // An end that the peer did not seal may be anybody's: what came may be a part.
-            Ok(0) => {
+            Some(Ok(0)) => {
                 engine.break_off();
                 Some(Err(IoError::Reset))
             }
-            Ok(_) => Some(engine.feed(buffer).map_err(|_| IoError::Reset)),
-            Err(error) => Some(Err(error)),
-        }
+            other => other.map(|read| read.map(drop)),
+        };
+        (came, buffer)
     }
 
     /// Whether a read would not wait. Opens what has come.
     fn is_readable(&self) -> bool {
         loop {
-            let opened = self.engine.borrow_mut().open(None);
+            let opened = self.engine.borrow_mut().open();
             match opened {
                 Ok(Opened::NeedMore) => {}
                 Ok(_) | Err(_) => return true,
@@ -126,15 +165,41 @@ impl<S: Socket> Session<S> {
 
     pub(super) async fn readable(&self, deadline: Instant) -> Result<(), IoError> {
         loop {
-            let opened = self.engine.borrow_mut().open(None);
+            let opened = self.engine.borrow_mut().open();
             if opened != Ok(Opened::NeedMore) {
                 return Ok(());
             }
-            self.socket.readable(deadline).await?;
+            self.socket.stirred(deadline).await?;
             if self.is_readable() {
                 return Ok(());
             }
         }
+    }
+
+    /// The same for who takes a body: what comes is received in large pieces, and waits in the
+    /// buffer that it was received into.
+    pub(super) async fn body_readable(&self, deadline: Instant) -> Result<(), IoError> {
+        loop {
+            let opened = self.engine.borrow_mut().open();
+            if opened != Ok(Opened::NeedMore) {
+                return Ok(());
+            }
+            // More may have come: to find out by taking it costs a call less than to ask first.
+            match self.receive(true) {
+                None => {
+                    self.answer();
+                    self.engine.borrow_mut().shed(&self.pool);
+                    self.socket.stirred(deadline).await?;
+                }
+                Some(Ok(())) => {}
+                Some(Err(_)) => return Ok(()),
+            }
+        }
+    }
+
+    /// Gives the buffer away that payload lies in, and appends where in it; `None`: there is none.
+    pub(super) fn take_opened(&self, ranges: &mut VecDeque<Range<usize>>) -> Option<Buffer> {
+        self.engine.borrow_mut().take(ranges, &self.pool)
     }
 
     pub(super) async fn read(
@@ -145,7 +210,7 @@ impl<S: Socket> Session<S> {
         let before = buffer.len();
         let mut cause = IoError::Reset;
         loop {
-            let opened = self.engine.borrow_mut().open(Some(&mut buffer));
+            let opened = self.open_into(&mut buffer);
             match opened {
                 Ok(Opened::Bytes(_)) => break,
                 Ok(Opened::End) => return (Ok(0), buffer),
@@ -155,7 +220,16 @@ impl<S: Socket> Session<S> {
                     return (Err(cause), buffer);
                 }
             }
-            match self.receive(buffer.room() > RECORD_BUFFER_BYTES) {
+            let came;
+            (came, buffer) = if buffer.room() > RECORD_BUFFER_BYTES {
+                self.receive_behind(buffer)
+            } else {
+                (self.receive(false), buffer)
+            };
+            match came {
+                Some(Ok(())) if buffer.len() > before => {
+                    return (Ok(buffer.len() - before), buffer);
+                }
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
                     cause = error;
@@ -163,28 +237,34 @@ impl<S: Socket> Session<S> {
                 }
                 None => {
                     self.answer();
-                    if let Err(error) = self.socket.readable(deadline).await {
+                    if let Err(error) = self.socket.stirred(deadline).await {
                         return (Err(error), buffer);
                     }
                 }
             }
         }
         // A body is read in large pieces; what comes first is often the rest of one record.
-        if buffer.room() > RECORD_BUFFER_BYTES
-            && buffer.len() - before >= RECORD_BUFFER_BYTES / 2
-            && let Some(Ok(())) = self.receive(true)
-        {
-            let _ = self.engine.borrow_mut().open(Some(&mut buffer));
+        if buffer.room() > RECORD_BUFFER_BYTES && buffer.len() - before >= RECORD_BUFFER_BYTES / 2 {
+            (_, buffer) = self.receive_behind(buffer);
         }
         self.engine.borrow_mut().shed(&self.pool);
         (Ok(buffer.len() - before), buffer)
+    }
+
+    /// Opens what has come, and copies what lies ready into `buffer`.
+    fn open_into(&self, buffer: &mut Buffer) -> Result<Opened, Broken> {
+        let mut engine = self.engine.borrow_mut();
+        match engine.open()? {
+            Opened::Bytes(_) => Ok(Opened::Bytes(engine.fetch(buffer))),
+            other => Ok(other),
+        }
     }
 
     pub(super) fn try_read(&self, buffer: &mut Buffer) -> Option<Result<usize, IoError>> {
         if !self.is_readable() {
             return None;
         }
-        match self.engine.borrow_mut().open(Some(buffer)) {
+        match self.open_into(buffer) {
             Ok(Opened::Bytes(len)) => Some(Ok(len)),
             Ok(Opened::End) => Some(Ok(0)),
             Ok(Opened::NeedMore) => None,
@@ -276,7 +356,7 @@ impl<S: Socket> Session<S> {
     }
 
     pub(super) fn is_quiet(&self) -> bool {
-        let opened = self.engine.borrow_mut().open(None);
+        let opened = self.engine.borrow_mut().open();
         if opened != Ok(Opened::NeedMore) {
             return false;
         }

@@ -1,5 +1,7 @@
 //! A connection with TLS or without.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::base::time::Instant;
@@ -48,11 +50,56 @@ impl<S: Socket> Stream<S> {
         }
     }
 
+    /// Whether the peer has ended it with an alert. One of TLS 1.3 that does not like a certificate
+    /// says so only when the other side takes the handshake for done.
+    pub fn is_alerted(&self) -> bool {
+        match self {
+            Stream::Plain(_) => false,
+            Stream::Tls(session) => session.is_alerted(),
+        }
+    }
+
     /// The certificate (DER) that the client has shown and that was verified, if there is one.
     pub fn client_certificate(&self) -> Option<Vec<u8>> {
         match self {
             Stream::Plain(_) => None,
             Stream::Tls(session) => session.peer_certificate(),
+        }
+    }
+
+    /// Reads after [`stirred`](Socket::stirred); `None`: nothing is there after all. What is sealed
+    /// is sure to be there, and is read by `deadline` at the latest.
+    pub async fn read_stirred(
+        &self,
+        mut buffer: Buffer,
+        deadline: Instant,
+    ) -> (Option<Result<usize, IoError>>, Buffer) {
+        match self {
+            Stream::Plain(socket) => (socket.try_read(&mut buffer), buffer),
+            Stream::Tls(session) => {
+                let (result, buffer) = session.read(buffer, deadline).await;
+                (Some(result), buffer)
+            }
+        }
+    }
+
+    /// Like [`readable`](Socket::readable), for who takes a body next: sealed bytes are received in
+    /// large pieces at once, and only a piece that holds payload is kept.
+    pub async fn body_readable(&self, deadline: Instant) -> Result<(), IoError> {
+        match self {
+            Stream::Plain(socket) => socket.readable(deadline).await,
+            // Boxed: see `readable`.
+            Stream::Tls(session) => Box::pin(session.body_readable(deadline)).await,
+        }
+    }
+
+    /// Gives the buffer away in which payload was received and opened, and appends where in it the
+    /// payload is, counted from the start of the whole buffer. `None`: nothing is opened, so that
+    /// it has to be read.
+    pub fn take_opened(&self, ranges: &mut VecDeque<Range<usize>>) -> Option<Buffer> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Tls(session) => session.take_opened(ranges),
         }
     }
 
@@ -71,6 +118,14 @@ impl<S: Socket> Socket for Stream<S> {
         match self {
             Stream::Plain(socket) => socket.readable(deadline).await,
             // Boxed: every connection's task would be larger, with TLS or without.
+            Stream::Tls(session) => Box::pin(session.readable(deadline)).await,
+        }
+    }
+
+    async fn stirred(&self, deadline: Instant) -> Result<(), IoError> {
+        match self {
+            Stream::Plain(socket) => socket.stirred(deadline).await,
+            // Boxed, as above.
             Stream::Tls(session) => Box::pin(session.readable(deadline)).await,
         }
     }

@@ -93,6 +93,12 @@ impl Checks {
         Some(now + rule.timeout)
     }
 
+    /// The endpoint was not asked, for a reason of our own: that says nothing of it.
+    pub fn unasked(&mut self, rule: &HealthRule, now: Instant, prng: &mut Prng) {
+        let next = self.begun + rule.interval.saturating_sub(rule.interval / 10);
+        self.due = next.max(now) + part_of(rule.interval, 10, prng);
+    }
+
     /// The check ended, well or not. Gives the new state if it changed.
     pub fn ended(
         &mut self,
@@ -101,8 +107,7 @@ impl Checks {
         now: Instant,
         prng: &mut Prng,
     ) -> Option<Health> {
-        let next = self.begun + rule.interval.saturating_sub(rule.interval / 10);
-        self.due = next.max(now) + part_of(rule.interval, 10, prng);
+        self.unasked(rule, now, prng);
         let result = if is_well { Health::Up } else { Health::Down };
         if self.health == result {
             self.against = 0;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use otus::observe::exposition::CONTENT_TYPE;
 use otus::snapshot::Snapshot;
+use otus::snapshot::observe::OpenMetrics;
 use otus::snapshot::secret::Secret;
 use otus::snapshot::server::{IoDriver, Workers};
 
@@ -200,6 +202,84 @@ fn a_port_of_its_own_serves_metrics_and_nothing_else_to_who_shows_the_token() {
             let fields = ["X-Metrics-Token: s3cret", "X-Admin-Key: 0123456789abcdef"];
             assert_eq!(ask("GET", path, &fields).status, 404, "{path}");
         }
+    });
+}
+
+#[test]
+fn the_statistics_of_lura_are_told_where_they_are_asked_for_to_who_may_read_the_metrics() {
+    on_both_drivers(|io| {
+        let start = |hanzo: bool| {
+            start(io, move |snapshot| {
+                snapshot.server.metrics = Some("127.0.0.1:0".parse().unwrap());
+                snapshot.server.metrics_token = Some(Secret::new("s3cret"));
+                snapshot.observe.compat.hanzo = hanzo;
+            })
+        };
+        let ask = |address, fields: &[&str]| {
+            let mut client = Client::connect(address);
+            client.head("GET", "/__stats", fields);
+            client.reply()
+        };
+        let token = ["X-Metrics-Token: s3cret"];
+        let (gateway, _service) = start(false);
+        for address in [gateway.admin, gateway.metrics_address.unwrap()] {
+            assert_eq!(ask(address, &token).status, 404);
+        }
+        let (gateway, _service) = start(true);
+        for path in ["/api/v3/storage/x", "/api/v3/storage/y", "/no/such/path"] {
+            gateway.client().get(path);
+        }
+        for address in [gateway.admin, gateway.metrics_address.unwrap()] {
+            assert_eq!(ask(address, &[]).status, 403);
+            let reply = ask(address, &token);
+            assert_eq!(
+                (reply.status, reply.field("content-type")),
+                (200, Some("application/json"))
+            );
+            let counters = &reply.json()["Counters"];
+            let count = |endpoint: &str, status: u16| {
+                let name = format!("krakend.router.response.{endpoint}.status.{status}.count");
+                counters[name].as_u64()
+            };
+            assert_eq!((count("/api/v3/storage", 200), count("other", 404)), (Some(2), Some(1)));
+            assert_eq!(counters["krakend.router.connected-total"], 3);
+            assert!(reply.json()["Gauges"]["krakend.service.runtime.NumThread"].as_u64() > Some(1));
+        }
+        assert_eq!(gateway.client().get("/__stats").status, 404);
+    });
+}
+
+#[test]
+fn names_of_other_gateways_are_open_to_all_where_the_operator_says_so() {
+    on_both_drivers(|io| {
+        let (gateway, _service) = start(io, |snapshot| {
+            let compat = &mut snapshot.observe.compat;
+            (compat.gufo, compat.threex) = (true, true);
+            snapshot.observe.open_metrics = Some(OpenMetrics::default());
+        });
+        assert_eq!(gateway.client().get("/api/v3/storage/x").status, 200);
+        let reply = gateway.client().get("/metrics");
+        assert_eq!((reply.status, reply.field("content-type")), (200, Some(CONTENT_TYPE)));
+        let text = reply.text();
+        let counted =
+            "apigw_http_requests_total{route=\"storage\",method=\"GET\",code=\"200\"} 1\n";
+        assert!(text.contains(counted), "{text}");
+        let names = text.lines().filter(|line| !line.starts_with('#'));
+        assert!(names.clone().all(|line| line.starts_with("apigw_")), "{text}");
+        let mut client = gateway.client();
+        client.head("HEAD", "/metrics", &[]);
+        let reply = client.reply_to_head();
+        assert_eq!((reply.status, reply.keeps()), (200, true));
+        assert_eq!(client.ask("POST", "/metrics", &[], b"").status, 404);
+        // What is asked for by many at once is made for one.
+        let asked = (0..20).map(|_| {
+            let mut client = gateway.client();
+            client.head("GET", "/metrics", &[]);
+            client
+        });
+        let pages = asked.collect::<Vec<_>>().into_iter().map(|mut client| client.reply());
+        assert!(pages.into_iter().all(|reply| reply.status == 200));
+        gateway.is_clean();
     });
 }
 

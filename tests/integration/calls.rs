@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use otus::snapshot::server::IoDriver;
+use serde_json::json;
 
 use crate::support::data;
 use crate::support::gateway::{Gateway, SIGN, on_both_drivers};
@@ -115,6 +116,34 @@ fn the_old_statuses_are_kept_where_they_are_asked_for() {
                 (status, Some(code)),
                 "{path}"
             );
+        }
+    });
+}
+
+#[test]
+fn a_call_that_finds_no_connection_free_says_so() {
+    on_both_drivers(|io| {
+        for (legacy, status) in [(true, 500), (false, 503)] {
+            let service = Service::start();
+            let gateway = Gateway::start(io, |snapshot| {
+                snapshot.gufo.legacy_status = legacy;
+                let echo = snapshot.add_module("echo", service.address);
+                let pool = &mut snapshot.upstreams[echo.index()].pool;
+                (pool.connections_max, pool.streams_per_connection_max) = (1, 1);
+                snapshot.gufo.modules_mut()[0].timeout = Duration::from_millis(300);
+            });
+            // The only stream that there may be is that of an upload, which does not go on.
+            let mut upload = gateway.client();
+            let fields = ["Content-Length: 9", "Expect: 100-continue"];
+            upload.head("PUT", "/api/v3/echo/x", &fields);
+            assert_eq!(upload.reply().status, 100);
+            let reply = gateway.client().get("/api/v3/echo/x");
+            let told = (reply.status, &reply.data()["code"]);
+            assert_eq!(told, (status, &json!("0000236")), "{}", reply.text());
+            upload.send("123456789");
+            assert_eq!(upload.reply().status, 200);
+            assert_eq!(gateway.client().get("/api/v3/echo/x").status, 200);
+            gateway.is_clean();
         }
     });
 }

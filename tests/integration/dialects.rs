@@ -30,7 +30,7 @@ impl reverse_a::reverse_server::Reverse for ServiceA {
     }
 }
 
-/// The same in dialect C.
+/// The same in dialect C; says which trace its metadata told it of.
 struct ServiceC(mpsc::Sender<reverse_c::Request>);
 
 #[tonic::async_trait]
@@ -41,11 +41,13 @@ impl reverse_c::reverse_server::Reverse for ServiceC {
         &self,
         request: Request<reverse_c::Request>,
     ) -> Result<Response<reverse_c::Response>, Status> {
+        let told = request.metadata().get("traceparent").map(|told| told.to_str().unwrap());
+        let traced = json_any(&json!(told).to_string());
         let _ = self.0.send(request.into_inner());
         let meta = reverse_c::ResponseMeta { status: 202, node: "n1".into(), ..Default::default() };
         let error = reverse_c::Error { code: 7, key: "late".into(), ..Default::default() };
         Ok(Response::new(reverse_c::Response {
-            data: [("ok".to_owned(), json_any("true"))].into(),
+            data: [("ok".to_owned(), json_any("true")), ("traced".to_owned(), traced)].into(),
             error: Some(error),
             meta: Some(meta),
             ..Default::default()
@@ -176,6 +178,29 @@ fn a_call_reaches_a_service_of_dialect_c() {
         assert_eq!(client.get("/api/v3/files/list?name=a%20b").status, 202);
         let request = calls.recv_timeout(SOON).unwrap();
         assert_eq!((&*request.query["name"], request.body), ("a b", None));
+        gateway.is_clean();
+    });
+}
+
+#[test]
+fn a_service_of_dialect_c_is_told_the_trace_of_a_call() {
+    on_both_drivers(|io| {
+        let (gateway, _serving, calls) = start_c(io);
+        let mut client = gateway.client();
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let whole = format!("00-{trace}-00f067aa0ba902b7-00");
+        for (sent, want, whole) in [
+            (&*whole, trace, Some(&*whole)),
+            // Nobody is told of a trace that is none.
+            (&*whole.replace("00f067aa0ba902b7", "0000000000000000"), "", None),
+            ("", "", None),
+        ] {
+            client.head("GET", "/api/v3/files/find", &[&format!("traceparent: {sent}")]);
+            let reply = client.reply();
+            assert_eq!((reply.status, &reply.data()["traced"]), (202, &json!(whole)), "{sent}");
+            let request = calls.recv_timeout(SOON).unwrap();
+            assert_eq!(request.context.unwrap().trace_id, want, "{sent}");
+        }
         gateway.is_clean();
     });
 }

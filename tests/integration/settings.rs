@@ -4,15 +4,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use otus::config::vault::key::AesKey;
 use otus::config::vault::sealed::{open, seal};
 
 use crate::support::client::Client;
 use crate::support::data;
+use crate::support::folder::Folder;
 use crate::support::gateway::{Gateway, on_both_drivers};
 use crate::support::journal::eventually;
 use crate::support::service::Service;
@@ -22,44 +22,6 @@ const SIGN: &str = "0123456789abcdef0123456789abcdef";
 const LEAST: &str = "[server]\nip = \"127.0.0.1\"\nport = PORT\nadmin = \"off\"\nsession = false\n\
                      access_log = \"off\"\nsign = \"0123456789abcdef\"\n\
                      debug = true\n[security]\nmode = \"sign\"\n";
-
-/// A directory of its own, with a settings file.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(settings: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("otus-settings-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        fs::write(path.join("settings.toml"), settings).unwrap();
-        Folder(path)
-    }
-
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.0.join(name)).unwrap()
-    }
-
-    fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_otus"));
-        command.args(args).current_dir(&self.0).env_clear().envs(env.iter().copied());
-        command
-    }
-
-    /// Runs the program to its end: whether it went well, and all that it said.
-    fn run(&self, args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
-        let output = self.command(args, env).output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(text).unwrap())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A gateway in a process of its own.
 struct Process {

@@ -40,7 +40,7 @@ impl Call {
         let (name, path) = {
             let engine = peer.engine.borrow();
             let text = |value: Option<&[u8]>| {
-                String::from_utf8(value.unwrap_or_default().to_vec()).expect("text")
+                String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
             };
             let fields = engine.fields();
             assert_eq!(fields.get(b"content-type"), Some(&b"application/grpc"[..]));
@@ -110,10 +110,7 @@ impl Call {
     /// Gives back what was held: the window of the connection belongs to others, too.
     pub fn let_go(&self, peer: &Peer) {
         self.is_gone.set(true);
-        if !peer.is_dead.get() {
-            peer.engine.borrow_mut().release(self.id, self.held.take());
-            peer.flush.raise();
-        }
+        peer.give_back(self.id, self.held.take());
     }
 
     fn strike(self: &Rc<Self>, peer: &Rc<Peer>) {

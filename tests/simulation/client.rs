@@ -49,8 +49,16 @@ struct Link {
     written: Event,
 }
 
-/// Makes its requests, on as many connections as that takes.
-pub async fn run(town: Rc<Town>, mut dice: Dice, host: IpAddr, mut wires: Vec<Wire>, style: Style) {
+/// Makes its requests, on as many connections as that takes. `talk` makes them on one, in its
+/// version of HTTP.
+pub async fn run(
+    town: Rc<Town>,
+    mut dice: Dice,
+    host: IpAddr,
+    mut wires: Vec<Wire>,
+    style: Style,
+    talk: impl AsyncFn(&Rc<Town>, Dice, SimSocket, Vec<Wire>, Style) -> Vec<Wire>,
+) {
     for _ in 0..12 {
         if wires.is_empty() || town.draining.get() {
             break;
@@ -65,7 +73,7 @@ pub async fn run(town: Rc<Town>, mut dice: Dice, host: IpAddr, mut wires: Vec<Wi
 }
 
 /// Makes requests on one connection; returns those that are still to be made.
-async fn talk(
+pub async fn talk(
     town: &Rc<Town>,
     dice: Dice,
     socket: SimSocket,
@@ -93,7 +101,7 @@ async fn talk(
     let from = if closes { link.answered.get() } else { link.started.get() };
     let left = wires[from..].to_vec();
     for wire in &left {
-        assert!(wire.exchange.calls.borrow().is_empty(), "a request behind a close was served");
+        assert!(!wire.exchange.was_seen(), "a request behind a close was served");
     }
     left
 }
@@ -105,8 +113,14 @@ async fn read_all(town: &Town, link: &Link, wires: &[Wire], style: Style) -> boo
         let response = match read_one(town, link, &mut reader, index, wire).await {
             Ok(response) => response,
             Err(silence) => {
-                let is_fair = !town.weather.is_calm || town.draining.get();
                 let id = &wire.exchange.id;
+                let mut is_fair = !town.weather.is_calm || town.draining.get();
+                if let Kind::Forward(visit) = &wire.exchange.kind {
+                    is_fair |= !town.weather.is_honest;
+                    if let Some((response, body)) = reader.partial() {
+                        visit.judge_partial(town, id, response, body);
+                    }
+                }
                 assert!(
                     is_fair,
                     "{id} got no answer but {silence:?} on {:?}",
@@ -144,7 +158,12 @@ async fn read_one(
         if response.status >= 200 {
             return Ok(response);
         }
-        assert_eq!(response.status, 100);
+        if response.status != 100 {
+            let is_hint = response.status == 103 && response.field("link") == Some("</a>");
+            let is_forward = matches!(wire.exchange.kind, Kind::Forward(_));
+            assert!(is_hint && is_forward && !wire.is_old, "{} to nobody", response.status);
+            continue;
+        }
         assert!(wire.expects && link.asked.get() <= index, "100 that nobody waited for");
         link.asked.set(index + 1);
         link.news.raise();
@@ -172,6 +191,9 @@ async fn write_all(
             break;
         }
         link.started.set(index + 1);
+        if let Kind::Forward(visit) = &wire.exchange.kind {
+            visit.begin(&town);
+        }
         if write_one(&town, &link, wire, index, style, &mut dice).await.is_none() {
             break;
         }
@@ -239,15 +261,28 @@ pub fn judge(town: &Town, wire: &Wire, response: &Response, written: Option<Inst
         let most = match exchange.kind {
             Kind::Local => Duration::ZERO,
             Kind::Call { .. } => town.call_timeout,
+            Kind::Forward(_) | Kind::Tunnel(_) | Kind::Relay(_) => Duration::from_mins(5),
             // Some bytes wait in buffers on the way, for a service that takes 100 at a time.
             Kind::Upload { .. } => 3 * town.stream_timeout + Duration::from_mins(1),
         };
         let took = town.sim.now() - written;
         assert!(took <= most + SLACK, "{id} was answered with {status} after {took:?}");
     }
+    if let Kind::Forward(visit) = &exchange.kind {
+        return visit.judge(town, id, response, wire.is_head);
+    }
+    match &exchange.kind {
+        Kind::Tunnel(tunnel) => return tunnel.judge_whole(town, id, response),
+        Kind::Relay(relay) => return relay.judge(town, id, response, true),
+        _ => {}
+    }
     if status != 200 {
         let text = String::from_utf8_lossy(&response.body);
-        assert!(!town.weather.is_quiet() || town.draining.get(), "{id} got {status}: {text}");
+        let asked = String::from_utf8_lossy(&wire.bytes[..wire.head_len]);
+        assert!(
+            !town.weather.is_quiet() || town.draining.get(),
+            "{id} got {status} for {asked:?}: {text}"
+        );
         town.met("answers that say no");
         return;
     }
@@ -260,6 +295,7 @@ pub fn judge(town: &Town, wire: &Wire, response: &Response, written: Option<Inst
         Kind::Local => "local answers",
         Kind::Call { .. } => "calls that succeeded",
         Kind::Upload { .. } => "uploads that succeeded",
+        Kind::Forward(_) | Kind::Tunnel(_) | Kind::Relay(_) => "forwards that succeeded",
     });
 }
 
@@ -277,7 +313,7 @@ fn check_content(exchange: &Exchange, body: &[u8]) {
                 assert_eq!(told, &Value::Array(want), "{id}");
             }
         }
-        Kind::Local => {}
+        _ => {}
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use otus::gufo::dialect::EndMarker;
-use otus::io::buffer::{Buffer, BufferPool, Gather};
+use otus::io::buffer::{Buffer, BufferPool};
 use otus::io::sim::{SimListener, SimSocket};
 use otus::io::{Io, IoError, Listener, Socket};
 use otus::protocol::h2::connection::config::{Config, Role};
@@ -19,7 +19,8 @@ use otus::proxy::event::Event;
 use crate::call::Call;
 use crate::deed::Deed;
 use crate::dice::{Dice, size};
-use crate::town::{Town, Weather};
+use crate::relay::{PREFIX, Passed};
+use crate::town::{Town, Weather, outgoing};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -47,7 +48,7 @@ impl Manner {
         } else if is_calm {
             100
         } else {
-            1
+            16 // With one byte at a time a run takes minutes, and meets nothing else.
         };
         let config = Config {
             initial_window: window(dice).max(window_min),
@@ -97,7 +98,7 @@ impl Endpoint {
     pub fn calls(&self) -> usize {
         let peers = self.peers.borrow();
         let read = peers.iter().filter(|peer| !peer.is_frozen.get() && !peer.is_dead.get());
-        read.map(|peer| peer.calls.borrow().len()).sum()
+        read.map(|peer| peer.calls.borrow().len() + peer.passed.borrow().len()).sum()
     }
 
     /// Ends everything.
@@ -124,6 +125,7 @@ async fn accept(endpoint: Rc<Endpoint>) {
                     )),
                     flush: Event::default(),
                     calls: RefCell::default(),
+                    passed: RefCell::default(),
                     is_dead: Cell::new(false),
                     is_frozen: Cell::new(false),
                     leaves: Cell::new(false),
@@ -148,6 +150,8 @@ pub struct Peer {
     /// The engine has something to write.
     pub flush: Event,
     calls: RefCell<BTreeMap<StreamId, Rc<Call>>>,
+    /// Those that were passed through.
+    passed: RefCell<BTreeMap<StreamId, Rc<Passed>>>,
     pub is_dead: Cell<bool>,
     is_frozen: Cell<bool>,
     /// It has said goodbye and goes when the calls have ended.
@@ -161,6 +165,7 @@ impl Peer {
         self.socket.cancel();
         self.flush.raise();
         self.calls.borrow_mut().clear();
+        self.passed.borrow_mut().clear();
     }
 
     pub fn reset(&self) {
@@ -183,7 +188,19 @@ impl Peer {
             call.let_go(self);
         }
         drop(calls);
+        let passed = self.passed.borrow_mut().split_off(&StreamId(last.0 + 1));
+        for call in passed.into_values() {
+            call.let_go(self);
+        }
         self.leave_if_done();
+    }
+
+    /// Gives back what was held of the windows: that of the connection belongs to others, too.
+    pub fn give_back(&self, id: StreamId, held: u32) {
+        if !self.is_dead.get() {
+            self.engine.borrow_mut().release(id, held);
+            self.flush.raise();
+        }
     }
 
     /// The call has ended, for one reason or another.
@@ -193,8 +210,21 @@ impl Peer {
         self.leave_if_done();
     }
 
+    /// The same, of one that was passed through.
+    pub fn forget_passed(&self, id: StreamId) {
+        let call = self.passed.borrow_mut().remove(&id);
+        if let Some(call) = call {
+            call.let_go(self);
+        }
+        self.leave_if_done();
+    }
+
+    fn is_done(&self) -> bool {
+        self.calls.borrow().is_empty() && self.passed.borrow().is_empty()
+    }
+
     fn leave_if_done(&self) {
-        if self.leaves.get() && self.calls.borrow().is_empty() {
+        if self.leaves.get() && self.is_done() {
             self.flush.raise();
         }
     }
@@ -221,6 +251,15 @@ impl Peer {
     fn handle(self: &Rc<Self>, event: H2Event, bytes: &[u8]) {
         match event {
             H2Event::Headers { id, kind: HeadersKind::Head, end_stream } => {
+                let is_passed = {
+                    let engine = self.engine.borrow();
+                    engine.fields().path().is_some_and(|path| path.starts_with(PREFIX.as_bytes()))
+                };
+                if is_passed {
+                    let call = Passed::new(self, id);
+                    self.passed.borrow_mut().insert(id, Rc::clone(&call));
+                    return call.begin(self, end_stream);
+                }
                 assert!(!end_stream, "a call without a message");
                 let call = Call::new(self, id);
                 self.calls.borrow_mut().insert(id, Rc::clone(&call));
@@ -230,12 +269,14 @@ impl Peer {
                 let call = self.calls.borrow().get(&id).cloned();
                 let taken = &self.endpoint.town.taken;
                 taken.set(taken.get() + u64::from(len));
-                match call {
-                    Some(call) => {
-                        let data = &bytes[start..start + size(u64::from(len))];
-                        call.data(self, data, end_stream);
-                    }
-                    None => self.engine.borrow_mut().release(id, len),
+                let passed = self.passed.borrow().get(&id).cloned();
+                let data = &bytes[start..start + size(u64::from(len))];
+                if let Some(call) = call {
+                    call.data(self, data, end_stream);
+                } else if let Some(call) = passed {
+                    call.data(self, data, end_stream);
+                } else {
+                    self.engine.borrow_mut().release(id, len);
                 }
             }
             H2Event::Reset { id, by_peer, code } => {
@@ -244,6 +285,7 @@ impl Peer {
                 if let Some(call) = call {
                     self.forget(&call);
                 }
+                self.forget_passed(id);
             }
             H2Event::Headers { .. } | H2Event::HeadTooLarge { .. } => {
                 panic!("no trailers: {event:?}")
@@ -291,19 +333,14 @@ async fn write(peer: Rc<Peer>) {
         if peer.is_dead.get() {
             return;
         }
-        let mut out = Gather::new();
-        {
-            let mut engine = peer.engine.borrow_mut();
-            out.push(engine.outgoing());
-            engine.outgoing().clear();
-        }
+        let out = outgoing(&peer.engine);
         if !out.is_empty() {
             let (result, _) = peer.socket.write(out, town.sim.now() + HOUR).await;
             if result.is_err() {
                 return peer.close();
             }
         }
-        if peer.leaves.get() && peer.calls.borrow().is_empty() {
+        if peer.leaves.get() && peer.is_done() {
             return peer.close();
         }
     }

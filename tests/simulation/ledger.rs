@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::dice::{Dice, hash, number, size};
+use crate::relay::Relay;
+use crate::town::Town;
+use crate::tunnel::Tunnel;
+use crate::visit::Visit;
+use crate::web::Door;
 
 /// The boundary of all multipart bodies. Contents are sprinkled with the beginnings of its delimiter.
 pub const BOUNDARY: &str = "--otus-simulation-7MA4YWxkTrZu0gW";
@@ -35,6 +40,12 @@ pub enum Kind {
     Call { mark: String, bulk: String, is_idempotent: bool },
     /// Files.
     Upload { files: Vec<File> },
+    /// A request for an HTTP endpoint.
+    Forward(Visit),
+    /// A connection that becomes another.
+    Tunnel(Tunnel),
+    /// A call that is passed through.
+    Relay(Relay),
     /// Something that the gateway answers itself.
     Local,
 }
@@ -80,16 +91,36 @@ impl Ledger {
     }
 
     /// What must hold of each exchange when all is over.
-    pub fn check(&self) {
+    pub fn check(&self, town: &Town) {
+        let (mut asked, mut admitted) = (0, 0);
         for exchange in self.exchanges.borrow().values() {
-            exchange.check();
+            exchange.check(town.weather.is_calm);
+            if let Kind::Forward(visit) = &exchange.kind
+                && visit.door == Door::Rated
+            {
+                asked += u32::from(exchange.answers.get() > 0);
+                admitted += u32::from(exchange.was_seen());
+            }
         }
+        let most = town.doors.rated;
+        assert!(admitted <= most, "{admitted} requests were let through, {most} may be");
+        let is_exact = town.weather.is_quiet() && !town.was_drained_early.get();
+        let want = asked.min(most);
+        assert!(!is_exact || admitted >= want, "{admitted} requests were let through of {want}");
     }
 }
 
 impl Exchange {
-    fn check(&self) {
+    fn check(&self, is_calm: bool) {
         let id = &self.id;
+        if let Kind::Forward(visit) = &self.kind {
+            visit.check(id, self.is_cut.get(), is_calm);
+        }
+        match &self.kind {
+            Kind::Tunnel(tunnel) => tunnel.check(id),
+            Kind::Relay(relay) => relay.check(id, self.is_cut.get()),
+            _ => {}
+        }
         assert!(self.answers.get() <= 1, "{id} was answered {} times", self.answers.get());
         let calls = self.calls.borrow();
         let acted = calls.iter().filter(|seen| seen.bytes.get() > 0 && !seen.is_refused.get());
@@ -99,11 +130,21 @@ impl Exchange {
         assert!(!cut_but_whole, "{id} was cut by its client and looked whole to an endpoint");
     }
 
+    /// Whether any endpoint has seen something of it.
+    pub fn was_seen(&self) -> bool {
+        match &self.kind {
+            Kind::Forward(visit) => !visit.tries.borrow().is_empty(),
+            Kind::Tunnel(tunnel) => !tunnel.tries.borrow().is_empty(),
+            Kind::Relay(relay) => !relay.tries.borrow().is_empty(),
+            _ => !self.calls.borrow().is_empty(),
+        }
+    }
+
     /// Whether an answer that says "done" is true.
     pub fn may_succeed(&self) -> bool {
         let calls = self.calls.borrow();
         match &self.kind {
-            Kind::Local => true,
+            Kind::Local | Kind::Forward(_) | Kind::Tunnel(_) | Kind::Relay(_) => true,
             Kind::Call { .. } => calls.iter().any(|seen| seen.is_ok.get()),
             Kind::Upload { files } => {
                 let content = files.iter().map(|file| number(file.content.len())).sum::<u64>();

@@ -16,26 +16,44 @@
 
 mod call;
 mod client;
+mod client2;
+mod decode;
 mod deed;
 mod dice;
 mod endpoint;
 mod gateway;
 mod ledger;
+mod manner;
+mod marathon;
+mod misdeed;
+mod origin;
+mod relay;
 mod request;
 mod response;
 mod rude;
+mod rude2;
 mod scenario;
 mod service;
+mod settings;
+mod stream;
 mod town;
+mod trouble;
+mod tunnel;
+mod visit;
+mod web;
 
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use otus::base::prng::Prng;
+
+use marathon::Marathon;
 
 /// Seeds of a run that was not told otherwise.
 const SEEDS: u64 = 200;
@@ -46,6 +64,12 @@ fn what_must_hold_does() {
         let report = scenario::run(seed);
         println!("seed {seed:#x}: {:#?}", report.met);
         return;
+    }
+    // See `scripts/simulate`.
+    if let Some(minutes) = number_of("SIMULATE_MINUTES") {
+        let from = number_of("SIMULATE_FROM").unwrap_or_else(|| commit() << 32);
+        let seeds = number_of("SEEDS").unwrap_or(u64::MAX);
+        return Marathon { from, seeds, time: Duration::from_mins(minutes) }.run();
     }
     let count = number_of("SEEDS").unwrap_or(SEEDS);
     let mut prng = Prng::new(commit());
@@ -63,6 +87,20 @@ fn what_must_hold_does() {
 fn a_seed_replays() {
     for seed in 0..4 {
         assert_eq!(scenario::run(seed).digest, scenario::run(seed).digest, "seed {seed}");
+    }
+}
+
+#[test]
+fn each_planted_bug_still_fits_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let patches = std::fs::read_dir(root.join("tests/simulation/planted")).unwrap();
+    let patches: Vec<_> = patches.map(|entry| entry.unwrap().path()).collect();
+    assert!(patches.len() >= 10, "only {} planted bugs", patches.len());
+    for patch in patches {
+        let mut git = Command::new("git");
+        let applied = git.arg("-C").arg(root).args(["apply", "--check"]).arg(&patch).output();
+        let text = String::from_utf8_lossy(&applied.as_ref().unwrap().stderr).into_owned();
+        assert!(applied.unwrap().status.success(), "{}: {text}", patch.display());
     }
 }
 
@@ -99,6 +137,11 @@ fn check_reach(met: &BTreeMap<&'static str, u64>) {
     for (what, least) in [
         ("uploads that succeeded", 500),
         ("calls that succeeded", 500),
+        ("forwards that succeeded", 500),
+        ("forwards that failed", 50),
+        ("answers that were cut", 20),
+        ("connections closed as a request came", 10),
+        ("answers over HTTP/2", 300),
         ("local answers", 100),
         ("answers that say no", 100),
         ("clients that vanished", 50),

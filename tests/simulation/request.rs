@@ -5,9 +5,14 @@ use std::rc::Rc;
 
 use crate::dice::{Dice, size};
 use crate::ledger::{BOUNDARY, Exchange, File, Kind, Ledger};
+use crate::relay::{PREFIX, Relay};
+use crate::tunnel::Tunnel;
+use crate::visit::Visit;
+use crate::web::Door;
 
 /// A request that is ready to be written.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of a request")]
 pub struct Wire {
     pub exchange: Rc<Exchange>,
     pub bytes: Vec<u8>,
@@ -18,9 +23,19 @@ pub struct Wire {
     pub is_head: bool,
     /// The client asks to close afterwards.
     pub closes: bool,
+    /// The client speaks HTTP/1.0.
+    pub is_old: bool,
 }
 
 impl Wire {
+    /// Whether nobody counts on it: its client may leave.
+    pub fn may_leave(&self) -> bool {
+        match &self.exchange.kind {
+            Kind::Forward(visit) => visit.door == Door::Plain,
+            _ => true,
+        }
+    }
+
     /// The id of a request whose answer has no body.
     pub fn head(&self) -> Option<&str> {
         self.is_head.then_some(self.exchange.id.as_str())
@@ -32,10 +47,41 @@ impl Wire {
 pub struct Sizes {
     pub file_max: usize,
     pub bulk_max: usize,
+    pub mix: Mix,
+    /// Requests take all doors, not only the plain one.
+    pub doors: bool,
+    /// What only HTTP/2 can carry is among them.
+    pub streams: bool,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mix {
+    /// Modules only.
+    Gufo,
+    /// HTTP endpoints only.
+    Forwards,
+    Both,
 }
 
 /// Draws a request.
 pub fn draw(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool) -> Wire {
+    let forwards = match sizes.mix {
+        Mix::Gufo => false,
+        Mix::Forwards => !dice.one_in(12),
+        Mix::Both => dice.one_in(2),
+    };
+    if sizes.streams && dice.one_in(3) {
+        return if dice.one_in(2) {
+            relay(dice, ledger, id, sizes)
+        } else {
+            let kind = Kind::Tunnel(Tunnel::new(&id, dice.log(sizes.bulk_max)));
+            finish(ledger.open(id, kind), String::new(), None, false, false)
+        };
+    }
+    if forwards {
+        return forward(dice, ledger, id, sizes, closes);
+    }
     match dice.between(0, 9) {
         0 => local(dice, ledger, id, closes),
         1..=4 => call(dice, ledger, id, sizes, closes),
@@ -100,6 +146,53 @@ fn upload(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bo
     Wire { expects, ..wire }
 }
 
+fn forward(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool) -> Wire {
+    let methods =
+        ["GET", "GET", "HEAD", "POST", "POST", "PUT", "PUT", "DELETE", "OPTIONS", "PATCH"];
+    let method = dice.pick(&methods);
+    let has_body = matches!(method, "POST" | "PUT" | "PATCH" | "DELETE") && !dice.one_in(4);
+    let len = match dice.between(0, 5) {
+        _ if !has_body => 0,
+        0 => sizes.file_max - dice.log(sizes.file_max / 2), // Worth a pipe.
+        _ => dice.log(sizes.bulk_max),
+    };
+    let door = if sizes.doors { dice.pick(&Door::ALL) } else { Door::Plain };
+    let door = if dice.one_in(2) { door } else { Door::Plain };
+    let visit = Visit::new(&id, door, method, len);
+    let is_old = closes && dice.one_in(2);
+    let mut head = head(dice, method, &format!("{}/{id}?of={id}", door.prefix()), &id, closes);
+    if dice.one_in(3) {
+        head.push_str("TE: trailers\r\nConnection: TE\r\n");
+    }
+    let expects = has_body && !is_old && dice.one_in(6);
+    if expects {
+        head.push_str("Expect: 100-continue\r\n");
+    }
+    let content = Rc::clone(&visit.body);
+    let body = if !has_body {
+        None
+    } else if is_old {
+        head = head + "Content-Length: " + &content.len().to_string() + "\r\n";
+        Some(content.to_vec())
+    } else {
+        Some(frame(dice, &mut head, &content))
+    };
+    if is_old {
+        head = head.replacen("HTTP/1.1", "HTTP/1.0", 1);
+    }
+    let wire = finish(ledger.open(id, Kind::Forward(visit)), head, body, closes, method == "HEAD");
+    Wire { expects, is_old, ..wire }
+}
+
+fn relay(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes) -> Wire {
+    let relay = Relay::new(&id, dice.log(sizes.bulk_max));
+    let body = Rc::clone(&relay.up);
+    let mut head = head(dice, "POST", &format!("{PREFIX}/{id}"), &id, false);
+    head.push_str("content-type: application/grpc\r\nTE: trailers\r\n");
+    write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
+    finish(ledger.open(id, Kind::Relay(relay)), head, Some(body.to_vec()), false, false)
+}
+
 fn head(dice: &mut Dice, method: &str, path: &str, id: &str, closes: bool) -> String {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: gateway.test\r\n");
     if dice.one_in(3) {
@@ -123,7 +216,7 @@ fn finish(
     let head_len = head.len();
     let mut bytes = head.into_bytes();
     bytes.extend(body.unwrap_or_default());
-    Wire { exchange, bytes, head_len, expects: false, is_head, closes }
+    Wire { exchange, bytes, head_len, expects: false, is_head, closes, is_old: false }
 }
 
 /// Says in the head how the body ends, and makes it end that way.

@@ -9,12 +9,13 @@ use otus::io::{Io, IoError, Socket};
 
 use crate::client;
 use crate::dice::{Dice, size};
-use crate::ledger::Ledger;
-use crate::request::{self, Sizes, Wire};
+use crate::ledger::{Kind, Ledger};
+use crate::request::{self, Mix, Sizes, Wire};
 use crate::response::{PATIENCE, Reader, Silence};
 use crate::town::Town;
 
-const SMALL: Sizes = Sizes { file_max: 60_000, bulk_max: 20_000 };
+const SMALL: Sizes =
+    Sizes { file_max: 60_000, bulk_max: 20_000, mix: Mix::Both, doors: false, streams: false };
 
 /// Does one rude thing.
 pub async fn run(town: Rc<Town>, mut dice: Dice, host: IpAddr, id: String) {
@@ -61,7 +62,8 @@ async fn read_one(town: &Town, socket: &SimSocket, wire: &Wire) {
     let mut reader = Reader::new(socket.clone());
     while let Ok(response) = reader.next(wire.head(), town.sim.now() + PATIENCE).await {
         if response.status >= 200 {
-            if response.status == 200 {
+            let is_forward = matches!(wire.exchange.kind, Kind::Forward(_));
+            if response.status == 200 || is_forward && response.field("x-try").is_some() {
                 client::judge(town, wire, &response, None);
             }
             return await_end(town, &mut reader).await;

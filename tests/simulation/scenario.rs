@@ -5,30 +5,38 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use otus::gufo::dialect::EndMarker;
-use otus::io::sim::{Chance, Faults, World};
+use otus::io::sim::{Chance, FaultKind, Faults, World};
 use otus::io::{Io, IoError, SocketOptions};
+use otus::policy::limit::book::Book;
+use otus::policy::limit::key::Secret;
 use otus::shard::Grace;
-use otus::snapshot::Snapshot;
-use otus::snapshot::gufo::{Module, Rate, UploadRoute};
-use otus::snapshot::timeouts::Timeouts;
-use otus::snapshot::upstream::{Endpoint as Address, Pool, Upstream, UpstreamId};
 
 use crate::client::{self, Style};
+use crate::client2;
 use crate::dice::Dice;
 use crate::endpoint::{Endpoint, Manner};
 use crate::gateway::Gateway;
-use crate::ledger::Ledger;
-use crate::request::{self, Sizes};
+use crate::ledger::{Kind, Ledger};
+use crate::manner;
+use crate::origin::Origin;
+use crate::request::{self, Mix, Sizes};
 use crate::response::PATIENCE;
 use crate::rude;
+use crate::rude2;
+use crate::settings::{self, host_of};
 use crate::town::{Town, Weather};
+use crate::trouble::Trouble;
+use crate::tunnel::{self, Tunnel};
+use crate::web::{self, Doors};
 
 /// The world advances in such steps; between two of them it is looked at.
 const STEP: Duration = Duration::from_millis(250);
+/// Turns of tasks in one world: more, and somebody goes in circles.
+const STEPS_MAX: u64 = 20_000_000;
 /// All clients have ended by then.
 const CLIENTS_MAX: Duration = Duration::from_hours(2);
 
@@ -80,6 +88,12 @@ struct Run {
     town: Rc<Town>,
     gateway: Gateway,
     endpoints: Vec<Rc<Endpoint>>,
+    origins: Vec<Rc<Origin>>,
+    mix: Mix,
+    speaks_h2: bool,
+    /// What policies have counted.
+    book: Book,
+    trouble: Trouble,
     /// The gateway is told to stop while clients are busy.
     drains_early: bool,
 }
@@ -89,8 +103,20 @@ impl Run {
         let count = dice.count(1, 3);
         let addresses: Vec<SocketAddr> = (1..=3).map(|n| address(1, n, 7000)).collect();
         let marker = dice.pick(&[EndMarker::Meta, EndMarker::EmptyChunk, EndMarker::Both]);
-        let snapshot = snapshot(&mut dice, weather, marker, &addresses[..count]);
+        let origins: Vec<SocketAddr> = (4..=6).map(|n| address(1, n, 7000)).collect();
+        let mut snapshot = settings::snapshot(&mut dice, weather, marker, &addresses[..count]);
+        let count = dice.count(1, 3);
+        let upstream = web::upstream(&mut dice, weather, &origins[..count]);
+        snapshot.upstreams.push(upstream);
+        for (number, address) in (1..).zip(addresses.iter().chain(&origins)) {
+            world.handle().name(address.ip(), &format!("endpoint {number}"));
+        }
+        world.handle().name(address(0, 1, 0).ip(), "the gateway");
+        let doors = Doors::draw(&mut dice);
+        web::mark(&mut snapshot, doors, &mut dice);
         let shards = dice.count(1, 3);
+        let book = Book::new(Secret::new([7; 16]), shards, None);
+        let book = snapshot.count_with(&book);
         let is_shared = dice.one_in(2);
         let gates = |shard: u8| {
             let own = address(0, 1, 8000 + u16::from(if is_shared { 0 } else { shard }));
@@ -105,7 +131,12 @@ impl Run {
             call_timeout: snapshot.gufo.module(b"echo").unwrap().timeout,
             stream_timeout: snapshot.gufo.module(b"store").unwrap().stream_timeout,
             idle_timeout: snapshot.timeouts.idle,
+            generation: Cell::new(1),
+            doors,
+            behind: Cell::new(0),
+            asking: Cell::new((0, 0)),
             draining: Cell::new(false),
+            was_drained_early: Cell::new(false),
             clients: Cell::new(0),
             taken: Cell::new(0),
             met: RefCell::default(),
@@ -115,18 +146,41 @@ impl Run {
             Endpoint::start(&town, *address, manner, dice.fork())
         });
         let endpoints = endpoints.collect();
-        let gateway = Gateway::start(&world.handle(), Arc::new(snapshot), &gates);
+        let origins = origins.iter().map(|address| {
+            let manner = manner::Manner::draw(&mut dice, weather);
+            Origin::start(&town, *address, manner, dice.fork())
+        });
+        let origins = origins.collect();
+        let mix = dice.pick(&[Mix::Gufo, Mix::Forwards, Mix::Forwards, Mix::Both]);
+        let mut gateway = Gateway::start(&world.handle(), Arc::new(snapshot), &gates);
+        let speaks_h2 = dice.one_in(2);
+        for shard in &mut gateway.shards {
+            shard.forwards = mix != Mix::Gufo;
+            shard.streams = speaks_h2;
+        }
         let drains_early = dice.one_in(4);
-        Run { dice, town, gateway, endpoints, drains_early }
+        let hosts = [address(1, 1, 0), address(2, 1, 0)].map(|address| address.ip());
+        let trouble = Trouble::draw(&town, dice.fork(), hosts);
+        Run { dice, town, gateway, endpoints, origins, mix, speaks_h2, book, trouble, drains_early }
     }
 
     /// Lets clients come, at moments of their own.
     fn invite(&mut self) {
         let file_max = if self.town.weather.is_calm { 400_000 } else { 100_000 };
-        let sizes = Sizes { file_max, bulk_max: 50_000 };
-        for client in 0..self.dice.count(2, 16) {
+        let mix = self.mix;
+        // A module's call is dearer than a request that is only forwarded.
+        let most = if self.mix == Mix::Forwards { 9 } else { 6 };
+        // Once in a while a crowd, of which each asks little.
+        let is_crowd = self.dice.one_in(60);
+        let clients = if is_crowd { self.dice.count(100, 200) } else { self.dice.count(2, 16) };
+        let most = if is_crowd { 1 } else { most };
+        let (file_max, bulk_max) = if is_crowd { (5000, 2000) } else { (file_max, 50_000) };
+        for client in 0..clients {
             let dice = &mut self.dice;
-            let count = dice.count(1, 6);
+            let is_h2 = self.speaks_h2 && dice.one_in(2);
+            let streams = is_h2 && dice.one_in(2);
+            let sizes = Sizes { file_max, bulk_max, mix, doors: true, streams };
+            let count = dice.count(1, most);
             let ends = dice.one_in(3);
             let wires = (0..count).map(|n| {
                 let closes = ends && n + 1 == count;
@@ -136,11 +190,34 @@ impl Run {
             let pause = if dice.one_in(3) { dice.millis(0, 10) } else { Duration::ZERO };
             let gap_max = self.town.idle_timeout / 3;
             let style = Style { pipelines: dice.one_in(3), pause, gap_max };
-            self.come(client, move |town, dice, host| client::run(town, dice, host, wires, style));
+            if is_h2 {
+                self.come(client, move |town, dice, host| {
+                    client::run(town, dice, host, wires, style, client2::talk)
+                });
+                continue;
+            }
+            self.come(client, move |town, dice, host| {
+                client::run(town, dice, host, wires, style, client::talk)
+            });
+        }
+        let tunnels = if self.mix != Mix::Gufo && self.dice.one_in(3) { 4 } else { 0 };
+        for client in 0..tunnels {
+            let id = format!("t{client}");
+            let kind = Kind::Tunnel(Tunnel::new(&id, self.dice.log(200_000)));
+            let exchange = self.town.ledger.open(id, kind);
+            self.come(500 + client, move |town, dice, host| {
+                tunnel::run(town, dice, host, exchange)
+            });
         }
         for client in 0..self.dice.count(0, 8) {
             let id = format!("r{client}");
-            self.come(100 + client, move |town, dice, host| rude::run(town, dice, host, id));
+            if self.speaks_h2 && self.dice.one_in(2) {
+                self.come(600 + client, move |town, dice, host| async move {
+                    rude2::run(town, dice, host, id).await;
+                });
+                continue;
+            }
+            self.come(600 + client, move |town, dice, host| rude::run(town, dice, host, id));
         }
     }
 
@@ -151,7 +228,10 @@ impl Run {
     ) {
         let town = Rc::clone(&self.town);
         town.clients.set(town.clients.get() + 1);
-        let host = address(2, u8::try_from(client).unwrap(), 0).ip();
+        let host = address(2, u16::try_from(client).unwrap(), 0).ip();
+        let rude = client.checked_sub(600);
+        let name = rude.map_or_else(|| format!("client c{client}"), |rude| format!("rude r{rude}"));
+        town.sim.name(host, &name);
         let (delay, dice) = (self.dice.millis(0, 8000), self.dice.fork());
         self.town.sim.spawn(async move {
             town.sleep(delay).await;
@@ -162,43 +242,39 @@ impl Run {
     /// Until the last client has gone.
     fn live(&mut self, world: &mut World) {
         let start = world.now();
-        let mut lost: Option<IpAddr> = None;
         while self.town.clients.get() > 0 {
+            self.gateway.post();
             world.run_for(STEP);
             self.gateway.check();
-            if !self.town.draining.get() {
-                self.gateway.check_published();
+            if !self.town.draining.get() && self.gateway.check_published() {
+                self.town.generation.set(self.gateway.snapshot.generation);
             }
+            assert!(world.steps() < STEPS_MAX, "tasks run in circles, slowly");
             let is_late = world.now() - start > CLIENTS_MAX;
             assert!(!is_late, "{} clients never ended", self.town.clients.get());
             if self.dice.one_in(60) && !self.town.draining.get() {
                 self.reload();
             }
             if self.drains_early && self.dice.one_in(40) && !self.town.draining.get() {
+                self.town.was_drained_early.set(true);
                 self.begin_drain();
             }
-            if let Some(host) = lost.filter(|_| self.dice.one_in(20)) {
-                world.find_host(host);
-                lost = None;
-            } else if !self.town.weather.is_calm && lost.is_none() && self.dice.one_in(100) {
-                let host = self.dice.pick(&[address(1, 1, 0), address(2, 1, 0)]).ip();
-                world.lose_host(host);
-                lost = Some(host);
-            }
+            self.trouble.strike(world, &mut self.gateway);
             if self.town.draining.get() {
                 self.gateway.is_drained();
+                if self.town.weather.is_calm {
+                    self.gateway.check_farewell();
+                }
             }
         }
-        if let Some(host) = lost {
-            world.find_host(host);
-        }
+        self.trouble.end(world, &mut self.gateway);
     }
 
     fn reload(&mut self) {
         self.town.met("reloads");
         let mut snapshot = (*self.gateway.snapshot).clone();
         let dice = &mut self.dice;
-        match dice.between(0, 2) {
+        match dice.between(0, 4) {
             0 => snapshot.upstreams[0].transport.nodelay ^= true,
             1 => {
                 let count = dice.count(1, self.endpoints.len());
@@ -206,6 +282,13 @@ impl Run {
                 snapshot.upstreams[0].endpoints =
                     from.map(|endpoint| host_of(endpoint.address)).collect();
             }
+            2 => {
+                let count = dice.count(1, self.origins.len());
+                let from = self.origins.iter().take(count);
+                snapshot.upstreams[1].endpoints =
+                    from.map(|origin| host_of(origin.address)).collect();
+            }
+            3 => snapshot.upstreams[1].pool.connections_max = dice.pick(&[1, 2, 4]),
             _ => {
                 let upload = dice.pick(&[100, 5000, 65_536]);
                 snapshot.gufo.modules_mut().iter_mut().for_each(|module| {
@@ -213,6 +296,9 @@ impl Run {
                 });
             }
         }
+        snapshot.generation += 1;
+        web::mark(&mut snapshot, self.town.doors, &mut self.dice);
+        self.book = snapshot.count_with(&self.book);
         self.gateway.publish(snapshot);
     }
 
@@ -246,6 +332,7 @@ impl Run {
             self.begin_drain();
         }
         while !self.gateway.is_drained() {
+            self.gateway.post();
             world.run_for(STEP);
             self.gateway.check();
         }
@@ -275,16 +362,18 @@ impl Run {
     /// Nothing is left when all have gone.
     fn close(&mut self, world: &mut World) {
         self.endpoints.iter().for_each(|endpoint| endpoint.stop());
+        self.origins.iter().for_each(|origin| origin.stop());
         world.run_for(Duration::from_mins(30));
         self.gateway.check_empty();
         self.gateway.check_home();
         self.gateway.check_over();
-        self.town.ledger.check();
+        self.town.ledger.check(&self.town);
         assert_eq!((world.tasks(), world.sockets()), (0, 0), "tasks and sockets are left");
         assert_eq!(world.pipes().out, 0, "pipes are out");
         let timeouts = self.gateway.snapshot.timeouts;
         let longest = self.gateway.longest("echo");
-        assert!(longest <= call_max(&timeouts, self.town.call_timeout), "a call took {longest:?}");
+        let most = settings::call_max(&timeouts, self.town.call_timeout) + self.gateway.lost_time;
+        assert!(longest <= most, "a call took {longest:?}");
     }
 
     fn report(self, world: &World) -> Report {
@@ -293,7 +382,7 @@ impl Run {
             *met.entry(reason).or_insert(0) += times;
         }
         let faults = world.faults_met().into_iter();
-        met.extend(faults.map(|(kind, times)| (fault_name(kind), times)));
+        met.extend(faults.map(|(kind, times)| (name_of(kind), times)));
         let pipes = world.pipes();
         met.extend([
             ("pipes that came home", pipes.home),
@@ -303,75 +392,16 @@ impl Run {
     }
 }
 
-/// The longest that a unary call may take from its first byte, whatever its client does: its head,
-/// its body at the slowest pace allowed, the call, and the answer.
-fn call_max(timeouts: &Timeouts, call: Duration) -> Duration {
-    let windows = 130; // 90,000 bytes at 1 KiB for each window, and some.
-    let body = timeouts.body_rate_window * windows + timeouts.body_idle;
-    timeouts.head + body + call + 2 * timeouts.write + Duration::from_secs(10)
-}
-
 /// An address of the gateway (0), the endpoints (1) or the clients (2).
-fn address(net: u8, host: u8, port: u16) -> SocketAddr {
-    SocketAddr::new(Ipv4Addr::new(10, net, 0, host).into(), port)
+fn address(net: u8, host: u16, port: u16) -> SocketAddr {
+    let [high, low] = host.to_be_bytes();
+    SocketAddr::new(Ipv4Addr::new(10, net, high, low).into(), port)
 }
 
-fn host_of(address: SocketAddr) -> Address {
-    Address::new(address.ip().to_string(), address)
-}
-
-fn snapshot(
-    dice: &mut Dice,
-    weather: Weather,
-    marker: EndMarker,
-    addresses: &[SocketAddr],
-) -> Snapshot {
-    let mut snapshot = Snapshot::minimal();
-    snapshot.timeouts = Timeouts {
-        head: dice.millis(2000, 5000),
-        idle: dice.millis(3000, 60_000),
-        body_idle: dice.millis(3000, 10_000),
-        write: dice.millis(3000, 10_000),
-        body_rate_bytes: 1024,
-        body_rate_window: dice.millis(2000, 8000),
-        linger: dice.millis(500, 2000),
-    };
-    snapshot.limits.read_buffer_bytes = 16_384 << dice.between(0, 4);
-    if !weather.is_calm && dice.one_in(4) {
-        snapshot.limits.connections = dice.pick(&[1, 3, 10]);
-    }
-    snapshot.gufo.legacy_status = dice.one_in(2);
-    let mut upstream = Upstream::grpc("all", addresses[0]);
-    upstream.endpoints = addresses.iter().copied().map(host_of).collect();
-    upstream.connect_timeout = dice.millis(1000, 5000);
-    upstream.pool = Pool {
-        connections_max: dice.pick(&[1, 2, 4]),
-        streams_per_connection_max: if weather.is_quiet() { 100 } else { dice.pick(&[1, 5, 100]) },
-        keep_alive_interval: dice.one_in(2).then(|| dice.millis(1000, 30_000)),
-        keep_alive_timeout: dice.millis(2000, 10_000),
-        idle: dice.millis(1000, 60_000),
-    };
-    upstream.retry.attempts_max = dice.pick(&[1, 2, 4]);
-    snapshot.upstreams.push(upstream);
-    for name in ["echo", "store"] {
-        let mut module = Module::new(name, UpstreamId::at(0));
-        module.timeout = dice.millis(2000, 5000);
-        module.stream_timeout = dice.millis(4000, 30_000);
-        module.upload.end_marker = marker;
-        module.upload.chunk_bytes = dice.pick(&[64, 1000, 4096, 65_536, 65_536]);
-        module.upload.min_rate =
-            dice.one_in(3).then(|| Rate { bytes: 100, window: Duration::from_secs(3) });
-        snapshot.gufo.insert(module);
-    }
-    snapshot.gufo.upload_routes.push(UploadRoute {
-        id: "drop".to_owned(),
-        path: "/drop".to_owned(),
-        module: "store".to_owned(),
-        param: "drop".to_owned(),
-    });
-    snapshot
-}
-
-fn fault_name(kind: otus::io::sim::FaultKind) -> &'static str {
-    format!("fault: {kind:?}").leak()
+/// What a kind of fault is called in a report.
+pub fn name_of(kind: FaultKind) -> &'static str {
+    static NAMES: OnceLock<Vec<String>> = OnceLock::new();
+    let name = |kind| format!("fault: {kind:?}");
+    let names = NAMES.get_or_init(|| FaultKind::ALL.into_iter().map(name).collect());
+    &names[FaultKind::ALL.iter().position(|other| *other == kind).unwrap()]
 }

@@ -53,7 +53,7 @@ impl Intake {
             let fits = match exchange.kind {
                 Kind::Call { .. } => !is_stream,
                 Kind::Upload { .. } => is_stream,
-                Kind::Local => false,
+                _ => false,
             };
             assert!(fits, "{id} was called by the wrong method");
         }
@@ -122,7 +122,7 @@ impl Intake {
                 assert_eq!(text_of(request, "mark").as_deref(), Some(mark.as_str()), "{id}");
                 assert_eq!(text_of(request, "bulk").unwrap_or_default(), *bulk, "{id}");
             }
-            Kind::Local => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

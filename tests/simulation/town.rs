@@ -8,8 +8,10 @@ use std::time::Duration;
 use otus::io::buffer::Gather;
 use otus::io::sim::{Sim, SimSocket};
 use otus::io::{Io, IoError, Socket};
+use otus::protocol::h2::connection::engine::Connection;
 
 use crate::ledger::Ledger;
+use crate::web::Doors;
 
 /// What can be relied on in this world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,8 +42,18 @@ pub struct Town {
     pub stream_timeout: Duration,
     /// Gaps between requests stay below half of this.
     pub idle_timeout: Duration,
+    /// The generation that all shards are known to run.
+    pub generation: Cell<u64>,
+    /// What is asked of requests that are forwarded.
+    pub doors: Doors,
+    /// Requests behind the narrow door, as endpoints see them.
+    pub behind: Cell<u32>,
+    /// Requests for the narrow door whose clients wait, now and at most.
+    pub asking: Cell<(u32, u32)>,
     /// The gateway has been told to stop.
     pub draining: Cell<bool>,
+    /// It was told so while clients were busy.
+    pub was_drained_early: Cell<bool>,
     /// Clients that have not finished.
     pub clients: Cell<usize>,
     /// Bytes of calls that endpoints have received.
@@ -53,6 +65,13 @@ pub struct Town {
 impl Town {
     pub fn met(&self, what: &'static str) {
         *self.met.borrow_mut().entry(what).or_insert(0) += 1;
+    }
+
+    /// A client begins to ask for something behind the narrow door, or has its answer.
+    pub fn ask_narrow(&self, begins: bool) {
+        let (now, most) = self.asking.get();
+        let now = if begins { now + 1 } else { now - 1 };
+        self.asking.set((now, most.max(now)));
     }
 
     pub async fn sleep(&self, time: Duration) {
@@ -75,8 +94,26 @@ impl Town {
     }
 
     pub async fn write(&self, socket: &SimSocket, bytes: &[u8]) -> Result<(), IoError> {
+        self.write_within(socket, bytes, crate::response::PATIENCE).await
+    }
+
+    pub async fn write_within(
+        &self,
+        socket: &SimSocket,
+        bytes: &[u8],
+        time: Duration,
+    ) -> Result<(), IoError> {
         let mut out = Gather::new();
         out.push(bytes);
-        socket.write(out, self.sim.now() + crate::response::PATIENCE).await.0
+        socket.write(out, self.sim.now() + time).await.0
     }
+}
+
+/// What an engine has to send, which it has no more then.
+pub fn outgoing(engine: &RefCell<Connection>) -> Gather {
+    let mut out = Gather::new();
+    let mut engine = engine.borrow_mut();
+    out.push(engine.outgoing());
+    engine.outgoing().clear();
+    out
 }

@@ -5,61 +5,29 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::thread::JoinHandle;
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
+use super::service::Serving;
+
 /// Texts travel as `StringValue`.
 type Texts = Pin<Box<dyn Stream<Item = Result<String, Status>> + Send>>;
 
-/// A running service; it goes with its owner.
-pub(crate) struct Echo {
-    pub(crate) address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Echo {
-    pub(crate) fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                tokio::spawn(Server::builder().add_service(Kinds).serve_with_incoming(incoming));
-                let _ = stopped.await;
-            });
-            runtime.shutdown_background();
-        });
-        Echo { address, stop: Some(stop), thread: Some(thread) }
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+/// Starts the service.
+pub(crate) fn start() -> Serving {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    Serving::start(any, |mut server| server.add_service(Kinds))
 }
 
 /// `Unary`: the text doubled, or a status for `fail` · `Gather`: all texts joined · `Spread`: so

@@ -1,6 +1,7 @@
 //! A gateway in this process, as `otus start` runs it.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use otus::snapshot::server::{IoDriver, Workers};
 
 use super::client::Client;
 use super::journal::{PATIENCE, eventually};
+use super::page::Page;
 
 /// What the gateway signs its calls with.
 pub(crate) const SIGN: &str = "0123456789abcdef";
@@ -46,9 +48,9 @@ pub(crate) struct Gateway {
     /// That of its first listener.
     pub(crate) address: SocketAddr,
     pub(crate) addresses: Vec<SocketAddr>,
-    pub(crate) admin: SocketAddr,
     pub(crate) metrics_address: Option<SocketAddr>,
     pub(crate) stopper: Stopper,
+    page: Page,
     thread: Option<JoinHandle<ExitCode>>,
 }
 
@@ -69,11 +71,11 @@ impl Gateway {
         let mut gateway = control::start(load).unwrap();
         let addresses = gateway.addresses().to_vec();
         let address = addresses[0];
-        let admin = gateway.admin_address().unwrap();
+        let page = Page { admin: gateway.admin_address().unwrap() };
         let metrics_address = gateway.metrics_address();
         let stopper = gateway.stopper();
         let thread = Some(std::thread::spawn(move || gateway.run()));
-        Gateway { address, addresses, admin, metrics_address, stopper, thread }
+        Gateway { address, addresses, metrics_address, stopper, page, thread }
     }
 
     /// A client that is connected to it.
@@ -94,39 +96,14 @@ impl Gateway {
         self.stopper.stop();
         assert_eq!(self.ended().0, ExitCode::SUCCESS);
     }
+}
 
-    /// The metrics page.
-    pub(crate) fn metrics(&self) -> String {
-        let reply = Client::connect(self.admin).get("/metrics");
-        assert_eq!(reply.status, 200);
-        reply.text()
-    }
+/// Its metrics are read from it as if they were its own.
+impl Deref for Gateway {
+    type Target = Page;
 
-    /// The sum of all series of a metric, or of those with a label as in `name{reason="draining"}`.
-    pub(crate) fn metric(&self, name: &str) -> u64 {
-        let (name, label) = name.split_once('{').unwrap_or((name, ""));
-        let label = label.trim_end_matches('}');
-        let page = self.metrics();
-        let samples = page
-            .lines()
-            .filter(|line| line.split([' ', '{']).next() == Some(name) && line.contains(label));
-        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
-    }
-
-    /// Waits until a metric has reached `value`.
-    #[track_caller]
-    pub(crate) fn wait_metric(&self, name: &str, value: u64) {
-        eventually(name, || (self.metric(name) >= value).then_some(()));
-    }
-
-    /// Waits until no stream to a service and no upload is open any more, and nothing has panicked.
-    #[track_caller]
-    pub(crate) fn is_clean(&self) {
-        for name in ["otus_upstream_streams_open", "otus_uploads_active"] {
-            eventually(name, || (self.metric(name) == 0).then_some(()));
-        }
-        assert_eq!(self.metric("otus_panics_total"), 0);
-        assert_eq!(self.metric("otus_bugs_total"), 0);
+    fn deref(&self) -> &Page {
+        &self.page
     }
 }
 

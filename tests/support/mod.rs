@@ -7,17 +7,21 @@
 
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod clock;
 pub(crate) mod data;
 pub(crate) mod dns;
 pub(crate) mod echo;
+pub(crate) mod folder;
 pub(crate) mod gateway;
 pub(crate) mod h2;
 pub(crate) mod issuer;
 pub(crate) mod journal;
 pub(crate) mod jwt;
 pub(crate) mod link;
+pub(crate) mod page;
 pub(crate) mod peer;
 pub(crate) mod plain;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod rude;

@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::journal::eventually;
+use super::tls::Files;
 
 /// A server that keeps nothing on disk. Dropping it ends it.
 pub(crate) struct Redis {
@@ -26,12 +28,35 @@ impl Redis {
         redis
     }
 
+    /// Starts one that speaks TLS at another port, which it gives, and asks for certificates of this
+    /// authority.
+    pub(crate) fn sealed(files: &Files, authority: &Path) -> Option<(Self, SocketAddr)> {
+        let [plain, sealed] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [plain, sealed] = [plain, sealed].map(|free| free.local_addr().unwrap());
+        let port = sealed.port().to_string();
+        let files = [&files.cert, &files.key, authority].map(|path| path.to_str().unwrap());
+        let [cert, key, ca] = files;
+        let tls = [
+            ["--tls-port", &port],
+            ["--tls-cert-file", cert],
+            ["--tls-key-file", key],
+            ["--tls-ca-cert-file", ca],
+            ["--tls-auth-clients", "yes"],
+        ];
+        Some((Redis::with(plain, &tls.concat())?, sealed))
+    }
+
     /// Starts one at an address.
     pub(crate) fn at(address: SocketAddr) -> Option<Self> {
+        Redis::with(address, &[])
+    }
+
+    fn with(address: SocketAddr, more: &[&str]) -> Option<Self> {
         let port = address.port().to_string();
         let child = Command::new("redis-server")
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--daemonize", "no", "--dir", "/tmp"])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -3,13 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::cli::start::fail;
+use crate::control::listening::serve_each;
 
 const CONNECTIONS_MAX: usize = 256;
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -90,34 +89,18 @@ pub(super) fn serve(
     };
     let address = listener.local_addr().unwrap_or(address);
     let _ = writeln!(out, "http://{address}: {what}");
-    accept(&listener, &Arc::new(answer));
+    accept(&listener, answer);
     ExitCode::SUCCESS
 }
 
 /// Takes connections for as long as the listener gives them.
 pub(super) fn accept(
     listener: &TcpListener,
-    answer: &Arc<impl Fn(&Asked<'_>) -> Answer + Send + Sync + 'static>,
+    answer: impl Fn(&Asked<'_>) -> Answer + Send + Sync + 'static,
 ) {
-    let open = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else {
-            std::thread::sleep(Duration::from_millis(50));
-            continue;
-        };
-        if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
-            open.fetch_sub(1, Ordering::Relaxed);
-            continue;
-        }
-        let (answer, counted) = (Arc::clone(answer), Arc::clone(&open));
-        let spawned = std::thread::Builder::new().spawn(move || {
-            let _ = one(stream, &*answer);
-            counted.fetch_sub(1, Ordering::Relaxed);
-        });
-        if spawned.is_err() {
-            open.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
+    serve_each(listener, "otus-dev-conn", CONNECTIONS_MAX, move |stream| {
+        let _ = one(stream, &answer);
+    });
 }
 
 fn one(mut stream: TcpStream, answer: &impl Fn(&Asked<'_>) -> Answer) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
 //! The keys of rates, concurrency and breakers.
 
-use crate::config::fault::Code;
+use crate::config::fault::{Code, Finding};
 use crate::config::routes::Reader;
 use crate::config::values::Config;
 use crate::policy::limit::LimitRule;
@@ -143,12 +143,17 @@ fn sharing(config: &Config, table: &str, rate: Rate, burst: u64) -> Option<Shari
 }
 
 /// Where several machines count together.
-pub(in crate::config) fn rate_store(config: &Config) -> Option<RateStore> {
+pub(in crate::config) fn rate_store(
+    config: &Config,
+    findings: &mut Vec<Finding>,
+) -> Option<RateStore> {
+    config.check_client_tls("rate_store", findings);
     if !config.is_given("rate_store.address") {
         return None;
     }
     Some(RateStore {
         address: config.text("rate_store.address")?,
+        tls: config.client_tls("rate_store", findings),
         username: config.text("rate_store.username").unwrap_or_default(),
         password: config.secret("rate_store.password").unwrap_or_default(),
         database: config.small("rate_store.database"),

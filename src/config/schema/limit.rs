@@ -107,6 +107,11 @@ pub const ROUTE: &[Key] = &[
     ),
 ];
 
+/// A text that has an effect after a restart, and no default.
+const fn at_start(path: &'static str, help: &'static str) -> Key {
+    Key { reload: Reload::Restart, ..open(path, Kind::Text, help) }
+}
+
 /// Other keys.
 pub const KEYS: &[Key] = &[
     open("rate_limits.*.rate", Kind::Text, "as `rate` of a route; required"),
@@ -139,4 +144,19 @@ pub const KEYS: &[Key] = &[
         "50ms",
         "no request waits longer for it; then `on_failure` says what becomes of it",
     ),
+    restart("rate_store.tls.on", Kind::Bool, "false", "speak TLS with it"),
+    at_start(
+        "rate_store.tls.ca",
+        "PEM file of the authorities that are believed; without it, those of the system",
+    ),
+    Key {
+        reload: Reload::Restart,
+        ..open(
+            "rate_store.tls.name",
+            Kind::Host,
+            "what its certificate must be for; without it, the host of the address",
+        )
+    },
+    at_start("rate_store.tls.cert", "PEM file of our certificate, if one is asked for"),
+    at_start("rate_store.tls.key", "PEM file of its key"),
 ];

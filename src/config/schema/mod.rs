@@ -17,6 +17,7 @@ pub mod master;
 pub mod observe;
 pub mod otus;
 pub mod people;
+pub mod shards;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -27,6 +28,7 @@ use key::Key;
 pub fn keys() -> impl Iterator<Item = &'static Key> {
     otus::SERVER
         .iter()
+        .chain(shards::SERVER)
         .chain(observe::SERVER)
         .chain(otus::SECURITY)
         .chain(otus::PROTOCOLS)

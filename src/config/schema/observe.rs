@@ -25,9 +25,17 @@ pub const SERVER: &[Key] = &[
 pub const KEYS: &[Key] = &[
     live(
         "compat.metrics",
-        Kind::Texts("`gufo`, `3x`, `fold`: whose names of metrics are shown beside our own"),
+        Kind::Texts(
+            "`gufo`, `3x`, `fold`: whose names of metrics are shown beside our own; `hanzo`",
+        ),
         "",
-        "names that dashboards of other gateways know",
+        "names that dashboards of other gateways know; `hanzo`: counts at `/__stats` as well",
+    ),
+    restart(
+        "compat.open_metrics",
+        Kind::Bool,
+        "false",
+        "show the names of `3x` and `fold` to everybody, at `/metrics` of the clients' port",
     ),
     at_restart(open(
         "compat.log",

@@ -18,18 +18,6 @@ pub const SERVER: &[Key] = &[
     ),
     restart("server.port", Kind::Port { zero: true }, "8090", "port that clients connect to"),
     restart(
-        "server.workers",
-        Kind::Workers,
-        "auto",
-        "shards: `auto`, a number, or a list of cores",
-    ),
-    restart(
-        "server.io",
-        Kind::Choice(&["auto", "io_uring", "epoll"]),
-        "auto",
-        "driver of the shards",
-    ),
-    restart(
         "server.admin",
         Kind::AddressOrOff,
         "127.0.0.1:9100",

@@ -227,4 +227,9 @@ fn a_length_of_time_is_written_as_it_would_be_read() {
         assert_eq!(text, want);
         assert_eq!(parse_duration(&text), Some(Duration::from_millis(ms)));
     }
+    for us in [1, 1500] {
+        let text = duration_text(Duration::from_micros(us));
+        assert_eq!(text, format!("{us}us"));
+        assert_eq!(parse_duration(&text), Some(Duration::from_micros(us)));
+    }
 }

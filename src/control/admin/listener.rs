@@ -3,13 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 
 use crate::base::limits;
 use crate::control::Ask;
+use crate::control::listening::serve_each;
 use crate::control::state::State;
 use crate::message::framing::Framing;
 use crate::message::head::{Method, RequestHead};
@@ -57,34 +57,12 @@ pub(super) struct Answer {
 pub(in crate::control) fn start(address: SocketAddr, admin: Admin) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address)?;
     let address = listener.local_addr()?;
-    let admin = Arc::new(admin);
-    std::thread::Builder::new()
-        .name("otus-admin".to_owned())
-        .spawn(move || accept(&listener, &admin))?;
+    std::thread::Builder::new().name("otus-admin".to_owned()).spawn(move || {
+        serve_each(&listener, "otus-admin-conn", CONNECTIONS_MAX, move |stream| {
+            let _ = serve(stream, &admin);
+        });
+    })?;
     Ok(address)
-}
-
-fn accept(listener: &TcpListener, admin: &Arc<Admin>) {
-    let open = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else {
-            std::thread::sleep(Duration::from_millis(50));
-            continue;
-        };
-        if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
-            open.fetch_sub(1, Ordering::Relaxed);
-            continue;
-        }
-        let (admin, counted) = (Arc::clone(admin), Arc::clone(&open));
-        let spawned =
-            std::thread::Builder::new().name("otus-admin-conn".to_owned()).spawn(move || {
-                let _ = serve(stream, &admin);
-                counted.fetch_sub(1, Ordering::Relaxed);
-            });
-        if spawned.is_err() {
-            open.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
 }
 
 fn serve(mut stream: TcpStream, admin: &Admin) -> std::io::Result<()> {

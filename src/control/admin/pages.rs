@@ -11,7 +11,8 @@ use super::operator;
 pub(super) fn answer(request: &Request, admin: &Admin) -> Answer {
     let state = &*admin.state;
     let path = request.path();
-    if admin.metrics_alone && !is_metrics(path, state) {
+    let is_stats = path == b"/__stats" && state.snapshot().observe.compat.hanzo;
+    if admin.metrics_alone && !is_metrics(path, state) && !is_stats {
         return Answer::text(404, "there is /metrics\n");
     }
     if path.starts_with(b"/-/") || path == b"/-" {
@@ -25,6 +26,11 @@ pub(super) fn answer(request: &Request, admin: &Admin) -> Answer {
         b"/healthz" => Answer::text(200, "ok\n"),
         b"/readyz" if state.is_ready() => Answer::text(200, "ready\n"),
         b"/readyz" => Answer::text(503, "draining\n"),
+        _ if is_stats => match (refusal(request, admin), state.stats(&(admin.latency)())) {
+            (Some(why), _) => Answer::text(403, why),
+            (None, Some(page)) => Answer::json(200, page),
+            (None, None) => Answer::text(404, "there is /metrics\n"),
+        },
         _ if is_metrics(path, state) => {
             if let Some(why) = refusal(request, admin) {
                 return Answer::text(403, why);

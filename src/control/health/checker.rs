@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
@@ -19,6 +19,7 @@ use crate::upstream::health::Health;
 use super::super::clock::Clock;
 use super::super::crew::Crew;
 use super::super::notice;
+use super::super::wire::{self, Wire};
 use super::probe;
 use super::schedule::{Key, Schedule, Target};
 
@@ -45,12 +46,20 @@ impl Board {
 enum Event {
     /// Shards run this generation now.
     Follow(Arc<Snapshot>),
-    /// A check ended; the fault that it found.
+    /// A check ended.
     Ended {
         target: Arc<Target>,
-        fault: Option<String>,
+        found: Found,
     },
     Stop,
+}
+
+/// What a check says of its endpoint.
+enum Found {
+    Well,
+    Fault(String),
+    /// Nothing: we could not ask.
+    Nothing,
 }
 
 /// A check to run, and until when.
@@ -111,7 +120,7 @@ impl Thread {
             let now = self.clock.now();
             for (target, deadline) in self.schedule.begin(self.crew.room(), now) {
                 if let Err((target, _)) = self.crew.give((target, deadline - now)) {
-                    self.ended(&target, Some("there is no thread to check it".to_owned()));
+                    self.ended(&target, Found::Nothing);
                 }
             }
             let mut wait =
@@ -121,7 +130,7 @@ impl Thread {
             }
             match inbox.recv_timeout(wait - now) {
                 Ok(Event::Follow(snapshot)) => self.follow(&snapshot),
-                Ok(Event::Ended { target, fault }) => self.ended(&target, fault),
+                Ok(Event::Ended { target, found }) => self.ended(&target, found),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -137,10 +146,15 @@ impl Thread {
         *self.board.lock() = states;
     }
 
-    fn ended(&mut self, target: &Target, fault: Option<String>) {
+    fn ended(&mut self, target: &Target, found: Found) {
         self.crew.ended();
         let now = self.clock.now();
-        let Some((before, after)) = self.schedule.ended(target, fault.is_none(), now) else {
+        let (is_well, why) = match found {
+            Found::Well => (Some(true), String::new()),
+            Found::Fault(why) => (Some(false), why),
+            Found::Nothing => (None, String::new()),
+        };
+        let Some((before, after)) = self.schedule.ended(target, is_well, now) else {
             return;
         };
         for unsent in &mut self.unsent {
@@ -150,7 +164,6 @@ impl Thread {
         let (name, address) = &target.key;
         let told = match (before, after) {
             (_, Health::Down) => {
-                let why = fault.unwrap_or_default();
                 let text = format!("{address} of {name} is not used: {why}");
                 notice(Severity::Warn, "endpoint_down", text)
             }
@@ -189,7 +202,14 @@ impl Thread {
 
 /// Runs a check to its end; a panic is a fault of the check.
 fn work((target, patience): Job) -> Event {
-    let run = AssertUnwindSafe(|| probe::run(&target, patience));
-    let result = catch_unwind(run).unwrap_or_else(|_| Err("the check broke".to_owned()));
-    Event::Ended { target, fault: result.err() }
+    let run = AssertUnwindSafe(|| match Wire::open(target.key.1, StdInstant::now() + patience) {
+        // Without descriptors all endpoints would seem to be down, those included that serve.
+        Err(error) if wire::is_ours(&error) => Found::Nothing,
+        opened => match probe::run(&target, opened) {
+            Ok(()) => Found::Well,
+            Err(why) => Found::Fault(why),
+        },
+    });
+    let found = catch_unwind(run).unwrap_or_else(|_| Found::Fault("the check broke".to_owned()));
+    Event::Ended { target, found }
 }

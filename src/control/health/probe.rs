@@ -1,7 +1,5 @@
 //! One check of one endpoint.
 
-use std::time::{Duration, Instant};
-
 use crate::message::head::{Method, ResponseHead};
 use crate::protocol::h1::encode;
 use crate::protocol::h1::request::{HeadLimits, Progress};
@@ -9,7 +7,7 @@ use crate::protocol::h1::response::ResponseParser;
 use crate::protocol::proxy_protocol;
 use crate::snapshot::upstream::HealthKind;
 
-use super::super::wire::Wire;
+use super::super::wire::{self, Wire};
 use super::grpc;
 use super::schedule::{Secure, Target};
 
@@ -21,9 +19,9 @@ const HEAD: HeadLimits = HeadLimits { bytes: 16 * 1024, target: 0, fields: 200 }
 /// Interim answers before the final one.
 const INTERIM_MAX: u32 = 16;
 
-/// Asks an endpoint whether it is well; if not, says why not.
-pub(super) fn run(target: &Target, patience: Duration) -> Result<(), String> {
-    let mut wire = Wire::connect(target.key.1, Instant::now() + patience)?;
+/// Asks an endpoint whether it is well, over the connection to it; if it is not, says why not.
+pub(super) fn run(target: &Target, opened: std::io::Result<Wire>) -> Result<(), String> {
+    let mut wire = opened.map_err(|error| wire::unconnected(&error))?;
     if target.proxied {
         let mut header = Vec::new();
         proxy_protocol::encode_v2_local(&mut header);
@@ -31,7 +29,7 @@ pub(super) fn run(target: &Target, patience: Duration) -> Result<(), String> {
     }
     if let Some(secure) = &target.tls {
         let Secure { tls, host, spoken } = secure;
-        wire.seal(tls, host, *spoken)?;
+        wire.seal(tls, host, Some(*spoken))?;
     }
     match &target.kind {
         HealthKind::Tcp => Ok(()),

@@ -107,15 +107,20 @@ impl Schedule {
         due.into_iter().take(room).filter_map(begin).collect()
     }
 
-    /// A check ended. Gives the state before and after it, if they differ.
+    /// A check ended; nothing is known of what was not asked. Gives the state before and after it,
+    /// if they differ.
     pub(super) fn ended(
         &mut self,
         target: &Target,
-        is_well: bool,
+        is_well: Option<bool>,
         now: Instant,
     ) -> Option<(Health, Health)> {
         // It may be checked in another way by now, or not at all.
         let own = self.watched.get_mut(&target.key).filter(|own| own.target.kind == target.kind)?;
+        let Some(is_well) = is_well else {
+            own.checks.unasked(&own.target.rule, now, &mut self.prng);
+            return None;
+        };
         let before = own.checks.health();
         let after = own.checks.ended(&own.target.rule, is_well, now, &mut self.prng)?;
         Some((before, after))

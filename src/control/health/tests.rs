@@ -2,6 +2,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use super::super::wire::Wire;
 use super::probe;
 use super::schedule::{Schedule, Target};
 use crate::base::prng::Prng;
@@ -50,11 +51,15 @@ fn speaker(answer: &'static [u8], piece: usize) -> SocketAddr {
     })
 }
 
+fn run(target: &Target, patience: Duration) -> Result<(), String> {
+    probe::run(target, Wire::open(target.key.1, std::time::Instant::now() + patience))
+}
+
 #[track_caller]
 fn check_http(answer: &'static [u8], want: Result<(), &str>) {
     for piece in [1, answer.len().max(1)] {
         let target = target(speaker(answer, piece), HealthKind::Http("/up".to_owned()));
-        let got = probe::run(&target, PATIENCE);
+        let got = run(&target, PATIENCE);
         assert_eq!(got.as_ref().map_err(String::as_str).copied(), want, "in pieces of {piece}");
     }
 }
@@ -76,12 +81,12 @@ fn a_peer_that_is_silent_or_refuses_has_failed() {
     let address = silent.local_addr().unwrap();
     let short = Duration::from_millis(50);
     let http = target(address, HealthKind::Http("/up".to_owned()));
-    assert_eq!(probe::run(&http, short), Err("no answer in time".to_owned()));
+    assert_eq!(run(&http, short), Err("no answer in time".to_owned()));
     let grpc = target(address, HealthKind::Grpc(String::new()));
-    assert_eq!(probe::run(&grpc, short), Err("no answer in time".to_owned()));
-    assert_eq!(probe::run(&target(address, HealthKind::Tcp), PATIENCE), Ok(()));
+    assert_eq!(run(&grpc, short), Err("no answer in time".to_owned()));
+    assert_eq!(run(&target(address, HealthKind::Tcp), PATIENCE), Ok(()));
     drop(silent);
-    let refused = probe::run(&target(address, HealthKind::Tcp), PATIENCE);
+    let refused = run(&target(address, HealthKind::Tcp), PATIENCE);
     assert_eq!(refused, Err("cannot connect: connection refused".to_owned()));
 }
 
@@ -123,7 +128,7 @@ fn grpc_peer(said: Said) -> SocketAddr {
 #[track_caller]
 fn check_grpc(said: Said, want: Result<(), &str>) {
     let target = target(grpc_peer(said), HealthKind::Grpc("a.B".to_owned()));
-    let got = probe::run(&target, PATIENCE);
+    let got = run(&target, PATIENCE);
     assert_eq!(got.as_ref().map_err(String::as_str).copied(), want);
 }
 
@@ -146,7 +151,7 @@ fn a_peer_that_speaks_no_http2_has_failed() {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         let _ = stream.read(&mut [0; 1024]);
     });
-    let got = probe::run(&target(address, HealthKind::Grpc(String::new())), PATIENCE);
+    let got = run(&target(address, HealthKind::Grpc(String::new())), PATIENCE);
     assert_eq!(got, Err("its answer is not HTTP/2".to_owned()));
 }
 
@@ -176,9 +181,21 @@ fn only_so_many_checks_run_at_once_and_none_twice() {
     assert_eq!(first[0].1, later() + HealthRule::default().timeout);
     assert_eq!(schedule.begin(2, later()).len(), 1);
     assert_eq!((schedule.begin(2, later()).len(), schedule.next_due()), (0, Instant::NEVER));
-    let changed = schedule.ended(&first[0].0, false, later());
+    let changed = schedule.ended(&first[0].0, Some(false), later());
     assert_eq!(changed, Some((Health::Unknown, Health::Down)));
     assert!(schedule.next_due() > later());
+}
+
+#[test]
+fn a_check_that_could_not_be_made_says_nothing() {
+    let mut schedule = Schedule::new(Prng::new(1));
+    schedule.follow(&snapshot(&ADDRESSES, HealthKind::Tcp), Instant::START);
+    let begun = schedule.begin(1, later());
+    assert_eq!(schedule.ended(&begun[0].0, None, later()), None);
+    assert!(schedule.states().into_values().all(|state| state == Health::Unknown));
+    assert_eq!(schedule.begin(3, later()).len(), 2);
+    // It is due again like any other.
+    assert!(schedule.next_due() < later() + HealthRule::default().interval * 2);
 }
 
 #[test]
@@ -187,7 +204,7 @@ fn what_is_known_outlives_a_reload_unless_the_check_is_another_one() {
     schedule.follow(&snapshot(&ADDRESSES, HealthKind::Tcp), Instant::START);
     let begun = schedule.begin(3, later());
     for (target, _) in &begun[..2] {
-        assert!(schedule.ended(target, false, later()).is_some());
+        assert!(schedule.ended(target, Some(false), later()).is_some());
     }
     // One goes; the check of another runs on, and its result counts.
     schedule.follow(&snapshot(&ADDRESSES[1..], HealthKind::Tcp), later());
@@ -196,12 +213,12 @@ fn what_is_known_outlives_a_reload_unless_the_check_is_another_one() {
     assert_eq!(states.len(), 2);
     let running = &begun[2].0;
     let is_left = running.key.1 != SocketAddr::from((ADDRESSES[0], 80));
-    assert_eq!(schedule.ended(running, true, later()).is_some(), is_left);
+    assert_eq!(schedule.ended(running, Some(true), later()).is_some(), is_left);
     assert_eq!(down, if is_left { 1 } else { 2 });
     // Another kind of check knows nothing yet, and does not take the old one's result.
     schedule.follow(&snapshot(&ADDRESSES, HealthKind::Http("/".to_owned())), later());
     assert!(schedule.states().into_values().all(|state| state == Health::Unknown));
-    assert_eq!(schedule.ended(&begun[0].0, false, later()), None);
+    assert_eq!(schedule.ended(&begun[0].0, Some(false), later()), None);
     schedule.follow(&Snapshot::minimal(), later());
     assert_eq!((schedule.states().len(), schedule.next_due()), (0, Instant::NEVER));
 }

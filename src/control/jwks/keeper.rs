@@ -144,7 +144,10 @@ impl Thread {
                 self.board.write(&source.name, keys.len(), unix_now());
                 (Some(keys), skipped, String::new())
             }
-            Err(fault) => (None, Vec::new(), fault),
+            Err(fault) => {
+                self.board.failed(&source.name);
+                (None, Vec::new(), fault)
+            }
         };
         let now = self.clock.now();
         let Some((news, change)) = self.schedule.ended(source, found, now) else { return };

@@ -12,7 +12,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::proxy::policy::keys::KeyAsk;
 
-pub(super) use board::KeyBoard;
+pub(super) use board::{KeyBoard, Row};
 pub(super) use keeper::Keeper;
 
 /// Questions of shards that have not been read. Each shard asks once and waits for the answer, so

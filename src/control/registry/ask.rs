@@ -78,7 +78,7 @@ fn ask_one(
 ) -> Result<Said, String> {
     let mut wire = Wire::connect(master.address, end)?;
     if let Some(tls) = &upstream.tls {
-        wire.seal(tls, &master.host, Protocol::Http2)?;
+        wire.seal(tls, &master.host, Some(Protocol::Http2))?;
     }
     let question = Question {
         path: module.dialect.path_do(),

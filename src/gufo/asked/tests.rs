@@ -86,7 +86,11 @@ fn a_request_of_dialect_c_is_read_out_of_its_parts() {
             meta: [("completed".to_owned(), "1".to_owned())].into(),
             ..Default::default()
         }),
-        context: Some(reverse_c::RequestContext { request_id: "r".into(), ..Default::default() }),
+        context: Some(reverse_c::RequestContext {
+            request_id: "r".into(),
+            trace_id: "t".into(),
+            ..Default::default()
+        }),
         file: Some(reverse_c::FileUpload { filename: "f".into(), ..Default::default() }),
         ..Default::default()
     };
@@ -96,7 +100,7 @@ fn a_request_of_dialect_c_is_read_out_of_its_parts() {
     assert_eq!((asked.dialect, call.module, call.method), (Dialect::C, "storage", "PATCH"));
     assert_eq!((call.sign, call.uid, call.is_admin), ("s", Some("u"), Some(1)));
     assert_eq!((call.session_end, call.completed), (Some(i32::MAX), Some(1)));
-    assert_eq!((call.request_id, call.param_id), (Some("r"), None));
+    assert_eq!((call.request_id, call.trace_id, call.param_id), (Some("r"), Some("t"), None));
     assert_eq!(call.file, Some(("f", &b""[..])));
     assert_eq!(asked.args["q"], Given::Text("1"));
     assert_eq!(asked.body, Some(&any("{}").encode_to_vec()[..]));

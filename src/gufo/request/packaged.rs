@@ -155,12 +155,13 @@ fn auth_len(call: &Call<'_>) -> usize {
     texts.sum::<usize>() + numbers.sum::<usize>() + completed
 }
 
-fn context_texts<'a>(call: &Call<'a>) -> [(u32, &'a str); 5] {
+fn context_texts<'a>(call: &Call<'a>) -> [(u32, &'a str); 6] {
     [
         (1, call.ip.unwrap_or_default()),
         (2, call.user_agent.unwrap_or_default()),
         (3, call.language.unwrap_or_default()),
         (4, call.api_version.unwrap_or_default()),
+        (6, call.trace_id.unwrap_or_default()),
         (7, call.request_id.unwrap_or_default()),
     ]
 }

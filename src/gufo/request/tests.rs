@@ -56,8 +56,9 @@ fn a_service_of_dialect_c_reads_query_body_auth_and_context() {
         let args = arguments(&mut prng);
         let body = prng.one_in(2).then_some("{\"a\":12345678901234567890}");
         let file = prng.one_in(2).then_some(("a.bin", &b"\x00\xff"[..]));
+        let trace_id = prng.one_in(2).then_some("0af7");
         let call = random_call(&mut prng, &texts, &args);
-        let call = Call { body, file, request_id: Some("r1"), ..call };
+        let call = Call { body, file, request_id: Some("r1"), trace_id, ..call };
         let mut out = Vec::new();
         call.encode(Dialect::C, &mut out).unwrap();
         let message = &out[frame::PREFIX_BYTES..];
@@ -76,6 +77,7 @@ fn a_service_of_dialect_c_reads_query_body_auth_and_context() {
         assert_eq!(auth.meta.contains_key("completed"), call.completed.is_some());
         assert_eq!(context.ip, call.ip.unwrap_or_default());
         assert_eq!(context.request_id, "r1");
+        assert_eq!(context.trace_id, trace_id.unwrap_or_default());
         assert_eq!(context.timestamp, i64::from(call.time_stamp.unwrap_or(0).max(0)));
         let query = got.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let want = args.iter().map(|argument| match &argument.value {

@@ -14,7 +14,7 @@ use super::faults::{FaultKind, Faults, log_uniform, nanos};
 use super::link::Link;
 use super::listener::Registered;
 use super::pipe::PipeBook;
-use super::tasks::Body;
+use super::tasks::{Body, Crew};
 use super::trace::{Act, End, Rule, Trace, Violation, What};
 
 /// 2026-01-01T00:00:00Z: where the calendar of every world stands when its clock starts.
@@ -48,7 +48,7 @@ pub(super) struct Yielded {
 pub(super) struct Shared {
     pub(super) core: RefCell<Core>,
     /// Tasks that the executor has not taken in yet.
-    pub(super) spawned: RefCell<Vec<Body>>,
+    pub(super) spawned: RefCell<Vec<(Crew, Body)>>,
 }
 
 pub(super) struct Core {

@@ -39,7 +39,10 @@ impl Chance {
 
 /// What can go wrong, for counting what a run has met.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[expect(missing_docs, reason = "each is explained at the field of Faults with the same name")]
+#[expect(
+    missing_docs,
+    reason = "each is explained at the field of Faults with the same name, or at World"
+)]
 pub enum FaultKind {
     ShortRead,
     ShortWrite,
@@ -57,16 +60,17 @@ pub enum FaultKind {
     LinkHalfLost,
     HostLost,
     ResetQueueLost,
-    ResetToldOnce,
     MovedDespiteCancel,
     MovedDespiteTimeout,
     CalendarJump,
     PipeRefused,
+    ClockJump,
+    Suspended,
 }
 
 impl FaultKind {
     /// All of them, in order.
-    pub const ALL: [FaultKind; 21] = [
+    pub const ALL: [FaultKind; 22] = [
         FaultKind::ShortRead,
         FaultKind::ShortWrite,
         FaultKind::LateRead,
@@ -83,11 +87,12 @@ impl FaultKind {
         FaultKind::LinkHalfLost,
         FaultKind::HostLost,
         FaultKind::ResetQueueLost,
-        FaultKind::ResetToldOnce,
         FaultKind::MovedDespiteCancel,
         FaultKind::MovedDespiteTimeout,
         FaultKind::CalendarJump,
         FaultKind::PipeRefused,
+        FaultKind::ClockJump,
+        FaultKind::Suspended,
     ];
 }
 
@@ -143,9 +148,6 @@ pub struct Faults {
     pub trouble_bytes_max: u64,
     /// A reset takes what had arrived and was not read with it (otherwise it can still be read).
     pub reset_queue_lost: Chance,
-    /// After one call has said [`Reset`](crate::io::IoError::Reset), a read says the end, as Linux
-    /// does.
-    pub reset_told_once: Chance,
     /// The calendar is set to another time, up to an hour off, per look at it.
     pub calendar_jump: Chance,
     /// No pipe is to be had.
@@ -181,7 +183,6 @@ impl Faults {
             trouble_after_max: Duration::from_secs(10),
             trouble_bytes_max: 1 << 20,
             reset_queue_lost: Chance::NEVER,
-            reset_told_once: Chance::NEVER,
             calendar_jump: Chance::NEVER,
             pipe_refused: Chance::NEVER,
         }
@@ -215,7 +216,6 @@ impl Faults {
             trouble_after_max: Duration::from_secs(10),
             trouble_bytes_max: 1 << 20,
             reset_queue_lost: Chance::one_in(2),
-            reset_told_once: Chance::one_in(2),
             calendar_jump: Chance::one_in(64),
             pipe_refused: Chance::one_in(3),
         }
@@ -258,7 +258,6 @@ impl Faults {
             trouble_after_max: time(prng, Duration::from_mins(1)),
             trouble_bytes_max: log_uniform(prng, 16, 16 << 20),
             reset_queue_lost: rate(prng, Chance::ALWAYS),
-            reset_told_once: rate(prng, Chance::ALWAYS),
             calendar_jump: rate(prng, storm.calendar_jump),
             pipe_refused: rate(prng, Chance::ALWAYS),
         }

@@ -13,6 +13,7 @@ use super::core::Shared;
 use super::listener::{self, SimListener};
 use super::pipe::{self, SimPipe};
 use super::socket::SimSocket;
+use super::tasks::Crew;
 use super::trace::What;
 use super::wait;
 
@@ -21,17 +22,25 @@ use super::wait;
 pub struct Sim {
     shared: Rc<Shared>,
     host: IpAddr,
+    crew: Crew,
 }
 
 impl Sim {
     pub(super) fn new(shared: &Rc<Shared>) -> Self {
-        Sim { shared: Rc::clone(shared), host: Ipv4Addr::LOCALHOST.into() }
+        Sim { shared: Rc::clone(shared), host: Ipv4Addr::LOCALHOST.into(), crew: 0 }
     }
 
     /// A handle whose connections come from `host`.
     #[must_use]
     pub fn on_host(&self, host: IpAddr) -> Self {
-        Sim { shared: Rc::clone(&self.shared), host }
+        Sim { shared: Rc::clone(&self.shared), host, crew: self.crew }
+    }
+
+    /// A handle whose tasks, and those that they start, share a thread that may be made to wait:
+    /// see [`World::suspend`](super::World::suspend). Of number zero are all that never are.
+    #[must_use]
+    pub fn in_crew(&self, crew: u32) -> Self {
+        Sim { shared: Rc::clone(&self.shared), host: self.host, crew }
     }
 
     /// Listens at an address; port zero is any free one. Several listeners may share an address,
@@ -45,6 +54,11 @@ impl Sim {
     #[must_use]
     pub fn prng(&self) -> Prng {
         Prng::new(self.shared.core.borrow_mut().prng.next_u64())
+    }
+
+    /// Calls a host by a name, in the trace.
+    pub fn name(&self, host: IpAddr, name: &str) {
+        self.shared.core.borrow_mut().trace.name(host, name);
     }
 
     /// Writes into the trace.
@@ -83,7 +97,7 @@ impl Io for Sim {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.shared.spawned.borrow_mut().push(Box::pin(task));
+        self.shared.spawned.borrow_mut().push((self.crew, Box::pin(task)));
     }
 
     async fn sleep_until(&self, deadline: Instant) {

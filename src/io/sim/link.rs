@@ -153,6 +153,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn open(core: &mut Core, client: SocketAddr, server: SocketAddr) -> Rc<Self> {
         let id = core.new_link();
+        core.trace.open(id, client, server);
         let trouble = trouble::draw(core);
         let sides = Sides { client: new_side(core), server: new_side(core), trouble };
         let busy = [Busy::default(), Busy::default()];
@@ -229,11 +230,7 @@ impl Link {
             return Some(Ok(len));
         }
         if own.is_reset() {
-            let before = std::mem::replace(&mut own.reset, Reset::Told);
-            if before == Reset::Told && core.faults.reset_told_once.happens(&mut core.prng) {
-                core.met(FaultKind::ResetToldOnce, self.id);
-                return Some(Ok(0));
-            }
+            own.reset = Reset::Told;
             return Some(Err(IoError::Reset));
         }
         pipe.end_arrived.then_some(Ok(0))
@@ -314,6 +311,9 @@ impl Link {
             core.act(self.id, end, Act::Cancelled, 0);
             wake(&mut own.reader);
             wake(&mut own.writer);
+            if own.reset_on_close {
+                return;
+            }
         }
         self.finish(core, end);
     }

@@ -227,6 +227,17 @@ impl Socket for SimSocket {
         result
     }
 
+    async fn stirred(&self, deadline: Instant) -> Result<(), IoError> {
+        let nothing = self.inner.core(|core| {
+            let nothing = core.faults.spurious_wake.happens(&mut core.prng);
+            if nothing {
+                core.met(FaultKind::SpuriousWake, self.inner.link.id);
+            }
+            nothing
+        });
+        if nothing { Ok(()) } else { self.readable(deadline).await }
+    }
+
     async fn read(
         &self,
         mut buffer: Buffer,

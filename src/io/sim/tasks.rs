@@ -1,6 +1,6 @@
 //! Tasks, and in which order they run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,9 @@ use super::faults::below;
 
 /// Something to run.
 pub(super) type Body = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Those whose tasks run on one thread; zero: on one that is never made to wait.
+pub(super) type Crew = u32;
 
 /// Tasks that were woken and that the executor has not seen yet. Shared, because wakers must be
 /// `Send`; nobody ever waits for the lock.
@@ -46,6 +49,7 @@ impl Wake for TaskWaker {
 }
 
 struct Task {
+    crew: Crew,
     body: Body,
     waker: Waker,
     queued: bool,
@@ -64,6 +68,9 @@ pub(super) struct Tasks {
     now: Vec<u64>,
     next: Vec<u64>,
     heard: Vec<u64>,
+    /// Crews whose threads wait, and the tasks of theirs that are ready.
+    suspended: BTreeSet<Crew>,
+    held: Vec<u64>,
     woken: Arc<Woken>,
 }
 
@@ -79,11 +86,11 @@ impl Tasks {
     }
 
     /// Takes a task in; it is ready.
-    pub(super) fn insert(&mut self, body: Body, prng: &mut Prng) {
+    pub(super) fn insert(&mut self, (crew, body): (Crew, Body), prng: &mut Prng) {
         self.last += 1;
         let id = self.last;
         let waker = Waker::from(Arc::new(TaskWaker { id, woken: Arc::clone(&self.woken) }));
-        self.all.insert(id, Task { body, waker, queued: false });
+        self.all.insert(id, Task { crew, body, waker, queued: false });
         self.queue(id, prng);
     }
 
@@ -92,6 +99,10 @@ impl Tasks {
             && !task.queued
         {
             task.queued = true;
+            if self.suspended.contains(&task.crew) {
+                self.held.push(id);
+                return;
+            }
             let round = if prng.one_in(2) { &mut self.now } else { &mut self.next };
             round.push(id);
         }
@@ -105,6 +116,23 @@ impl Tasks {
             self.queue(id, prng);
         }
         self.heard = heard;
+    }
+
+    /// No task of this crew runs until it is resumed; those that are ready stay so.
+    pub(super) fn suspend(&mut self, crew: Crew) {
+        self.suspended.insert(crew);
+        let Tasks { all, held, .. } = self;
+        for round in [&mut self.now, &mut self.next] {
+            held.extend(round.extract_if(.., |id| all.get(id).is_some_and(|t| t.crew == crew)));
+        }
+    }
+
+    /// Its tasks run again.
+    pub(super) fn resume(&mut self, crew: Crew) {
+        self.suspended.remove(&crew);
+        let all = &self.all;
+        let is_free = |id: &mut u64| all.get(id).is_none_or(|task| task.crew == crew);
+        self.next.extend(self.held.extract_if(.., is_free));
     }
 
     /// Takes one of the ready tasks of this round, any of them.
@@ -131,7 +159,8 @@ impl Tasks {
     /// Any task that lives, ready or not.
     pub(super) fn any(&self, prng: &mut Prng) -> Option<u64> {
         let from = prng.below(self.last.saturating_add(1));
-        self.all.range(from..).next().map(|(id, _)| *id)
+        let (id, task) = self.all.range(from..).next()?;
+        (!self.suspended.contains(&task.crew)).then_some(*id)
     }
 
     /// Polls a task; forgets it when it ends. False: there is none of this number any more.

@@ -1,8 +1,8 @@
 //! What happened, for whoever has to find out why.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::base::time::Instant;
 
@@ -108,6 +108,27 @@ pub(super) enum Act {
     ClosedWithReset,
 }
 
+impl Act {
+    /// In words that follow the name of who did it.
+    fn text(self, bytes: u64) -> String {
+        let text = match self {
+            Act::Sent => return format!("sent {bytes}"),
+            Act::Received => return format!("received {bytes}"),
+            Act::Finished => "finished",
+            Act::SawEnd => "saw the end",
+            Act::SentReset => "sent a reset",
+            Act::GotReset => "got a reset",
+            Act::Cancelled => "cancelled",
+            Act::TimedOut => "timed out",
+            Act::Connected => "connected",
+            Act::Accepted => "accepted",
+            Act::Closed => "closed",
+            Act::ClosedWithReset => "closed, resets",
+        };
+        text.to_owned()
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum What {
@@ -133,11 +154,72 @@ pub(super) struct Trace {
     entries: VecDeque<Entry>,
     digest: u64,
     start: Instant,
+    /// Who is who, for whoever reads it. No part of the digest.
+    cast: Cast,
+}
+
+/// The actors of a world: hosts by their names, and for which of them a task acts.
+#[derive(Debug, Default)]
+struct Cast {
+    names: BTreeMap<IpAddr, String>,
+    /// Both ends of each connection, the one that connected first.
+    links: BTreeMap<u64, [SocketAddr; 2]>,
+    tasks: BTreeMap<u64, IpAddr>,
+}
+
+impl Cast {
+    fn name(&self, host: IpAddr) -> String {
+        self.names.get(&host).cloned().unwrap_or_else(|| host.to_string())
+    }
+
+    /// The host of an end of a connection.
+    fn host(&self, link: u64, end: End) -> Option<IpAddr> {
+        let [client, server] = self.links.get(&link)?;
+        Some(if end == End::Client { client.ip() } else { server.ip() })
+    }
+
+    /// Who did what an entry tells.
+    fn actor(&self, entry: &Entry) -> String {
+        let host = match entry.what {
+            What::Link { link, end, .. } => self.host(link, end),
+            _ => None,
+        };
+        match host.or_else(|| self.tasks.get(&entry.task).copied()) {
+            Some(host) => self.name(host),
+            None if entry.task == 0 => "the world".to_owned(),
+            None => format!("task {}", entry.task),
+        }
+    }
+
+    /// What was done, and to whom.
+    fn event(&self, entry: &Entry) -> String {
+        let What::Link { link, end, act, bytes } = entry.what else {
+            return entry.what.to_string();
+        };
+        let peer = self.host(link, end.other()).map(|host| self.name(host)).unwrap_or_default();
+        let way = if end == End::Client { "to" } else { "from" };
+        format!("{} (connection {link} {way} {peer})", act.text(bytes))
+    }
 }
 
 impl Trace {
     pub(super) fn new(start: Instant) -> Self {
-        Trace { entries: VecDeque::new(), digest: 0xcbf2_9ce4_8422_2325, start }
+        Trace {
+            entries: VecDeque::new(),
+            digest: 0xcbf2_9ce4_8422_2325,
+            start,
+            cast: Cast::default(),
+        }
+    }
+
+    /// Calls a host by a name.
+    pub(super) fn name(&mut self, host: IpAddr, name: &str) {
+        self.cast.names.insert(host, name.to_owned());
+    }
+
+    /// A connection has begun.
+    pub(super) fn open(&mut self, link: u64, client: SocketAddr, server: SocketAddr) {
+        self.cast.links.insert(link, [client, server]);
     }
 
     pub(super) fn push(&mut self, at: Instant, task: u64, what: What) {
@@ -145,6 +227,13 @@ impl Trace {
             self.entries.pop_front();
         }
         self.entries.push_back(Entry { at, task, what });
+        if let What::Link { link, end, .. } = what
+            && task > 0
+            && let Some(host) = self.cast.host(link, end)
+        {
+            // A shard's task for a connection acts for its own host on all others as well.
+            self.cast.tasks.insert(task, host);
+        }
         let (kind, number) = match what {
             What::Listening(address) => (1, u64::from(address.port())),
             What::Connecting(address) => (2, u64::from(address.port())),
@@ -183,8 +272,8 @@ impl Trace {
         for entry in self.entries.iter().skip(skip) {
             let micros = (entry.at - self.start).as_micros();
             let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
-            let _ = write!(out, "{seconds:>6}.{rest:06} task {:<5} ", entry.task);
-            let _ = writeln!(out, "{}", entry.what);
+            let (actor, event) = (self.cast.actor(entry), self.cast.event(entry));
+            let _ = writeln!(out, "{seconds:>6}.{rest:06}  {actor:<14} {event}");
         }
         out
     }
@@ -216,20 +305,7 @@ impl fmt::Display for What {
             What::Refused(address) => write!(f, "is refused by {address}"),
             What::Link { link, end, act, bytes } => {
                 let end = if *end == End::Client { "client" } else { "server" };
-                match act {
-                    Act::Sent => write!(f, "connection {link}: {end} sent {bytes}"),
-                    Act::Received => write!(f, "connection {link}: {end} received {bytes}"),
-                    Act::Finished => write!(f, "connection {link}: {end} finished"),
-                    Act::SawEnd => write!(f, "connection {link}: the end reached the {end}"),
-                    Act::SentReset => write!(f, "connection {link}: {end} sent a reset"),
-                    Act::GotReset => write!(f, "connection {link}: a reset reached the {end}"),
-                    Act::Cancelled => write!(f, "connection {link}: {end} cancelled"),
-                    Act::TimedOut => write!(f, "connection {link}: {end} timed out"),
-                    Act::Connected => write!(f, "connection {link}: {end} connected"),
-                    Act::Accepted => write!(f, "connection {link}: {end} accepted"),
-                    Act::Closed => write!(f, "connection {link}: {end} closed"),
-                    Act::ClosedWithReset => write!(f, "connection {link}: {end} closed, resets"),
-                }
+                write!(f, "connection {link}: {end} {}", act.text(*bytes))
             }
             What::Fault { kind, link } => write!(f, "fault {kind:?}, connection {link}"),
             What::Broken(violation) => write!(f, "VIOLATION: {violation}"),

@@ -137,6 +137,27 @@ impl World {
         self.shared.core.borrow_mut().move_calendar(by, back);
     }
 
+    /// The clock jumps: as long as `by` nobody ran and nothing was carried, as on a machine that
+    /// slept. All that was due meanwhile happens at once.
+    pub fn jump(&mut self, by: Duration) {
+        let mut core = self.shared.core.borrow_mut();
+        core.now = core.now + by;
+        core.met(FaultKind::ClockJump, 0);
+    }
+
+    /// From now on no task of this crew runs, while all else goes on: its thread is not scheduled.
+    /// See [`Sim::in_crew`].
+    pub fn suspend(&mut self, crew: u32) {
+        self.adopt();
+        self.tasks.suspend(crew);
+        self.shared.core.borrow_mut().met(FaultKind::Suspended, u64::from(crew));
+    }
+
+    /// Lets the tasks of a crew run again.
+    pub fn resume(&mut self, crew: u32) {
+        self.tasks.resume(crew);
+    }
+
     /// Runs until the clock shows `until` and nothing is ready.
     ///
     /// # Panics

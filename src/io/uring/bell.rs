@@ -55,7 +55,7 @@ impl Ear for RingEar {
                 Err(_) => self.end.is_drained(Side::Read),
             }
             poll_fn(|cx| {
-                let ready = self.end.poll_ready(Side::Read, cx.waker());
+                let ready = self.end.poll_ready(Side::Read, false, cx.waker());
                 if ready { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;

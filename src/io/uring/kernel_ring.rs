@@ -51,10 +51,29 @@ impl KernelRing {
         let _ = self.push(&remove);
     }
 
+    /// Queues a write that does not wait. Its answer is told with `token` in the next turn.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` can be read for `len` bytes, and `fd` stays open, until the answer has been told.
+    #[expect(unsafe_code, reason = "the kernel reads the bytes later")]
+    pub(super) unsafe fn send(
+        &mut self,
+        fd: RawFd,
+        bytes: *const u8,
+        len: u32,
+        token: Token,
+    ) -> std::io::Result<()> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let send = opcode::Send::new(Fd(fd), bytes, len).flags(flags).build();
+        self.push(&send.user_data(token.to_bits()))
+    }
+
     fn push(&mut self, entry: &squeue::Entry) -> std::io::Result<()> {
         loop {
             #[expect(unsafe_code, reason = "the kernel acts on what is pushed")]
-            // SAFETY: polls and their removal name a descriptor and numbers, and no memory.
+            // SAFETY: polls and their removal name a descriptor and numbers, and no memory; what a
+            // write names is left alone, as whoever queues it has promised.
             let pushed = unsafe { self.ring.submission().push(entry) };
             if pushed.is_ok() {
                 return Ok(());
@@ -97,10 +116,12 @@ impl KernelRing {
             if entry.user_data() == IGNORED {
                 continue;
             }
+            let token = Token::from_bits(entry.user_data());
             // A poll that failed is begun again, and whoever waits finds out by a call.
-            let happened = if entry.result() < 0 { INTEREST } else { entry.result() };
+            let failed = entry.result() < 0 && token.sent().is_none();
+            let happened = if failed { INTEREST } else { entry.result() };
             let is_last = !cqueue::more(entry.flags());
-            events.push(Event { token: Token::from_bits(entry.user_data()), happened, is_last });
+            events.push(Event { token, happened, is_last });
         }
         let queue = self.ring.submission();
         Ok(!queue.taskrun() && !queue.cq_overflow())

@@ -35,6 +35,12 @@ pub fn bind(address: SocketAddr, options: SocketOptions) -> std::io::Result<std:
     Ok(socket.into())
 }
 
+/// Prefers this socket, among those of its address, for connections whose packets the kernel takes
+/// on `core` (`SO_INCOMING_CPU`). Others go where their hash says, as they would without.
+pub fn prefer(listener: &std::net::TcpListener, core: usize) -> std::io::Result<()> {
+    SockRef::from(listener).set_cpu_affinity(core)
+}
+
 /// Implements [`Listener`]. Accepts without waiting, and waits for readiness: a future that is
 /// dropped leaks no descriptor, and what is queued when we stop is still taken.
 #[derive(Clone)]
@@ -105,7 +111,7 @@ impl Listener for RingListener {
                 return Err(IoError::Cancelled);
             }
             poll_fn(|cx| {
-                let ready = inner.source.poll_ready(Side::Read, cx.waker());
+                let ready = inner.source.poll_ready(Side::Read, false, cx.waker());
                 if ready || inner.cancelled.get() { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;

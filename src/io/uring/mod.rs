@@ -2,9 +2,10 @@
 //! `io_uring` is denied.
 //!
 //! Each descriptor is watched once and for all; sockets move bytes with non-blocking calls at once
-//! and wait for what the kernel tells. The kernel never holds one of our buffers across a wait, so
-//! a wait can end early without losing bytes, an idle connection owns no buffer, and both drivers
-//! behave alike. ARCHITECTURE.md has the decision and what it was measured against.
+//! and wait for what the kernel tells. It is lent none of our buffers to write into across a wait,
+//! so a wait can end early without losing bytes, an idle connection owns no buffer, and both
+//! drivers behave alike. Where much is going on, small writes leave together with the next turn.
+//! ARCHITECTURE.md has the decisions and what they were measured against.
 
 mod bell;
 mod epoll;
@@ -13,7 +14,9 @@ mod listener;
 mod options;
 mod pipe;
 mod reactor;
+mod sends;
 mod socket;
+mod spin;
 mod tasks;
 
 #[cfg(test)]
@@ -31,12 +34,12 @@ use std::time::Duration;
 use crate::base::time::{Instant, UnixTime};
 
 use super::wheel::{Key, TICK, Wheel};
-use super::{Io, IoError, SocketOptions};
+use super::{CLOCK_LAG_MAX, Io, IoError, SocketOptions};
 
 use reactor::Reactor;
 
 pub use bell::{RingBell, RingEar};
-pub use listener::{RingListener, bind};
+pub use listener::{RingListener, bind, prefer};
 pub use pipe::RingPipe;
 pub use socket::RingSocket;
 
@@ -62,7 +65,13 @@ impl Driver {
 
 /// Whether `io_uring` can be used here, or the error of the attempt.
 pub fn probe() -> std::io::Result<()> {
-    kernel_ring::KernelRing::new().map(|_ring| ())
+    probe_many(1)
+}
+
+/// Whether so many threads can use `io_uring` at once, or the error of the attempt.
+pub fn probe_many(threads: usize) -> std::io::Result<()> {
+    let rings: Result<Vec<_>, _> = (0..threads).map(|_| kernel_ring::KernelRing::new()).collect();
+    rings.map(drop)
 }
 
 /// Runs `main` to its end on a runtime built on this very thread. What it started and left ends
@@ -82,14 +91,16 @@ where
         sleepers: RefCell::default(),
         sleeps: Cell::new(0),
         pipes: pipe::Pipes::default(),
+        spin: spin::Spin::default(),
     });
     let mut main = pin!(main(Ring { shared: Rc::clone(&shared) }));
     loop {
         if let Poll::Ready(output) = tasks.round(main.as_mut()) {
+            shared.reactor.finish()?;
             return Ok(output);
         }
         let wait = if tasks.is_idle() { shared.rest() } else { Some(Duration::ZERO) };
-        shared.reactor.turn(wait)?;
+        shared.turn(wait)?;
         shared.wake_due();
     }
 }
@@ -111,6 +122,7 @@ struct Shared {
     /// Tells two of them with one deadline apart.
     sleeps: Cell<u64>,
     pipes: pipe::Pipes,
+    spin: spin::Spin,
 }
 
 impl std::fmt::Debug for Shared {
@@ -124,6 +136,12 @@ impl Ring {
     #[must_use]
     pub fn driver(&self) -> Driver {
         self.shared.driver
+    }
+
+    /// Looks for what happens for up to `most` before it sleeps, as far as that is worth it; zero,
+    /// as at first: never.
+    pub fn busy_poll(&self, most: Duration) {
+        self.shared.spin.set(most);
     }
 }
 
@@ -151,10 +169,30 @@ impl Shared {
         (next != Instant::NEVER).then(|| next - monotonic())
     }
 
+    /// A turn of the reactor. Where it would sleep it looks first, if asked to.
+    fn turn(&self, wait: Option<Duration>) -> std::io::Result<()> {
+        if !self.spin.is_on() || wait == Some(Duration::ZERO) {
+            return self.reactor.turn(wait).map(drop);
+        }
+        let (began, span) = (monotonic(), self.spin.span());
+        let until = began + wait.map_or(span, |wait| wait.min(span));
+        let mut now = began;
+        while now < until {
+            if self.reactor.turn(Some(Duration::ZERO))? {
+                self.spin.is_worth_it();
+                return Ok(());
+            }
+            std::hint::spin_loop();
+            now = monotonic();
+        }
+        let heard = self.reactor.turn(wait.map(|wait| wait.saturating_sub(now - began)))?;
+        self.spin.has_slept(monotonic() - began, heard);
+        Ok(())
+    }
+
     /// Wakes whose deadline has passed.
     fn wake_due(&self) {
-        // The cheap clock is up to a tick of the kernel late: 10 ms at the slowest.
-        if self.look.get() <= lately() + Duration::from_millis(10) {
+        if self.look.get() <= lately() + CLOCK_LAG_MAX {
             let now = monotonic();
             if self.look.get() <= now {
                 let mut wheel = self.wheel.borrow_mut();
@@ -328,6 +366,15 @@ impl Io for Ring {
     }
 }
 
+/// Whether this process or machine is out of something: no peer has a part in that.
+#[must_use]
+pub fn is_exhausted(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL)
+    )
+}
+
 /// What a system error means to us.
 fn io_error(error: &std::io::Error) -> IoError {
     match error.raw_os_error() {
@@ -339,9 +386,7 @@ fn io_error(error: &std::io::Error) -> IoError {
         Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EHOSTDOWN | libc::ENETDOWN) => {
             IoError::Unreachable
         }
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL) => {
-            IoError::Exhausted
-        }
+        _ if is_exhausted(error) => IoError::Exhausted,
         other => IoError::Other(other.unwrap_or(0)),
     }
 }

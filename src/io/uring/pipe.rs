@@ -248,7 +248,7 @@ pub(super) async fn splice_out(
         return (Err(mistake()), head, pipe);
     }
     let flags = if len > 0 || more { libc::MSG_MORE } else { 0 };
-    let mut result = socket.send(&head, flags, deadline).await;
+    let mut result = socket.send(&head, 0, flags, deadline).await;
     if result.is_ok() {
         result = drain(socket, &mut pipe, len, more, deadline).await;
     }

@@ -20,11 +20,18 @@ use std::time::Duration;
 
 use super::epoll::Epoll;
 use super::kernel_ring::KernelRing;
+use super::sends::Sends;
 use super::{Driver, Shared, options};
 
 /// All that a descriptor is watched for. Not urgent bytes: with one that has only become readable
 /// the ring says that it has them, too.
 pub(super) const INTEREST: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP;
+
+/// So many events in one turn make a crowd: with fewer a write leaves at once.
+const CROWD: usize = 8;
+
+/// Turns that the end of a thread waits for answers; one is enough.
+const FINISHING_TURNS: u32 = 1000;
 
 const READS: i32 = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
 const WRITES: i32 = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
@@ -55,12 +62,22 @@ impl Token {
         let generation = u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
         Token { place: u32::try_from(bits >> 32).unwrap_or(u32::MAX), generation }
     }
+
+    /// What the answer to a write is told with: no descriptor has the last place.
+    fn of_send(place: u32) -> Self {
+        Token { place: u32::MAX, generation: place }
+    }
+
+    /// The place of the write whose answer this is; `None`: it is about a descriptor.
+    pub(super) fn sent(self) -> Option<u32> {
+        (self.place == u32::MAX).then_some(self.generation)
+    }
 }
 
 /// What the kernel has told.
 pub(super) struct Event {
     pub(super) token: Token,
-    /// In the terms of `epoll_ctl(2)`, which are those of `poll(2)`.
+    /// In the terms of `epoll_ctl(2)`, which are those of `poll(2)`; of a write, what it returned.
     pub(super) happened: i32,
     /// Nothing more will be told unless it is asked again.
     pub(super) is_last: bool,
@@ -109,6 +126,10 @@ pub(super) struct Reactor {
     settled: Cell<u64>,
     /// Kept between turns for its memory.
     events: RefCell<Vec<Event>>,
+    /// Writes that leave with the next turn.
+    sends: Sends,
+    /// So much has happened in the last turn that writes should leave together.
+    is_crowded: Cell<bool>,
 }
 
 impl Reactor {
@@ -119,7 +140,57 @@ impl Reactor {
         };
         let (table, events) = (RefCell::default(), RefCell::default());
         let (turns, settled) = (Cell::new(1), Cell::new(1));
-        Ok(Reactor { poller: RefCell::new(poller), table, turns, settled, events })
+        let (sends, is_crowded) = (Sends::default(), Cell::new(false));
+        let poller = RefCell::new(poller);
+        Ok(Reactor { poller, table, turns, settled, events, sends, is_crowded })
+    }
+
+    pub(super) fn sends(&self) -> &Sends {
+        &self.sends
+    }
+
+    /// Whether writes should leave together, with the next turn.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_crowded.get()
+    }
+
+    /// As if much had happened in the last turn.
+    #[cfg(test)]
+    pub(super) fn crowd(&self) {
+        self.is_crowded.set(matches!(&*self.poller.borrow(), Poller::Ring(_)));
+    }
+
+    /// Queues a write for the next turn.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` can be read for `len` bytes, and `fd` stays open, until the write at `place` of
+    /// [`sends`](Reactor::sends) has its answer.
+    #[expect(unsafe_code, reason = "the kernel reads the bytes later")]
+    pub(super) unsafe fn queue(
+        &self,
+        fd: RawFd,
+        bytes: *const u8,
+        len: u32,
+        place: u32,
+    ) -> std::io::Result<()> {
+        match &mut *self.poller.borrow_mut() {
+            // SAFETY: what is asked for here was promised.
+            Poller::Ring(ring) => unsafe { ring.send(fd, bytes, len, Token::of_send(place)) },
+            Poller::Epoll(_) => Err(std::io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Hands over the writes that are queued, so that their connections can end. The kernel answers
+    /// while it is asked; what it leaves open stays in memory.
+    pub(super) fn finish(&self) -> std::io::Result<()> {
+        for _ in 0..FINISHING_TURNS {
+            if !self.sends.are_under_way() {
+                break;
+            }
+            self.turn(Some(Duration::ZERO))?;
+        }
+        Ok(())
     }
 
     fn register(&self, fd: BorrowedFd<'_>) -> std::io::Result<Token> {
@@ -142,8 +213,9 @@ impl Reactor {
         }
     }
 
-    /// Hears what has happened; waits for it for up to `wait`, or as long as it takes.
-    pub(super) fn turn(&self, wait: Option<Duration>) -> std::io::Result<()> {
+    /// Hears what has happened; waits for it for up to `wait`, or as long as it takes. Whether
+    /// there was anything.
+    pub(super) fn turn(&self, wait: Option<Duration>) -> std::io::Result<bool> {
         let mut events = self.events.borrow_mut();
         let (settled, since) = match &mut *self.poller.borrow_mut() {
             Poller::Ring(ring) => (ring.turn(wait, &mut events)?, self.settled.get()),
@@ -157,7 +229,14 @@ impl Reactor {
         if settled {
             self.settled.set(self.turns.get());
         }
+        let heard = !events.is_empty();
+        let is_ring = since != u64::MAX;
+        self.is_crowded.set(is_ring && events.len() >= CROWD);
         for event in events.drain(..) {
+            if let Some(place) = event.token.sent() {
+                self.sends.answered(place, event.happened);
+                continue;
+            }
             let Some((wakers, fd)) = self.table.borrow_mut().note(&event, since) else { continue };
             for waker in wakers.into_iter().flatten() {
                 waker.wake();
@@ -168,7 +247,7 @@ impl Reactor {
                 ring.watch(fd, event.token)?;
             }
         }
-        Ok(())
+        Ok(heard)
     }
 }
 
@@ -269,9 +348,10 @@ impl Source {
     }
 
     /// Like [`is_ready`](Source::is_ready); if not, `waker` is woken when it is. One waker a side.
-    pub(super) fn poll_ready(&self, side: Side, waker: &Waker) -> bool {
+    /// `sure`: a read would find something, and not only perhaps.
+    pub(super) fn poll_ready(&self, side: Side, sure: bool, waker: &Waker) -> bool {
         self.with(|slot| {
-            if side == Side::Read && slot.read == Reads::Perhaps {
+            if sure && side == Side::Read && slot.read == Reads::Perhaps {
                 let nothing = options::is_quiet(self.fd.as_fd());
                 slot.read = if nothing { Reads::Nothing } else { Reads::Something };
             }

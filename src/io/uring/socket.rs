@@ -18,7 +18,10 @@ use crate::io::wheel::Key;
 use crate::io::{IoError, Socket, SocketOptions};
 
 use super::reactor::{Side, Source};
-use super::{Alarm, RingPipe, Shared, io_error, options, pipe};
+use super::{Alarm, RingPipe, Shared, io_error, options, pipe, sends};
+
+/// Longer writes leave alone: what a call costs is little beside them.
+const TOGETHER_MAX: usize = 16 * 1024;
 
 /// Implements [`Socket`]. Clones share one connection.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ struct Inner {
     /// The kernel tells of a reset once and then reads zero bytes, which would look like an orderly
     /// end.
     reset: Cell<bool>,
+    /// It is closed with a reset.
+    resets: Cell<bool>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -53,6 +58,8 @@ pub(super) struct Readable<'a> {
     socket: &'a RingSocket,
     deadline: Instant,
     begun: bool,
+    /// It ends only when there is something, and not when there may be.
+    sure: bool,
 }
 
 impl Future for Readable<'_> {
@@ -60,7 +67,7 @@ impl Future for Readable<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (inner, deadline) = (&*self.socket.inner, self.deadline);
-        let result = self.socket.poll_side(Side::Read, cx);
+        let result = self.socket.poll_side(Side::Read, self.sure, cx);
         if result.is_ready() {
             if self.begun {
                 inner.source.shared().wheel.borrow_mut().clear(inner.read);
@@ -80,8 +87,8 @@ impl RingSocket {
     pub(super) fn new(shared: &Rc<Shared>, socket: socket2::Socket) -> std::io::Result<Self> {
         let source = Source::new(shared, socket.into())?;
         let read = shared.wheel.borrow_mut().insert();
-        let (cancelled, reset) = (Cell::new(false), Cell::new(false));
-        Ok(RingSocket { inner: Rc::new(Inner { source, read, cancelled, reset }) })
+        let (cancelled, reset, resets) = (Cell::new(false), Cell::new(false), Cell::new(false));
+        Ok(RingSocket { inner: Rc::new(Inner { source, read, cancelled, reset, resets }) })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -113,26 +120,28 @@ impl RingSocket {
         self.inner.source.is_drained(side);
     }
 
+    /// Waits until there may be something to read: for who reads then, and waits again if there
+    /// was nothing.
     pub(super) fn until_readable(&self, deadline: Instant) -> Readable<'_> {
-        Readable { socket: self, deadline, begun: false }
+        Readable { socket: self, deadline, begun: false, sure: false }
     }
 
     /// Waits until the write side is ready, the deadline passes or the connection is cancelled.
     pub(super) async fn writable(&self, deadline: Instant) -> Result<(), IoError> {
         let shared = self.inner.source.shared();
         let alarm = Alarm::new(shared, deadline);
-        poll_fn(|cx| match self.poll_side(Side::Write, cx) {
+        poll_fn(|cx| match self.poll_side(Side::Write, true, cx) {
             Poll::Pending => shared.poll_alarm(alarm.key, cx),
             ready @ Poll::Ready(_) => ready,
         })
         .await
     }
 
-    fn poll_side(&self, side: Side, cx: &Context<'_>) -> Poll<Result<(), IoError>> {
+    fn poll_side(&self, side: Side, sure: bool, cx: &Context<'_>) -> Poll<Result<(), IoError>> {
         if self.inner.cancelled.get() {
             return Poll::Ready(Err(IoError::Cancelled));
         }
-        if self.inner.source.poll_ready(side, cx.waker()) {
+        if self.inner.source.poll_ready(side, sure, cx.waker()) {
             return Poll::Ready(Ok(()));
         }
         Poll::Pending
@@ -197,14 +206,31 @@ impl RingSocket {
         }
     }
 
-    /// Sends all of `out`, with `flags` besides those that every send has.
+    /// Where much is going on, lets a small write leave with those of others, in one call. Says how
+    /// much has left.
+    async fn send_with_others(&self, out: Gather) -> (Result<usize, IoError>, Gather) {
+        let shared = self.inner.source.shared();
+        let is_small = out.parts() == 1 && out.len() <= TOGETHER_MAX;
+        if !is_small
+            || !shared.reactor.is_crowded()
+            || self.inner.cancelled.get()
+            || !self.inner.source.is_ready(Side::Write)
+        {
+            return (Ok(0), out);
+        }
+        let (result, out) = sends::send(shared, self, out).await;
+        (result.map_err(|error| self.failed(&error)), out)
+    }
+
+    /// Sends what follows the first `written` bytes of `out`, with `flags` besides those that every
+    /// send has.
     pub(super) async fn send(
         &self,
         out: &Gather,
+        mut written: usize,
         flags: i32,
         deadline: Instant,
     ) -> Result<(), IoError> {
-        let mut written = 0;
         while written < out.len() {
             if self.inner.cancelled.get() {
                 return Err(IoError::Cancelled);
@@ -227,6 +253,10 @@ impl Socket for RingSocket {
     type Pipe = RingPipe;
 
     fn readable(&self, deadline: Instant) -> impl Future<Output = Result<(), IoError>> {
+        Readable { socket: self, deadline, begun: false, sure: true }
+    }
+
+    fn stirred(&self, deadline: Instant) -> impl Future<Output = Result<(), IoError>> {
         self.until_readable(deadline)
     }
 
@@ -249,7 +279,11 @@ impl Socket for RingSocket {
     }
 
     async fn write(&self, out: Gather, deadline: Instant) -> (Result<(), IoError>, Gather) {
-        let result = self.send(&out, 0, deadline).await;
+        let (sent, out) = self.send_with_others(out).await;
+        let result = match sent {
+            Ok(written) => self.send(&out, written, 0, deadline).await,
+            Err(error) => Err(error),
+        };
         (result, out)
     }
 
@@ -295,7 +329,10 @@ impl Socket for RingSocket {
 
     fn cancel(&self) {
         self.inner.cancelled.set(true);
-        let _ = SockRef::from(&self.fd()).shutdown(std::net::Shutdown::Both);
+        // An end that the peer hears of before the reset would look like an orderly one.
+        let resets = self.inner.resets.get();
+        let how = if resets { std::net::Shutdown::Read } else { std::net::Shutdown::Both };
+        let _ = SockRef::from(&self.fd()).shutdown(how);
         self.inner.source.wake();
     }
 
@@ -330,6 +367,7 @@ impl Socket for RingSocket {
     }
 
     fn reset_on_close(&self) {
+        self.inner.resets.set(true);
         let _ = SockRef::from(&self.fd()).set_linger(Some(Duration::ZERO));
     }
 

@@ -1,12 +1,13 @@
 //! The kernel's world, on both drivers.
 
 mod pipes;
+mod sends;
 
 use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::io::buffer::{BufferPool, Gather};
-use crate::io::{Io, IoError, Listener, Socket, SocketOptions};
+use crate::io::{Bell, Ear, Io, IoError, Listener, Socket, SocketOptions};
 
 use super::{Driver, Ring, RingListener, RingSocket, bind, run};
 
@@ -75,6 +76,46 @@ fn a_connection_that_is_closed_ends_even_if_an_event_of_it_was_not_told_yet() {
             let (got, ended) = read_all(&ring, &client, Duration::ZERO).await;
             assert_ne!(ended, Err(IoError::TimedOut));
             assert_eq!(got, b"");
+        }
+    });
+}
+
+#[test]
+fn a_socket_tells_what_its_peer_has_done() {
+    on_both(|ring| async move {
+        let (client, server) = pair(&ring, SocketOptions::default()).await;
+        assert!(server.is_quiet() && !server.is_peer_gone());
+        assert!(server.window().is_some_and(|bytes| bytes > 0));
+        assert_eq!(client.try_write(b"one"), Ok(3));
+        server.readable(ring.now() + PATIENCE).await.unwrap();
+        assert!(!server.is_quiet() && !server.is_peer_gone());
+        client.shutdown_write();
+        let end = ring.now() + PATIENCE;
+        while !server.is_peer_gone() && ring.now() < end {
+            ring.sleep_until(ring.now() + Duration::from_millis(2)).await;
+        }
+        assert!(server.is_peer_gone(), "even behind bytes that were not read");
+        let read = read_all(&ring, &server, Duration::ZERO).await;
+        assert_eq!(read, (b"one".to_vec(), Ok(())));
+    });
+}
+
+#[test]
+fn what_comes_while_a_ring_looks_is_heard_without_a_sleep() {
+    on_both(|ring| async move {
+        for most in [Duration::ZERO, PATIENCE] {
+            ring.busy_poll(most);
+            let before = ring.shared.spin.heard();
+            let (bell, ear) = ring.bell().unwrap();
+            let rings = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                bell.ring();
+            });
+            ear.listen().await;
+            rings.join().unwrap();
+            assert_eq!(ring.shared.spin.heard() > before, !most.is_zero(), "{most:?}");
+            // A deadline ends a look as it ends a sleep.
+            ring.sleep_until(ring.now() + Duration::from_millis(2)).await;
         }
     });
 }

@@ -43,7 +43,7 @@ pub struct Compat<'a> {
 }
 
 impl Compat<'_> {
-    fn path(&self, label: Label) -> String {
+    pub(super) fn path(&self, label: Label) -> String {
         let path = self.paths.get(label.place()).map_or("", String::as_str);
         if path.is_empty() { OTHER.to_owned() } else { path.to_owned() }
     }
@@ -51,6 +51,11 @@ impl Compat<'_> {
 
 /// Labels by which something is told apart, in the order of their names.
 type Labels = Vec<String>;
+
+/// Appends the names of other gateways alone.
+pub fn render_compat(out: &mut String, view: &View<'_>) {
+    render(&mut Page::new(out), view, &Counted::of(view.shards));
+}
 
 pub(super) fn render(page: &mut Page<'_>, view: &View<'_>, counted: &Counted) {
     let Compat { gufo, threex, fold, .. } = view.compat;

@@ -44,6 +44,14 @@ impl World {
     }
 
     fn render(&mut self) -> String {
+        self.seen(|view| {
+            let mut out = String::new();
+            render(&mut out, view);
+            out
+        })
+    }
+
+    fn seen<T>(&mut self, show: impl FnOnce(&View<'_>) -> T) -> T {
         self.totals.add(&self.latency.take());
         let readers: Vec<_> = self.shards.iter().map(ShardCounters::reader).collect();
         let paths = ["", "/api/v3/health", "", "", "/api/v3/a", "/api/v3/a"].map(str::to_owned);
@@ -55,6 +63,17 @@ impl World {
             endpoints: &self.endpoints,
             certificates: &[("tls", 4_102_444_800)],
             reasons: &["route_not_found", "", "head_too_large"],
+            refusals: &["token_unknown", "token_expired"],
+            keys: &[
+                KeyRow {
+                    source: "main".to_owned(),
+                    keys: 2,
+                    found: Some(UnixTime(Duration::from_millis(1_700_000_000_900))),
+                    failures: 3,
+                },
+                KeyRow { source: "new".to_owned(), ..KeyRow::default() },
+            ],
+            certificate_reads: CertificateReads { refused: 4, is_refused: true },
             compat: Compat {
                 gufo: self.compat,
                 threex: self.compat,
@@ -73,9 +92,7 @@ impl World {
                 reload_time: UnixTime(Duration::from_millis(1500)),
             },
         };
-        let mut out = String::new();
-        render(&mut out, &view);
-        out
+        show(&view)
     }
 }
 
@@ -116,6 +133,7 @@ fn a_page_says_what_was_counted() {
     world.request("storage", b"PUT", 200);
     world.request("other", b"BREW", 0);
     world.shards[1].reason(2);
+    world.shards[1].token_refused(1);
     world.shards[1].grpc_status(14);
     world.shards[1].count(Counter::ConnectionsAccepted);
     let storage = world.upstreams.label("storage");
@@ -154,6 +172,14 @@ fn a_page_says_what_was_counted() {
         ("http_server_active_requests", 0.0),
         ("otus_rejected_total{reason=\"head_too_large\"}", 1.0),
         ("otus_rejected_total{reason=\"route_not_found\"}", 0.0),
+        ("otus_auth_tokens_refused_total{reason=\"token_unknown\"}", 0.0),
+        ("otus_auth_tokens_refused_total{reason=\"token_expired\"}", 1.0),
+        ("otus_auth_keys{source=\"main\"}", 2.0),
+        ("otus_auth_keys_fetched_timestamp_seconds{source=\"main\"}", 1_700_000_000.0),
+        ("otus_auth_keys_fetch_failures_total{source=\"main\"}", 3.0),
+        ("otus_auth_keys_fetch_failures_total{source=\"new\"}", 0.0),
+        ("otus_tls_certs_refused_total", 4.0),
+        ("otus_tls_certs_last_reload_successful", 0.0),
         ("otus_grpc_calls_total{rpc_grpc_status_code=\"14\"}", 1.0),
         ("otus_connections_open{shard=\"1\"}", 1.0),
         ("otus_io_driver{driver=\"io_uring\"}", 1.0),
@@ -163,6 +189,8 @@ fn a_page_says_what_was_counted() {
     ] {
         assert_eq!(series.get(name), Some(&want), "{name}");
     }
+    let never = "otus_auth_keys_fetched_timestamp_seconds{source=\"new\"}";
+    assert!(!series.contains_key(never), "what was never found has no age");
 }
 
 #[test]
@@ -268,4 +296,46 @@ fn dashboards_of_other_gateways_find_their_names() {
     ] {
         assert_eq!(series.get(name), Some(&want), "{name}");
     }
+}
+
+#[test]
+fn what_is_open_to_all_has_the_names_that_were_asked_for_and_no_others() {
+    let mut world = World::new();
+    world.request("a", b"GET", 200);
+    world.compat = true;
+    let page = world.seen(|view| {
+        let mut page = String::new();
+        let compat = Compat { gufo: false, ..view.compat };
+        render_compat(&mut page, &View { compat, ..*view });
+        page
+    });
+    let series = read(&page);
+    let is_open = |name: &String| name.starts_with("apigw_") || name.starts_with("foldforge_");
+    assert!(series.keys().all(is_open) && series.len() > 4, "{page}");
+}
+
+#[test]
+fn the_statistics_have_what_is_counted_by_endpoint_and_status() {
+    let mut world = World::new();
+    for status in [200, 200, 404, 0] {
+        world.request("a", b"GET", status);
+    }
+    world.request("b", b"POST", 200);
+    world.shards[1].count(Counter::ConnectionsAccepted);
+    world.process.threads = 7;
+    let now = UnixTime(Duration::from_millis(1500));
+    let text = String::from_utf8(world.seen(|view| stats(view, now))).unwrap();
+    let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(read["Time"], 1_500_000_000_u64);
+    let want = serde_json::json!({
+        "krakend.router.connected-total": 1,
+        "krakend.router.disconnected-total": 0,
+        // Both routes were written with this path; who got no answer has no status.
+        "krakend.router.response./api/v3/a.status.200.count": 3,
+        "krakend.router.response./api/v3/a.status.404.count": 1,
+    });
+    assert_eq!(read["Counters"], want);
+    assert_eq!(read["Gauges"]["krakend.router.connected-gauge"], 1);
+    assert_eq!(read["Gauges"]["krakend.service.runtime.NumThread"], 7);
+    assert_eq!(read["Histograms"], serde_json::json!({}));
 }

@@ -14,6 +14,7 @@ pub mod object;
 pub mod path;
 pub mod profile;
 pub mod propagate;
+pub mod refused;
 pub mod verify;
 
 /// What a route asks for.

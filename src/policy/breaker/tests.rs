@@ -38,6 +38,14 @@ fn failures_in_a_row_open_it_and_a_success_between_does_not() {
 }
 
 #[test]
+fn a_clock_that_is_behind_waits_no_longer_than_one_that_is_not() {
+    let breaker = breaker(1, 0, 1);
+    told(&breaker, Outcome::Failure, 9);
+    assert_eq!(breaker.reading(at(0)).retry_after, Duration::from_secs(10));
+    assert_eq!(breaker.admit(at(0)).unwrap_err(), Duration::from_secs(10));
+}
+
+#[test]
 fn after_a_while_one_probe_decides() {
     let breaker = opened(2, 1);
     assert!(breaker.admit(at(9_999)).is_err());

@@ -6,11 +6,13 @@ use std::io::Write;
 
 use crate::base::decimal;
 
+use super::key::Sort;
 use super::limiter::{Rule, Verdict};
 
 const SECOND: u64 = 1_000_000_000;
 /// Room for what differs from answer to answer: at once, rather than bit by bit.
 const VARYING_BYTES: usize = 192;
+const LEFT: &str = "x-ratelimit-remaining: ";
 
 /// Which fields a rule shows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -27,14 +29,13 @@ pub fn retry_after(wait: u64) -> u64 {
     wait.div_ceil(SECOND).max(1)
 }
 
-/// The lines of a rule on a route that are always the same, written once.
+/// What a rule on a route says each time, written once.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Fixed {
     shown: Shown,
-    /// Whole lines.
-    lines: Vec<u8>,
-    /// `ratelimit` and the name, as far as the number of requests that are left.
-    standard: Vec<u8>,
+    /// The lines that never change, and then `ratelimit` as far as the number of requests that are
+    /// left.
+    start: Vec<u8>,
 }
 
 impl Fixed {
@@ -42,53 +43,68 @@ impl Fixed {
     #[must_use]
     pub fn new(rule: &Rule, shown: Shown, route: &str) -> Self {
         let mut fixed = Fixed { shown, ..Fixed::default() };
-        let out = &mut fixed.lines;
-        if shown.standard {
-            let (count, seconds) = rule.rate.window();
-            let name = Quoted(&rule.name);
-            line(out, "ratelimit-policy", format_args!("{name};q={count};w={seconds}"));
-            fixed.standard = format!("ratelimit: {name};r=").into_bytes();
-        }
+        let out = &mut fixed.start;
         if shown.legacy {
             let rps = Hundredths(rule.rate.hundredths());
             line(out, "x-ratelimit-route", format_args!("{}", Visible(route)));
             line(out, "x-ratelimit-limit-rps", format_args!("{rps}"));
             line(out, "x-ratelimit-burst", format_args!("{}", rule.burst));
         }
+        if shown.standard {
+            let (count, seconds) = rule.rate.window();
+            let name = Quoted(&rule.name);
+            line(out, "ratelimit-policy", format_args!("{name};q={count};w={seconds}"));
+            out.extend_from_slice(format!("ratelimit: {name};r=").as_bytes());
+        }
         fixed
     }
 
-    /// Appends the lines that every answer carries, and those of a refusal. `scope` is what was
+    /// Appends the lines that every answer carries, and those of a refusal. `by` is what was
     /// counted by; `unix` is the time in seconds.
-    pub fn write(&self, out: &mut Vec<u8>, verdict: &Verdict, scope: &str, unix: u64) {
-        let retry = retry_after(verdict.wait);
-        out.reserve(self.lines.len() + self.standard.len() + VARYING_BYTES);
-        out.extend_from_slice(&self.lines);
+    pub fn write(&self, out: &mut Vec<u8>, verdict: &Verdict, by: Sort, unix: u64) {
+        out.reserve(self.start.len() + VARYING_BYTES);
+        out.extend_from_slice(&self.start);
+        let mut digits = itoa::Buffer::new();
+        let left = digits.format(verdict.left).as_bytes();
         if self.shown.standard {
-            let reset = if verdict.left == 0 { retry } else { verdict.full.div_ceil(SECOND) };
-            out.extend_from_slice(&self.standard);
-            decimal::push(out, verdict.left);
+            let reset = match verdict.left {
+                0 => retry_after(verdict.wait),
+                _ => verdict.full.div_ceil(SECOND),
+            };
+            out.extend_from_slice(left);
             out.extend_from_slice(b";t=");
             decimal::push(out, reset);
             out.extend_from_slice(b"\r\n");
         }
         if self.shown.legacy {
-            out.extend_from_slice(b"x-ratelimit-scope: ");
-            out.extend_from_slice(scope.as_bytes());
-            out.extend_from_slice(b"\r\n");
-            if verdict.left > 0 {
-                out.extend_from_slice(b"x-ratelimit-remaining: ");
-                decimal::push(out, verdict.left);
+            let scope = scope_line(by);
+            if verdict.left == 0 {
+                out.extend_from_slice(scope.strip_suffix(LEFT).unwrap_or(scope).as_bytes());
+            } else {
+                out.extend_from_slice(scope.as_bytes());
+                out.extend_from_slice(left);
                 out.extend_from_slice(b"\r\n");
-            }
-            if !verdict.is_allowed {
-                let reset = unix.saturating_add(retry);
-                line(out, "x-ratelimit-reset", format_args!("{reset}"));
             }
         }
         if !verdict.is_allowed {
+            let retry = retry_after(verdict.wait);
+            if self.shown.legacy {
+                let reset = unix.saturating_add(retry);
+                line(out, "x-ratelimit-reset", format_args!("{reset}"));
+            }
             line(out, "retry-after", format_args!("{retry}"));
         }
+    }
+}
+
+/// What was counted by, and the name of the line that follows if anything is left.
+const fn scope_line(by: Sort) -> &'static str {
+    match by {
+        Sort::All => "x-ratelimit-scope: route\r\nx-ratelimit-remaining: ",
+        Sort::Address => "x-ratelimit-scope: ip\r\nx-ratelimit-remaining: ",
+        Sort::Subject => "x-ratelimit-scope: user\r\nx-ratelimit-remaining: ",
+        Sort::Field => "x-ratelimit-scope: header\r\nx-ratelimit-remaining: ",
+        Sort::Parameter => "x-ratelimit-scope: param\r\nx-ratelimit-remaining: ",
     }
 }
 

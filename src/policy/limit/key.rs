@@ -81,6 +81,18 @@ impl Secret {
 }
 
 impl Sort {
+    /// What is counted by, as clients are told.
+    #[must_use]
+    pub const fn scope(self) -> &'static str {
+        match self {
+            Sort::All => "route",
+            Sort::Address => "ip",
+            Sort::Subject => "user",
+            Sort::Field => "header",
+            Sort::Parameter => "param",
+        }
+    }
+
     const fn number(self) -> u8 {
         match self {
             Sort::All => 0,

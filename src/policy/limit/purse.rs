@@ -69,10 +69,9 @@ impl Purse {
 
 impl Leases {
     fn lease(&mut self, key: u64) -> Option<&mut Lease> {
-        let keys = u64::try_from(self.0.len()).ok()?;
-        // Not the bits that choose the set of the table.
-        let index = usize::try_from(key.checked_rem(keys)?).ok()?;
-        self.0.get_mut(index)
+        // There are none, one, or a power of two. Not the bits that choose the set of the table.
+        let last = u64::try_from(self.0.len()).ok()?.checked_sub(1)?;
+        self.0.get_mut(usize::try_from(key & last).ok()?)
     }
 
     /// Whether a leased token of this key was there, and is spent now.

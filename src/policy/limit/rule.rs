@@ -131,13 +131,16 @@ impl PartialEq for LimitRule {
 }
 
 impl LimitRule {
-    /// What is asked, in its order, for people.
+    /// What is asked before anybody is known, for people.
+    #[must_use]
+    pub fn first_step(&self) -> Option<String> {
+        self.sheds.map(|delay| format!("shed when {delay:?} late"))
+    }
+
+    /// What is asked afterwards, in its order, for people.
     #[must_use]
     pub fn steps(&self) -> Vec<String> {
         let mut steps = Vec::new();
-        if let Some(delay) = self.sheds {
-            steps.push(format!("shed when {delay:?} late"));
-        }
         for RateRule { rule, by, .. } in &self.rates {
             let shared = if rule.sharing.is_some() { ", shared" } else { "" };
             let (rate, burst, name) = (rule.rate, rule.burst, &rule.name);

@@ -160,7 +160,7 @@ fn no_question_overflows() {
 
 fn written(rule: &Rule, shown: Shown, verdict: Verdict) -> String {
     let mut out = Vec::new();
-    Fixed::new(rule, shown, "pub\"lic").write(&mut out, &verdict, "ip", 1000);
+    Fixed::new(rule, shown, "pub\"lic").write(&mut out, &verdict, Sort::Address, 1000);
     String::from_utf8(out).unwrap()
 }
 
@@ -171,19 +171,25 @@ fn clients_are_told_in_both_ways() {
     let allowed = Verdict { is_allowed: true, left: 7, wait: 0, full: SECOND * 5 / 2 };
     assert_eq!(
         written(&rule, both, allowed),
-        "ratelimit-policy: \"ab\";q=5;w=2\r\n\
-         x-ratelimit-route: public\r\nx-ratelimit-limit-rps: 2.5\r\nx-ratelimit-burst: 20\r\n\
+        "x-ratelimit-route: public\r\nx-ratelimit-limit-rps: 2.5\r\nx-ratelimit-burst: 20\r\n\
+         ratelimit-policy: \"ab\";q=5;w=2\r\n\
          ratelimit: \"ab\";r=7;t=3\r\nx-ratelimit-scope: ip\r\nx-ratelimit-remaining: 7\r\n"
     );
     let refused = Verdict { is_allowed: false, left: 0, wait: SECOND + 1, full: 9 * SECOND };
     assert_eq!(
         written(&rule, both, refused),
-        "ratelimit-policy: \"ab\";q=5;w=2\r\n\
-         x-ratelimit-route: public\r\nx-ratelimit-limit-rps: 2.5\r\nx-ratelimit-burst: 20\r\n\
+        "x-ratelimit-route: public\r\nx-ratelimit-limit-rps: 2.5\r\nx-ratelimit-burst: 20\r\n\
+         ratelimit-policy: \"ab\";q=5;w=2\r\n\
          ratelimit: \"ab\";r=0;t=2\r\nx-ratelimit-scope: ip\r\n\
          x-ratelimit-reset: 1002\r\nretry-after: 2\r\n"
     );
     assert_eq!(written(&rule, Shown::default(), allowed), "");
+    let legacy = Shown { legacy: true, ..Shown::default() };
+    assert_eq!(
+        written(&rule, legacy, allowed),
+        "x-ratelimit-route: public\r\nx-ratelimit-limit-rps: 2.5\r\nx-ratelimit-burst: 20\r\n\
+         x-ratelimit-scope: ip\r\nx-ratelimit-remaining: 7\r\n"
+    );
     let many = Verdict { left: u64::MAX, full: 0, ..allowed };
     assert!(written(&rule, both, many).contains("r=18446744073709551615;t=0"));
 }

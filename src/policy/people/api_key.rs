@@ -21,6 +21,12 @@ impl KeyHash {
         KeyHash(hash)
     }
 
+    /// The bytes of the digest.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// In lower-case hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {

@@ -73,10 +73,11 @@ fn once(seen: &mut bool) -> Result<(), PartError> {
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), PartError> {
     let colon = memchr::memchr(b':', line).ok_or(PartError::Malformed)?;
     let (name, value) = line.split_at_checked(colon).ok_or(PartError::Malformed)?;
-    let value = value.get(1..).unwrap_or_default().trim_ascii();
+    let value = value.get(1..).unwrap_or_default();
+    // Before anything is trimmed: a bare LF at its edge may end the line for others.
     let is_control = |byte: &u8| (*byte < 0x20 && *byte != b'\t') || *byte == 0x7f;
     if is_token(name) && !value.iter().any(is_control) {
-        Ok((name, value))
+        Ok((name, value.trim_ascii()))
     } else {
         Err(PartError::Malformed)
     }
@@ -249,6 +250,8 @@ mod tests {
         check_error("a: b\n", PartError::Malformed);
         check_error("a: b\nc: d\r\n", PartError::Malformed);
         check_error("a: b\rc: d\r\n", PartError::Malformed);
+        check_error("a:\nb: c\r\n", PartError::Malformed);
+        check_error("a: b\x0c\r\n", PartError::Malformed);
         check_error("a: b\r\n c\r\n", PartError::Malformed);
         check_error("a: b\0\r\n", PartError::Malformed);
         check_error("Content-Type: a\u{e4}\r\n", PartError::Malformed);

@@ -15,6 +15,7 @@ use crate::protocol::h2::connection::config::{Config, Role};
 use crate::protocol::h2::connection::engine::Connection;
 use crate::protocol::h2::connection::event::{Event as H2Event, HeadersKind, OpenError};
 use crate::protocol::h2::frame::{ErrorCode, StreamId, to_usize};
+use crate::proxy::attempt::lost;
 use crate::proxy::context::{Context, SocketOf};
 use crate::proxy::dial;
 use crate::proxy::event::Event;
@@ -326,15 +327,17 @@ async fn read_once<I: Io>(
     if !connection.engine.borrow_mut().outgoing().is_empty() {
         connection.flush.raise();
     }
-    match connection.socket.readable(deadline).await {
+    match connection.socket.stirred(deadline).await {
         Ok(()) => {}
         Err(IoError::TimedOut) => return Ok(cx.io.now()),
-        Err(_) => return Err(Reason::UpstreamReset),
+        Err(_) => return Err(lost::<I>(&connection.socket)),
     }
     // Ready, so this does not wait; memory is taken only now.
     let now = cx.io.now();
     let read_deadline = now + connection.rule.keep_alive_timeout;
-    let (result, mut buffer) = connection.socket.read(cx.buffers.small(), read_deadline).await;
+    let buffer = cx.buffers.small();
+    let (result, mut buffer) = connection.socket.read_stirred(buffer, read_deadline).await;
+    let Some(result) = result else { return Ok(now) };
     match result {
         Ok(0) => return Err(Reason::UpstreamClosed),
         Ok(len) => {
@@ -342,7 +345,7 @@ async fn read_once<I: Io>(
             cx.counters.add(Counter::UpstreamReceivedBytes, u64::try_from(len).unwrap_or(u64::MAX));
         }
         Err(IoError::TimedOut) => return Ok(cx.io.now()),
-        Err(_) => return Err(Reason::UpstreamReset),
+        Err(_) => return Err(lost::<I>(&connection.socket)),
     }
     connection.receive(&mut buffer, now, &cx.buffers)?;
     Ok(now)

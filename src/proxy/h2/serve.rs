@@ -8,17 +8,22 @@ use crate::base::time::Instant;
 use crate::io::buffer::Buffer;
 use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
+use crate::message::framing::Framing;
+use crate::message::known::Known;
 use crate::observe::counters::Counter;
 use crate::protocol::h2::frame::ErrorCode;
-use crate::proxy::context::{Context, SocketOf};
+use crate::proxy::context::{Context, HeadText, SocketOf};
 use crate::proxy::downstream::Downstream;
 use crate::proxy::{exchange, linger, respond, reverse};
 use crate::snapshot::server::Serves;
 
 use super::connection::{Connection, Fresh};
+use super::stream::Stream;
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the end of a request is waited for that has said that it has no content.
+const EMPTY_END_WAIT: Duration = Duration::from_secs(1);
 
 /// How a connection ended.
 enum Over {
@@ -102,7 +107,7 @@ async fn read_once<I: Io>(
         let _ = race(connection.look.wait(), cx.io.sleep_until(deadline)).await;
         return Ok((cx.io.now(), None));
     }
-    match race(socket.readable(deadline), connection.look.wait()).await {
+    match race(socket.stirred(deadline), connection.look.wait()).await {
         Either::First(Ok(())) => {}
         Either::First(Err(IoError::TimedOut)) | Either::Second(()) => {
             return Ok((cx.io.now(), None));
@@ -113,15 +118,17 @@ async fn read_once<I: Io>(
     let now = cx.io.now();
     let large = connection.expects_data();
     let buffer = if large { cx.buffers.large() } else { cx.buffers.small() };
-    match socket.read(buffer, deadline).await {
-        (Ok(0), _) => Err(()),
-        (Ok(len), buffer) => {
+    let (result, buffer) = socket.read_stirred(buffer, deadline).await;
+    let Some(result) = result else { return Ok((now, None)) };
+    match result {
+        Ok(0) => Err(()),
+        Ok(len) => {
             let len = u64::try_from(len).unwrap_or(u64::MAX);
             cx.counters.add(Counter::DownstreamReceivedBytes, len);
             Ok((now, Some(buffer)))
         }
-        (Err(IoError::TimedOut), _) => Ok((cx.io.now(), None)),
-        (Err(_), _) => Err(()),
+        Err(IoError::TimedOut) => Ok((cx.io.now(), None)),
+        Err(_) => Err(()),
     }
 }
 
@@ -136,7 +143,15 @@ fn begin<I: Io>(connection: &Rc<Connection<I>>, fresh: Fresh<I>, now: Instant) {
 }
 
 async fn run<I: Io>(connection: Rc<Connection<I>>, fresh: Fresh<I>, started: Instant) {
-    let Fresh { stream, head, refused } = fresh;
+    let Fresh { stream, mut head, refused } = fresh;
+    if refused.is_none() && connection.serves == Serves::Http {
+        know_the_end(&stream, &mut head, started).await;
+        if stream.is_gone() {
+            // It was no request: what came contradicts what it said.
+            connection.cx.put_head(head);
+            return;
+        }
+    }
     let (cx, peer) = (&connection.cx, connection.peer);
     let down = Downstream::Http2(&stream);
     // What becomes of the connection is not for one of its streams to say.
@@ -149,6 +164,25 @@ async fn run<I: Io>(connection: Rc<Connection<I>>, fresh: Fresh<I>, started: Ins
         }
     }
     cx.put_head(head);
+}
+
+/// Finds out that a request has no content, where its head does not tell because the end of the
+/// stream follows in a frame of its own: then the endpoint is told that nothing follows, instead of
+/// getting no chunks. Who says so itself is waited for, but not for long.
+async fn know_the_end<I: Io>(stream: &Stream<I>, head: &mut HeadText, started: Instant) {
+    let HeadText { head, text } = head;
+    if head.framing != Framing::Chunked {
+        return;
+    }
+    let is_empty = head.value(text, Known::ContentLength).is_some();
+    if is_empty && !stream.is_here() && !head.expect_continue {
+        // Boxed: its state would make every other stream larger.
+        let _ = Box::pin(stream.readable(started + EMPTY_END_WAIT)).await;
+    }
+    if stream.is_over() && !stream.has_trailers() {
+        head.framing = if is_empty { Framing::Length(0) } else { Framing::Empty };
+        head.expect_continue = false;
+    }
 }
 
 /// Writes what is queued whenever nobody else does.

@@ -146,6 +146,11 @@ impl<I: Io> Stream<I> {
         self.shared.inbox.borrow().len
     }
 
+    /// Whether trailers of the request have come.
+    pub(super) fn has_trailers(&self) -> bool {
+        !self.shared.inbox.borrow().trailers.is_empty()
+    }
+
     /// Takes the trailers of the request, as lines of HTTP/1.
     pub(in crate::proxy) fn take_trailers(&self) -> Vec<u8> {
         std::mem::take(&mut self.shared.inbox.borrow_mut().trailers)

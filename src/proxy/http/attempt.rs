@@ -16,6 +16,7 @@ use crate::proxy::reason::Reason;
 use crate::proxy::record::Record;
 
 use super::body::{self, Sent};
+use super::line::Line;
 use super::patience::Patience;
 use super::response::{self, Delivered};
 
@@ -36,6 +37,8 @@ pub(super) struct Flow<'a, I: Io> {
     failed: Cell<Option<Reason>>,
     /// Raised when nothing more of the request is wanted.
     pub(super) stop: Event,
+    /// Who may write to the client.
+    pub(super) line: Line,
 }
 
 /// Nothing of an answer has reached the client.
@@ -63,6 +66,7 @@ impl<'a, I: Io> Flow<'a, I> {
             refused: Cell::new(None),
             failed: Cell::new(None),
             stop: Event::default(),
+            line: Line::default(),
         }
     }
 

@@ -45,6 +45,9 @@ pub(super) async fn send<I: Io>(
             flow.exchange.cx.put_gather(out);
             return Ok(Sent::Whole);
         }
+        if body.is_awaited() {
+            Box::pin(flow.line.ask(body)).await?; // Boxed: hardly any request waits for it.
+        }
         let Some(received) = body.take_unless(flow.stop.wait(), flow.endpoint.can_splice()).await?
         else {
             return Ok(Sent::Stopped);

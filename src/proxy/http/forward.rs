@@ -222,7 +222,7 @@ impl<'a, I: Io> Attempts<'a, I> {
 
 /// Whether the connection ended without an answer.
 fn is_lost(reason: Reason) -> bool {
-    matches!(reason, Reason::UpstreamReset | Reason::UpstreamClosed)
+    matches!(reason, Reason::TlsAlert | Reason::UpstreamReset | Reason::UpstreamClosed)
 }
 
 /// What an answer, or none, says of the endpoint.

@@ -9,6 +9,7 @@ mod body;
 pub(super) mod connection;
 pub(super) mod forward;
 mod heads;
+mod line;
 mod passthrough;
 mod patience;
 pub(super) mod response;

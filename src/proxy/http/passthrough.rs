@@ -31,6 +31,7 @@ use crate::upstream::group::Outcome;
 use super::attempt::Failure;
 use super::forward::{Destination, authority, outcome};
 use super::heads::{self, Shape};
+use super::line::Line;
 use super::patience::Patience;
 use super::response::Delivered;
 use super::trailers;
@@ -128,6 +129,8 @@ struct Pass<'a, I: Io> {
     sent: Cell<Option<Instant>>,
     /// Why it will never be whole.
     failed: Cell<Option<Reason>>,
+    /// Who may write to the client.
+    line: Line,
 }
 
 impl<'a, I: Io> Pass<'a, I> {
@@ -135,7 +138,8 @@ impl<'a, I: Io> Pass<'a, I> {
         let (moved, sent) = (Cell::new(exchange.cx.io.now()), Cell::new(None));
         let (stop, failed) = (Event::default(), Cell::new(None));
         let (idle, first, asked) = (Duration::ZERO, &[][..], None);
-        Pass { exchange, stream, patience, idle, first, asked, stop, moved, sent, failed }
+        let line = Line::default();
+        Pass { exchange, stream, patience, idle, first, asked, stop, moved, sent, failed, line }
     }
 
     async fn run(
@@ -186,6 +190,7 @@ impl<'a, I: Io> Pass<'a, I> {
         let is_text = self.asked.is_some_and(|asked| asked.coding() == Coding::Text);
         let mut text = is_text.then(Decoder::default);
         while !body.is_done() {
+            self.line.ask(body).await?;
             let Some(received) = body.take_unless(self.stop.wait(), false).await? else {
                 return Ok(());
             };
@@ -238,6 +243,7 @@ impl<'a, I: Io> Pass<'a, I> {
             .await?;
         };
         record.upstream_answered = Some(exchange.cx.io.now());
+        self.line.begin_answer().await;
         let said = says.head.by_name(&says.text, "grpc-status");
         record.grpc_status = said.and_then(number);
         let mut shown = Shown::new(self.asked.as_ref(), &mut says);

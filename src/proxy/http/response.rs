@@ -13,7 +13,7 @@ use crate::protocol::h1::body::{BodyDecoder, BodyEvent};
 use crate::protocol::h1::encode;
 use crate::protocol::h1::request::{HeadLimits, Progress};
 use crate::protocol::h1::response::ResponseParser;
-use crate::proxy::attempt::LOOK_INTERVAL;
+use crate::proxy::attempt::{LOOK_INTERVAL, lost};
 use crate::proxy::context::AnswerText;
 use crate::proxy::h2::stream::Stream;
 use crate::proxy::reason::Reason;
@@ -113,9 +113,10 @@ pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failu
             buffer.compact();
         }
         let so_far = |reason| Failure { reason, silent };
-        wait(flow, || flow.answer_deadline()).await.map_err(so_far)?;
-        let (result, back) = flow.endpoint.read(buffer, flow.answer_deadline()).await;
+        wait(flow, false, || flow.answer_deadline()).await.map_err(so_far)?;
+        let (result, back) = flow.endpoint.read_stirred(buffer, flow.answer_deadline()).await;
         buffer = back;
+        let Some(result) = result else { continue };
         match result {
             Ok(0) => return Err(so_far(Reason::UpstreamClosed)),
             Ok(len) => {
@@ -123,7 +124,7 @@ pub(super) async fn read_head<I: Io>(flow: &Flow<'_, I>) -> Result<Answer, Failu
                 count_received(flow, len);
             }
             Err(IoError::TimedOut) => return Err(so_far(Reason::UpstreamTimedOut)),
-            Err(_) => return Err(so_far(Reason::UpstreamReset)),
+            Err(_) => return Err(so_far(lost::<I>(flow.endpoint))),
         }
     }
 }
@@ -144,15 +145,24 @@ fn count_received<I: Io>(flow: &Flow<'_, I>, len: usize) {
 }
 
 /// Waits for bytes of the endpoint; notices when the client has left meanwhile. The deadline may
-/// come nearer while it waits.
-async fn wait<I: Io>(flow: &Flow<'_, I>, deadline: impl Fn() -> Instant) -> Result<(), Reason> {
+/// come nearer while it waits. `sure`: they are there, and not only perhaps.
+async fn wait<I: Io>(
+    flow: &Flow<'_, I>,
+    sure: bool,
+    deadline: impl Fn() -> Instant,
+) -> Result<(), Reason> {
     let cx = flow.exchange.cx;
     loop {
-        let look = cx.io.lately() + LOOK_INTERVAL;
-        match flow.endpoint.readable(look.min(deadline())).await {
+        let until = deadline().min(cx.io.lately() + LOOK_INTERVAL);
+        let come = if sure {
+            flow.endpoint.readable(until).await
+        } else {
+            flow.endpoint.stirred(until).await
+        };
+        match come {
             Ok(()) => return Ok(()),
             Err(IoError::TimedOut) => {}
-            Err(_) => return Err(Reason::UpstreamReset),
+            Err(_) => return Err(lost::<I>(flow.endpoint)),
         }
         if cx.io.now() >= deadline() {
             cx.counters.count(Counter::UpstreamTimeouts);
@@ -174,6 +184,7 @@ async fn interim<I: Io>(
     if head.status == 100 || exchange.head.version == Version::Http10 {
         return Ok(());
     }
+    let _turn = flow.line.interrupt().await;
     let deadline = exchange.cx.io.now() + exchange.tables.snapshot.timeouts.write;
     let sent = exchange.down.interim(|own| heads::interim(head, text, own), deadline).await;
     sent.map_err(|_| Reason::ClientLeft)
@@ -202,6 +213,7 @@ pub(super) async fn deliver<I: Io>(
         return Err(Failure { reason: Reason::ClientStalled, silent: false });
     }
     exchange.head_came(head.status);
+    flow.line.begin_answer().await;
     let mut out = exchange.cx.take_gather();
     let down = Downstream { exchange, shape, keep, upgrade: flow.upgrade };
     exchange.down.head(&mut out, |own| heads::response(head, text, &down, own));
@@ -433,7 +445,7 @@ impl<I: Io> Relay<'_, I> {
         }
         // The endpoint may have nothing to say while the rest of the request reaches it.
         let deadline = || patience.progress(now.max(self.flow.moved.get()));
-        wait(self.flow, deadline).await?;
+        wait(self.flow, true, deadline).await?;
         let max = self.spliceable();
         if max > 0
             && let Some(pipe) = cx.io.pipe()

@@ -74,6 +74,7 @@ impl<I: Io> Tunnel<'_, I> {
         loop {
             match self.up_once().await {
                 Ok(true) => {}
+                Ok(false) if self.cut.get().is_some() => return,
                 Ok(false) => return self.flow.endpoint.shutdown_write(),
                 Err(reason) => return self.fail(reason),
             }
@@ -109,6 +110,7 @@ impl<I: Io> Tunnel<'_, I> {
     /// Ends the other direction too. The connection carries others: only the stream is reset.
     fn fail(&self, reason: Reason) {
         self.cut.set(self.cut.get().or(Some(reason)));
+        self.flow.endpoint.reset_on_close();
         self.flow.endpoint.cancel();
         // As TCP would break off (RFC 8441 §5).
         self.stream.abort(ErrorCode::CANCEL);

@@ -13,7 +13,8 @@ use super::attempt::Flow;
 use super::response::Delivered;
 
 /// Sends the 101 with what followed it, then relays. Ends when both sides have, or when nothing
-/// moves in either direction for the idle time.
+/// moves in either direction for the idle time. Nothing frames what passes: who is cut off is told
+/// so by a reset, because an end would look like the other side's.
 pub(super) async fn run<I: Io>(flow: &Flow<'_, I>, out: Gather, rest: Buffer) -> Delivered {
     let exchange = flow.exchange;
     let tunnel = Tunnel { flow, last: Cell::new(exchange.cx.io.now()), cut: Cell::new(None) };
@@ -22,7 +23,10 @@ pub(super) async fn run<I: Io>(flow: &Flow<'_, I>, out: Gather, rest: Buffer) ->
     let mut sent = 0;
     let begun = tunnel.begin(out, rest).await;
     let mut cut = begun.err();
-    if cut.is_none() {
+    if cut.is_some() {
+        // It was promised a tunnel, and nothing came through: that was no end.
+        endpoint.socket.reset_on_close();
+    } else {
         let up = tunnel.pump(&client, &endpoint);
         (_, sent) = join(up, tunnel.pump(&endpoint, &client)).await;
         cut = tunnel.cut.get();
@@ -72,14 +76,19 @@ impl<I: Io> Tunnel<'_, I> {
         loop {
             match self.pump_once(from, to).await {
                 Ok(0) => {
-                    to.socket.shutdown_write();
+                    // What ends a connection that broke is no end of what was said.
+                    if self.cut.get().is_none() {
+                        to.socket.shutdown_write();
+                    }
                     return moved;
                 }
                 Ok(len) => moved += u64::try_from(len).unwrap_or(u64::MAX),
                 Err(reason) => {
                     self.cut.set(self.cut.get().or(Some(reason)));
-                    from.socket.cancel();
-                    to.socket.cancel();
+                    for socket in [from.socket, to.socket] {
+                        socket.reset_on_close();
+                        socket.cancel();
+                    }
                     return moved;
                 }
             }

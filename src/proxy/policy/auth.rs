@@ -13,6 +13,7 @@ use crate::policy::auth::credential::{self, Brought};
 use crate::policy::auth::fixed::FixedToken;
 use crate::policy::auth::jws::Jws;
 use crate::policy::auth::profile::{Profile, Proof};
+use crate::policy::auth::refused::Refused;
 use crate::policy::auth::verify::{Denied, TokenRules, Verified, verify};
 use crate::policy::identity::{Identity, Kind};
 use crate::policy::names::Names;
@@ -112,7 +113,7 @@ enum Outcome {
     /// There is nothing of its sort.
     Absent,
     /// There is something, and it is not believed.
-    Denied,
+    Denied(Refused),
     /// It is believed, and not enough.
     Forbidden,
     /// There are no keys to say so or otherwise.
@@ -132,12 +133,12 @@ pub(super) async fn ask<I: Io>(
     if is_public(exchange, state, rule) {
         return Ok(());
     }
-    let (mut denied, mut forbidden, mut unavailable) = (false, false, false);
+    let (mut denied, mut forbidden, mut unavailable) = (None, false, false);
     for number in &rule.profiles {
         let Some(profile) = state.auth.profiles.get(*number) else { return Err(Reason::Bug) };
         match outcome(exchange, state, *number, profile).await {
             Outcome::Known(_, Some(token)) if people::is_revoked(exchange, &token.claims) => {
-                denied = true;
+                denied = denied.max(Some(Refused::Revoked));
             }
             Outcome::Known(identity, verified) => {
                 if identity.kind == Kind::ApiKey {
@@ -155,7 +156,7 @@ pub(super) async fn ask<I: Io>(
             }
             Outcome::Passed => return Ok(()),
             Outcome::Absent => {}
-            Outcome::Denied => denied = true,
+            Outcome::Denied(why) => denied = denied.max(Some(why)),
             Outcome::Forbidden => forbidden = true,
             Outcome::Unavailable => unavailable = true,
         }
@@ -163,10 +164,15 @@ pub(super) async fn ask<I: Io>(
     let reason = match (forbidden, unavailable) {
         (true, _) => Reason::Forbidden,
         (_, true) => Reason::AuthUnavailable,
-        _ if rule.anonymous && !denied && is_anonymous(exchange, state, rule) => return Ok(()),
+        _ if rule.anonymous && denied.is_none() && is_anonymous(exchange, state, rule) => {
+            return Ok(());
+        }
         _ => Reason::Unauthenticated,
     };
-    refuse(policies.errors, reason, denied, admission);
+    if let (Reason::Unauthenticated, Some(why)) = (reason, denied) {
+        exchange.cx.counters.token_refused(why.place());
+    }
+    refuse(policies.errors, reason, denied.is_some(), admission);
     Err(reason)
 }
 
@@ -233,7 +239,7 @@ async fn outcome<I: Io>(
     let token = match (&brought, brought.token()) {
         (_, Some(token)) => token,
         (Brought::Nothing, None) => return Outcome::Absent,
-        (_, None) => return Outcome::Denied,
+        (_, None) => return Outcome::Denied(Refused::Token(Denied::Malformed)),
     };
     if profile.passes(token) {
         return Outcome::Passed;
@@ -242,7 +248,7 @@ async fn outcome<I: Io>(
         Proof::Fixed(tokens) => match FixedToken::find(tokens, token) {
             // A copy: a count that all shards share would be written with each request.
             Some(found) => Outcome::Known(Arc::new(found.identity.clone()), None),
-            None => Outcome::Denied,
+            None => Outcome::Denied(Refused::Unknown),
         },
         Proof::Token { rules, source, patience } => {
             let Some(slot) = state.slots.get(*source) else { return Outcome::Unavailable };
@@ -254,7 +260,7 @@ async fn outcome<I: Io>(
                 let (kind, subject) = (Kind::ApiKey, owner.as_ref().to_owned());
                 Outcome::Known(Arc::new(Identity { kind, subject, ..Identity::default() }), None)
             }
-            Ok(None) => Outcome::Denied,
+            Ok(None) => Outcome::Denied(Refused::Unknown),
             Err(_) => Outcome::Unavailable,
         },
         Proof::Certificate => Outcome::Absent,
@@ -299,9 +305,10 @@ async fn signed<I: Io>(
                     continue;
                 }
                 let are_there = asked.slot.with_keys(|keys| keys.is_some());
-                return if are_there { Outcome::Denied } else { Outcome::Unavailable };
+                let unknown = Refused::Token(Denied::KeyUnknown);
+                return if are_there { Outcome::Denied(unknown) } else { Outcome::Unavailable };
             }
-            Err(_) => return Outcome::Denied,
+            Err(why) => return Outcome::Denied(Refused::Token(why)),
         }
     }
 }
@@ -323,6 +330,6 @@ fn certificate<I: Io>(exchange: &Exchange<'_, I>) -> Outcome {
             let kind = Kind::Mtls;
             Outcome::Known(Arc::new(Identity { kind, subject, ..Identity::default() }), None)
         }
-        None => Outcome::Denied,
+        None => Outcome::Denied(Refused::Certificate),
     }
 }

@@ -1,16 +1,16 @@
 //! Rate, concurrency and breaker, for one exchange.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::Instant;
-use crate::io::{Io, Socket};
+use crate::io::Io;
 use crate::message::path::escaped;
 use crate::policy::breaker::{Breaker, Outcome, Permit};
-use crate::policy::concurrency::{self, Full, Gauge, Place};
+use crate::policy::concurrency::{self, Gauge, Place};
 use crate::policy::identity::Identity;
 use crate::policy::limit::LimitRule;
 use crate::policy::limit::fields;
@@ -19,28 +19,23 @@ use crate::policy::limit::limiter::{Answer, Verdict};
 use crate::policy::limit::purse::Purse;
 use crate::policy::limit::rule::{By, Live, RateRule};
 use crate::policy::set::{Errors, Policies};
-use crate::policy::shed::{Lateness, PERIOD};
-use crate::proxy::context::Context;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::reason::{Blame, Reason};
-use crate::snapshot::Snapshot;
 
-use super::{Admission, Refusal};
+use super::{Admission, Refusal, queue};
 
-/// Between two questions of who waits for a place.
-const QUEUE_PERIOD: Duration = Duration::from_millis(4);
-/// A shard looks how late it runs for so long after the last request that might be refused for it.
-const WATCH_FOR: Duration = Duration::from_secs(2);
+/// Between two questions of who waits for the store.
+const STORE_PERIOD: Duration = Duration::from_millis(4);
 
 /// What a shard counts.
 #[derive(Debug, Default)]
 pub(super) struct State {
+    // Leases are not taken over by the next generation: they go back when the old one is dropped.
     /// What it has leased, by the number of the limiter.
     purses: RefCell<Vec<Option<Purse>>>,
     /// Its own handles of what is shared, by the number of the rule: what an exchange holds of them
     /// is counted here, and not where other shards count.
     handles: RefCell<Vec<Option<Handles>>>,
-    watch: Rc<Watch>,
 }
 
 /// The gauge and the breaker of a rule.
@@ -50,25 +45,7 @@ struct Handles {
     breaker: Option<Rc<Breaker>>,
 }
 
-/// How late the shard runs.
-#[derive(Debug, Default)]
-struct Watch {
-    lateness: Cell<Lateness>,
-    /// Until when it is looked at; in the past: nobody does.
-    until: Cell<Instant>,
-    is_watched: Cell<bool>,
-}
-
 impl State {
-    pub(super) fn new(_snapshot: &Snapshot, old: Option<&State>) -> Self {
-        // Leases are not taken over: they go back when the old generation is dropped.
-        State {
-            purses: RefCell::default(),
-            handles: RefCell::default(),
-            watch: old.map(|old| Rc::clone(&old.watch)).unwrap_or_default(),
-        }
-    }
-
     fn handles(&self, live: &Live) -> Option<Handles> {
         let mut all = self.handles.borrow_mut();
         if all.len() <= live.number {
@@ -105,15 +82,26 @@ impl Held {
     /// of events may have no end.
     pub(in crate::proxy) fn head_came(&self, status: u16, now: impl FnOnce() -> Instant) {
         if self.permit.borrow().as_ref().is_some_and(Permit::is_probe) {
-            self.end(status, None, now());
+            self.end(status, None, now);
         }
     }
 
+    /// Gives back what is held.
+    pub(super) fn clear(&mut self) {
+        self.place = None;
+        *self.permit.get_mut() = None;
+    }
+
     /// The exchange is over: with this status, 0 for none, and for this reason if it went wrong.
-    pub(in crate::proxy) fn end(&self, status: u16, reason: Option<Reason>, now: Instant) {
+    pub(in crate::proxy) fn end(
+        &self,
+        status: u16,
+        reason: Option<Reason>,
+        now: impl FnOnce() -> Instant,
+    ) {
         let permit = self.permit.borrow_mut().take();
         if let Some(permit) = permit {
-            permit.tell(outcome(status, reason), now);
+            permit.tell(outcome(status, reason), now());
         }
     }
 }
@@ -128,124 +116,184 @@ fn outcome(status: u16, reason: Option<Reason>) -> Outcome {
     }
 }
 
-pub(super) async fn ask<I: Io>(
-    exchange: &Exchange<'_, I>,
-    policies: &Policies,
-    rule: &LimitRule,
-    admission: &mut Admission,
-) -> Result<(), Reason> {
-    let Some(live) = &rule.live else { return Err(Reason::Bug) };
-    if let Some(target) = rule.sheds
-        && is_late(exchange, target)
-    {
-        fields::line(&mut admission.answer, "retry-after", format_args!("1"));
-        return Err(Reason::Overloaded);
-    }
-    for (place, rate) in rule.rates.iter().enumerate() {
-        pass_rate(exchange, policies, (live, place), rate, admission).await?;
-    }
-    if live.gauge.is_none() && live.breaker.is_none() {
-        return Ok(());
-    }
-    let handles = exchange.tables.policies.limit.handles(live).ok_or(Reason::Bug)?;
-    if let (Some(rule), Some(gauge)) = (&rule.concurrency, &handles.gauge) {
-        let key = client_key(exchange, admission, &live.secret, rule);
-        let place = match gauge.enter(key, false) {
-            Err(full) => Box::pin(wait_for_place(exchange, rule, gauge, key, full)).await,
-            entered => entered,
-        };
-        match place {
-            Ok(place) => admission.held.place = Some(place),
-            Err(_) => return Err(too_busy(policies, rule, admission)),
-        }
-    }
-    if let Some(breaker) = &handles.breaker {
-        match breaker.admit(exchange.cx.io.now()) {
-            Ok(permit) => *admission.held.permit.borrow_mut() = Some(permit),
-            Err(wait) => return Err(circuit_open(policies, wait, admission)),
-        }
-    }
-    Ok(())
+/// What an exchange has to wait for.
+pub(super) enum Pause {
+    /// What the store says of the rate in this place.
+    Store(usize),
+    /// A place for this key.
+    Place(u64),
 }
 
-async fn pass_rate<I: Io>(
-    exchange: &Exchange<'_, I>,
-    policies: &Policies,
-    (live, place): (&Live, usize),
-    rate: &RateRule,
-    admission: &mut Admission,
-) -> Result<(), Reason> {
-    let who = who(exchange, admission, rate);
-    let scope = who.scope;
-    let now = exchange.started.as_nanos();
-    let state = &exchange.tables.policies.limit;
-    let (_, limiter) = live.rates.get(place).ok_or(Reason::Bug)?;
-    let verdict = if limiter.ledger().is_some() {
-        match Box::pin(ask_shared(exchange, live, place, &who)).await? {
-            Some(verdict) => verdict,
-            None => return Ok(()),
-        }
-    } else {
-        let key = live.secret.key(who.sort, who.name.bytes());
-        let verdict = state.with(live, place, |purse| purse.ask(key, now));
-        verdict.ok_or(Reason::Bug)?
-    };
-    let fixed = live.fixed.get(place).ok_or(Reason::Bug)?;
-    fixed.write(&mut admission.answer, &verdict, scope, exchange.time.seconds());
-    if verdict.is_allowed {
-        return Ok(());
+/// The rule of a route, as one exchange asks it. Most of the time nobody has to be waited for, and
+/// nothing is made ready for that.
+pub(super) struct Asking<'a, I: Io> {
+    exchange: &'a Exchange<'a, I>,
+    policies: &'a Policies,
+    rule: &'a LimitRule,
+    live: &'a Live,
+}
+
+impl<'a, I: Io> Asking<'a, I> {
+    pub(super) fn new(
+        exchange: &'a Exchange<'a, I>,
+        policies: &'a Policies,
+        rule: &'a LimitRule,
+    ) -> Result<Self, Reason> {
+        let live = rule.live.as_ref().ok_or(Reason::Bug)?;
+        Ok(Asking { exchange, policies, rule, live })
     }
-    let retry = fields::retry_after(verdict.wait);
+
+    /// Asks as far as nothing is to be waited for, from the rate in the place `from` on.
+    pub(super) fn rates(
+        &self,
+        from: usize,
+        admission: &mut Admission,
+    ) -> Result<Option<Pause>, Reason> {
+        for (place, rate) in self.rule.rates.iter().enumerate().skip(from) {
+            let (_, limiter) = self.live.rates.get(place).ok_or(Reason::Bug)?;
+            if limiter.ledger().is_some() {
+                return Ok(Some(Pause::Store(place)));
+            }
+            let (who, key) = self.who(admission, rate);
+            let now = self.exchange.started.as_nanos();
+            let state = &self.exchange.tables.policies.limit;
+            let verdict = state.with(self.live, place, |purse| purse.ask(key, now));
+            self.told((place, rate), who.sort, &verdict.ok_or(Reason::Bug)?, admission)?;
+        }
+        if self.live.gauge.is_none() && self.live.breaker.is_none() {
+            return Ok(None);
+        }
+        self.gauge(admission)
+    }
+
+    /// Waits, and asks on.
+    pub(super) async fn wait(
+        &self,
+        mut pause: Pause,
+        admission: &mut Admission,
+    ) -> Result<(), Reason> {
+        loop {
+            let next = match pause {
+                Pause::Store(place) => {
+                    self.store(place, admission).await?;
+                    self.rates(place + 1, admission)?
+                }
+                Pause::Place(key) => {
+                    let handles = self.handles()?;
+                    let gauge = handles.gauge.as_ref().ok_or(Reason::Bug)?;
+                    admission.held.place = queue::wait(self.exchange, gauge, key).await?;
+                    if admission.held.place.is_none() {
+                        return Err(self.too_busy(admission));
+                    }
+                    self.breaker(&handles, admission)?;
+                    None
+                }
+            };
+            match next {
+                Some(next) => pause = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn who(&self, admission: &Admission, rate: &RateRule) -> (Who<'a>, u64) {
+        let who = who(self.exchange, admission, rate);
+        let key = self.live.secret.key(who.sort, who.name.bytes());
+        (who, key)
+    }
+
+    /// The rate in this place has said so.
+    fn told(
+        &self,
+        (place, rate): (usize, &RateRule),
+        by: Sort,
+        verdict: &Verdict,
+        admission: &mut Admission,
+    ) -> Result<(), Reason> {
+        let fixed = self.live.fixed.get(place).ok_or(Reason::Bug)?;
+        fixed.write(&mut admission.answer, verdict, by, self.exchange.time.seconds());
+        if verdict.is_allowed {
+            return Ok(());
+        }
+        admission.refusal = too_many(self.policies, rate, by, verdict);
+        Err(Reason::RateLimited)
+    }
+
+    /// Asks a limit that several machines share, and waits for their store if that is needed. If
+    /// nothing is known of it, the request is admitted.
+    async fn store(&self, place: usize, admission: &mut Admission) -> Result<(), Reason> {
+        let (exchange, live) = (self.exchange, self.live);
+        let rate = self.rule.rates.get(place).ok_or(Reason::Bug)?;
+        let (who, key) = self.who(admission, rate);
+        let io = &exchange.cx.io;
+        let state = &exchange.tables.policies.limit;
+        let ledger = live.rates.get(place).and_then(|(_, limiter)| limiter.ledger());
+        let patience = ledger.map_or(Duration::ZERO, |ledger| ledger.outbox().patience());
+        let mut now = exchange.started;
+        let deadline = now + patience;
+        loop {
+            let name = || shared_name(who.sort, who.name.bytes());
+            let is_late = now >= deadline;
+            let ask = |purse: &mut Purse| purse.ask_shared(key, name, now.as_nanos(), is_late);
+            match state.with(live, place, ask).ok_or(Reason::Bug)? {
+                Answer::Said(said) => return self.told((place, rate), who.sort, &said, admission),
+                Answer::Open => return Ok(()),
+                Answer::Closed => return Err(Reason::LimitsUnavailable),
+                Answer::Wait => io.sleep_until(deadline.min(io.now() + STORE_PERIOD)).await,
+            }
+            now = io.now();
+        }
+    }
+
+    fn handles(&self) -> Result<Handles, Reason> {
+        self.exchange.tables.policies.limit.handles(self.live).ok_or(Reason::Bug)
+    }
+
+    fn gauge(&self, admission: &mut Admission) -> Result<Option<Pause>, Reason> {
+        let handles = self.handles()?;
+        if let (Some(rule), Some(gauge)) = (&self.rule.concurrency, &handles.gauge) {
+            let key = client_key(self.exchange, admission, &self.live.secret, rule);
+            match gauge.enter(key) {
+                Ok(place) => admission.held.place = Some(place),
+                Err(_) => return Ok(Some(Pause::Place(key))),
+            }
+        }
+        self.breaker(&handles, admission).map(|()| None)
+    }
+
+    fn breaker(&self, handles: &Handles, admission: &mut Admission) -> Result<(), Reason> {
+        let Some(breaker) = &handles.breaker else { return Ok(()) };
+        match breaker.admit(self.exchange.cx.io.now()) {
+            Ok(permit) => *admission.held.permit.get_mut() = Some(permit),
+            Err(wait) => return Err(circuit_open(self.policies, wait, admission)),
+        }
+        Ok(())
+    }
+
+    fn too_busy(&self, admission: &mut Admission) -> Reason {
+        let most = self.rule.concurrency.as_ref().map_or(0, |rule| rule.max_in_flight);
+        too_busy(self.policies, most, admission)
+    }
+}
+
+/// What is said to who comes too often, in place of a problem.
+fn too_many(policies: &Policies, rate: &RateRule, by: Sort, verdict: &Verdict) -> Option<Refusal> {
     let status = if rate.legacy_503 { 503 } else { 429 };
-    admission.refusal = match policies.errors {
-        Errors::Problem => None,
+    let body = match policies.errors {
+        Errors::Problem => return None,
         Errors::ThreeX => {
-            let body = fields::legacy_body(&policies.route, scope, retry).into_bytes();
-            Some(Refusal { status, body })
+            let retry = fields::retry_after(verdict.wait);
+            fields::legacy_body(&policies.route, by.scope(), retry).into_bytes()
         }
-        Errors::Hanzo => {
-            Some(Refusal { status, body: b"{\"message\":\"rate limit exceeded\"}".to_vec() })
-        }
+        Errors::Hanzo => b"{\"message\":\"rate limit exceeded\"}".to_vec(),
     };
-    Err(Reason::RateLimited)
-}
-
-/// Asks a limit that several machines share, and waits for their store if that is needed. `None`:
-/// nothing is known, and the request is admitted.
-async fn ask_shared<I: Io>(
-    exchange: &Exchange<'_, I>,
-    live: &Live,
-    place: usize,
-    who: &Who<'_>,
-) -> Result<Option<Verdict>, Reason> {
-    let io = &exchange.cx.io;
-    let state = &exchange.tables.policies.limit;
-    let key = live.secret.key(who.sort, who.name.bytes());
-    let ledger = live.rates.get(place).and_then(|(_, limiter)| limiter.ledger());
-    let patience = ledger.map_or(Duration::ZERO, |ledger| ledger.outbox().patience());
-    let mut now = exchange.started;
-    let deadline = now + patience;
-    loop {
-        let name = || shared_name(who.sort, who.name.bytes());
-        let is_late = now >= deadline;
-        let answer =
-            state.with(live, place, |purse| purse.ask_shared(key, name, now.as_nanos(), is_late));
-        match answer.ok_or(Reason::Bug)? {
-            Answer::Said(verdict) => return Ok(Some(verdict)),
-            Answer::Open => return Ok(None),
-            Answer::Closed => return Err(Reason::LimitsUnavailable),
-            Answer::Wait => io.sleep_until(deadline.min(io.now() + QUEUE_PERIOD)).await,
-        }
-        now = io.now();
-    }
+    Some(Refusal { status, body })
 }
 
 /// Whom a request counts for.
 struct Who<'a> {
     sort: Sort,
     name: Name<'a>,
-    /// What that is called.
-    scope: &'static str,
 }
 
 /// What distinguishes whoever it is.
@@ -269,15 +317,15 @@ fn who<'a, I: Io>(exchange: &Exchange<'a, I>, admission: &Admission, rate: &Rate
     let (head, text) = (exchange.head, exchange.text);
     let by_address = || {
         let name = Name::Network(rate.grouping.network(exchange.client));
-        Who { sort: Sort::Address, name, scope: "ip" }
+        Who { sort: Sort::Address, name }
     };
-    let text_of = |sort, scope, bytes| Who { sort, name: Name::Text(bytes), scope };
+    let text_of = |sort, bytes| Who { sort, name: Name::Text(bytes) };
     match &rate.by {
-        By::All => text_of(Sort::All, "route", Cow::Borrowed(&[])),
+        By::All => text_of(Sort::All, Cow::Borrowed(&[])),
         By::Principal => match &admission.identity {
             Some(identity) if !identity.subject.is_empty() => {
                 let name = Name::Subject(Arc::clone(identity));
-                Who { sort: Sort::Subject, name, scope: "user" }
+                Who { sort: Sort::Subject, name }
             }
             _ => by_address(),
         },
@@ -286,7 +334,7 @@ fn who<'a, I: Io>(exchange: &Exchange<'a, I>, admission: &Admission, rate: &Rate
             let fields = head.fields.iter();
             let mine = fields.filter(|f| f.name.of(text).eq_ignore_ascii_case(name.as_bytes()));
             let bytes = single(mine.map(|field| Cow::Borrowed(field.value.of(text))));
-            text_of(Sort::Field, "header", bytes)
+            text_of(Sort::Field, bytes)
         }
         By::Query(name) => {
             let query = head.query.map(|query| query.of(text)).unwrap_or_default();
@@ -297,13 +345,13 @@ fn who<'a, I: Io>(exchange: &Exchange<'a, I>, admission: &Admission, rate: &Rate
             });
             let mine = pairs.filter(|(own, _)| **own == *name.as_bytes());
             let bytes = single(mine.map(|(_, value)| decoded(value)));
-            text_of(Sort::Parameter, "param", bytes)
+            text_of(Sort::Parameter, bytes)
         }
         By::Segment(number) => {
             let path = head.path.of(text).split(|byte| *byte == b'/');
             let segment = path.filter(|segment| !segment.is_empty()).nth(number.saturating_sub(1));
             let bytes = decoded(segment.unwrap_or_default());
-            text_of(Sort::Parameter, "param", bytes)
+            text_of(Sort::Parameter, bytes)
         }
     }
 }
@@ -357,38 +405,14 @@ fn client_key<I: Io>(
     }
 }
 
-/// A place, after a wait in the queue, if there is room in that.
-async fn wait_for_place<I: Io>(
-    exchange: &Exchange<'_, I>,
-    rule: &concurrency::Rule,
-    gauge: &Rc<Gauge>,
-    key: u64,
-    full: Full,
-) -> Result<Place, Full> {
-    let io = &exchange.cx.io;
-    let Some(_waiter) = gauge.queue() else { return Err(full) };
-    let deadline = io.now() + rule.queue_timeout;
-    loop {
-        let now = io.now();
-        if now >= deadline || exchange.down.socket().is_peer_gone() {
-            return Err(full);
-        }
-        io.sleep_until(deadline.min(now + QUEUE_PERIOD)).await;
-        if let Ok(place) = gauge.enter(key, true) {
-            return Ok(place);
-        }
-    }
-}
-
-fn too_busy(policies: &Policies, rule: &concurrency::Rule, admission: &mut Admission) -> Reason {
+fn too_busy(policies: &Policies, most: u32, admission: &mut Admission) -> Reason {
     fields::line(&mut admission.answer, "retry-after", format_args!("1"));
     let route = fields::Visible(&policies.route);
     let body = match policies.errors {
         Errors::Problem => return Reason::TooBusy,
         Errors::ThreeX => format!(
             "{{\"error\":\"too_busy\",\"message\":\"route is at max concurrency\",\
-             \"route\":\"{route}\",\"max_in_flight\":{}}}",
-            rule.max_in_flight
+             \"route\":\"{route}\",\"max_in_flight\":{most}}}"
         ),
         Errors::Hanzo => "{\"message\":\"too busy\"}".to_owned(),
     };
@@ -411,33 +435,6 @@ fn circuit_open(policies: &Policies, wait: Duration, admission: &mut Admission) 
     };
     admission.refusal = Some(Refusal { status: 503, body: body.into_bytes() });
     Reason::CircuitOpen
-}
-
-/// Whether the shard runs late all the time. Looked at only while there is a need to know.
-fn is_late<I: Io>(exchange: &Exchange<'_, I>, target: Duration) -> bool {
-    let cx = exchange.cx;
-    let watch = &exchange.tables.policies.limit.watch;
-    watch.until.set(exchange.started + WATCH_FOR);
-    if !watch.is_watched.replace(true) {
-        watch.lateness.set(Lateness::default());
-        cx.upkeep.spawn(&cx.io, look(Rc::clone(cx), Rc::clone(watch)));
-    }
-    watch.lateness.get().is_over(target)
-}
-
-async fn look<I: Io>(cx: Rc<Context<I>>, watch: Rc<Watch>) {
-    loop {
-        let due = cx.io.now() + PERIOD;
-        cx.io.sleep_until(due).await;
-        let now = cx.io.now();
-        let mut lateness = watch.lateness.get();
-        lateness.woke(due, now);
-        watch.lateness.set(lateness);
-        if now >= watch.until.get() {
-            watch.is_watched.set(false);
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Policies of a route, asked for one exchange in this order: identity headers are stripped, CORS,
-//! client address, authentication, rate, concurrency, breaker.
+//! client address, load shedding, authentication, rate, concurrency, breaker.
 
 use std::borrow::Cow;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::io::Io;
 use crate::policy::auth::verify::Verified;
@@ -23,6 +26,13 @@ pub mod keys;
 mod legacy;
 mod limit;
 mod people;
+pub(super) mod queue;
+mod shed;
+
+/// Admissions whose memory a shard keeps: as many exchanges may be under way without another one.
+const ADMISSIONS_KEPT: usize = 64;
+/// Bytes that one of those may have.
+const ADMISSION_BYTES_KEPT: usize = 4096;
 
 /// What a shard keeps for policies.
 #[derive(Debug, Default)]
@@ -30,6 +40,8 @@ pub struct States {
     auth: auth::State,
     people: people::State,
     limit: limit::State,
+    /// One for all generations.
+    shed: Rc<shed::Watch>,
 }
 
 impl States {
@@ -38,7 +50,8 @@ impl States {
         States {
             auth: auth::State::new(snapshot, old.map(|old| &old.auth)),
             people: people::State::new(snapshot, old.map(|old| &old.people)),
-            limit: limit::State::new(snapshot, old.map(|old| &old.limit)),
+            limit: limit::State::default(),
+            shed: old.map(|old| Rc::clone(&old.shed)).unwrap_or_default(),
         }
     }
 }
@@ -47,6 +60,12 @@ impl States {
     /// Takes what control has found of keys.
     pub fn set_keys(&self, news: &keys::KeyNews, now: Instant) {
         self.auth.set_keys(news, now);
+    }
+
+    /// For how long a connection that was refused for overload is not listened to, on a shard with
+    /// so many.
+    pub fn rest(&self, connections: u32, chance: &mut Prng) -> Duration {
+        self.shed.rest(connections, chance)
     }
 
     /// Something was revoked: every token is looked at again.
@@ -80,6 +99,27 @@ pub(super) struct Admission {
     pub(super) held: limit::Held,
 }
 
+/// Admissions of exchanges that are over, whose memory the next ones take.
+#[derive(Debug, Default)]
+pub(super) struct Admissions(RefCell<Vec<Rc<Admission>>>);
+
+impl Admissions {
+    fn take(&self) -> Rc<Admission> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives back what an exchange holds of its policies, and keeps the memory unless it is much.
+    pub(super) fn keep(&self, admission: OnceCell<Rc<Admission>>) {
+        let Some(mut admission) = admission.into_inner() else { return };
+        let Some(own) = Rc::get_mut(&mut admission) else { return };
+        own.clear();
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < ADMISSIONS_KEPT && own.memory() <= ADMISSION_BYTES_KEPT {
+            kept.push(admission);
+        }
+    }
+}
+
 /// A refusal as another gateway tells it.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
@@ -101,16 +141,20 @@ pub(super) enum Verdict {
 pub(super) async fn admit<I: Io>(
     exchange: &Exchange<'_, I>,
     policies: &Policies,
-) -> (Admission, Verdict) {
-    let body_max = policies.front.as_ref().and_then(|front| front.body_max);
-    let mut admission = Admission { errors: policies.errors, body_max, ..Admission::default() };
-    let verdict = ask(exchange, policies, &mut admission).await;
-    let verdict = match verdict {
+) -> (Rc<Admission>, Verdict) {
+    let mut kept = exchange.cx.admissions.take();
+    // Nobody else has it yet.
+    let Some(admission) = Rc::get_mut(&mut kept) else {
+        return (kept, Verdict::Refuse(Reason::Bug));
+    };
+    admission.errors = policies.errors;
+    admission.body_max = policies.front.as_ref().and_then(|front| front.body_max);
+    let verdict = match ask(exchange, policies, admission).await {
         Ok(None) => Verdict::Pass,
         Ok(Some(reply)) => Verdict::Answer(reply),
         Err(reason) => Verdict::Refuse(reason),
     };
-    (admission, verdict)
+    (kept, verdict)
 }
 
 /// Those that ask others, and wait, are boxed within: most of the time nobody has to be asked, and
@@ -125,6 +169,9 @@ async fn ask<I: Io>(
     {
         return Ok(Some(reply));
     }
+    if let Some(rule) = &policies.limit {
+        shed::ask(exchange, rule, admission)?;
+    }
     if let Some(rule) = &policies.people {
         people::before_auth(exchange, policies, rule, admission)?;
     }
@@ -135,7 +182,10 @@ async fn ask<I: Io>(
         people::after_auth(exchange, policies, rule, admission).await?;
     }
     if let Some(rule) = &policies.limit {
-        limit::ask(exchange, policies, rule, admission).await?;
+        let asking = limit::Asking::new(exchange, policies, rule)?;
+        if let Some(pause) = asking.rates(0, admission)? {
+            Box::pin(asking.wait(pause, admission)).await?;
+        }
     }
     Ok(None)
 }
@@ -146,6 +196,35 @@ pub(super) fn unrouted(errors: Errors, reason: Reason) -> Option<Cow<'static, Re
 }
 
 impl Admission {
+    /// Forgets everything but its memory, and gives back what it holds. In place: most of it was
+    /// never set.
+    fn clear(&mut self) {
+        let Admission {
+            answer,
+            replaced,
+            request,
+            stripped,
+            verified,
+            identity,
+            errors,
+            body_max,
+            refusal,
+            held,
+        } = self;
+        answer.clear();
+        request.clear();
+        stripped.clear();
+        (*replaced, *verified, *identity, *refusal) = (None, None, None, None);
+        (*errors, *body_max) = (Errors::default(), None);
+        held.clear();
+    }
+
+    /// Bytes that it keeps for the next exchange.
+    fn memory(&self) -> usize {
+        let names = self.stripped.capacity() * size_of::<Arc<Names>>();
+        self.answer.capacity() + self.request.capacity() + names
+    }
+
     /// What is said in place of a problem, whoever refuses and why.
     pub(super) fn refusal(&self, reason: Reason) -> Option<Cow<'_, Refusal>> {
         match &self.refusal {
@@ -157,10 +236,5 @@ impl Admission {
     /// Whether the endpoint does not get a field of this name.
     pub(super) fn strips(&self, name: &[u8]) -> bool {
         self.stripped.iter().any(|names| names.contains(name))
-    }
-
-    /// The exchange is over: with this status, 0 for none, and for this reason if it went wrong.
-    pub(super) fn end(&self, status: u16, reason: Option<Reason>, now: Instant) {
-        self.held.end(status, reason, now);
     }
 }

@@ -8,6 +8,7 @@ use crate::gufo::fault::GufoFault;
 use crate::gufo::heartbeat as beats;
 use crate::gufo::path::Reserved;
 use crate::gufo::registry::Wanted;
+use crate::gufo::request::Call;
 use crate::gufo::translate::{self, PartsError, Passage};
 use crate::io::Io;
 use crate::protocol::grpc::frame::{self, PREFIX_BYTES};
@@ -18,7 +19,7 @@ use crate::proxy::grpc::served::{self, Answer};
 use crate::proxy::reason::Reason;
 use crate::proxy::record::Record;
 use crate::proxy::unary::{self, Question};
-use crate::proxy::{heartbeat, registry, reply, trust};
+use crate::proxy::{heartbeat, registry, reply, trace, trust};
 use crate::snapshot::gufo::Module;
 
 use super::proof;
@@ -91,7 +92,7 @@ async fn ask<I: Io>(
     asked: &Asked<'_>,
     record: &mut Record,
 ) -> Result<Vec<u8>, Reason> {
-    proof::check(exchange, asked)?;
+    proof::check(exchange, asked).await?;
     if asked.call.module == beats::MODULE {
         return beat(exchange, asked, record).await;
     }
@@ -141,8 +142,10 @@ fn anew<I: Io>(
     asked: &Asked<'_>,
     module: &Module,
 ) -> Result<Vec<u8>, Reason> {
+    let traceparent = trace::shown(exchange);
     let made = translate::anew(asked, module.dialect, |call| {
-        trust::with_sign(exchange, module, call, |call| {
+        let trace_id = call.trace_id.or_else(|| traceparent.as_ref().and_then(trace::id));
+        trust::with_sign(exchange, module, &Call { trace_id, ..*call }, |call| {
             let mut message = Vec::new();
             call.encode(module.dialect, &mut message).map(|()| message)
         })

@@ -9,7 +9,10 @@ use crate::proxy::trust;
 use crate::snapshot::gufo::SecurityMode;
 
 /// Refuses a call that is not of one of us.
-pub(super) fn check<I: Io>(exchange: &Exchange<'_, I>, asked: &Asked<'_>) -> Result<(), Reason> {
+pub(super) async fn check<I: Io>(
+    exchange: &Exchange<'_, I>,
+    asked: &Asked<'_>,
+) -> Result<(), Reason> {
     let gufo = &exchange.tables.snapshot.gufo;
     let refusal = Reason::Unauthenticated;
     let sign = asked.call.sign.as_bytes();
@@ -32,7 +35,7 @@ pub(super) fn check<I: Io>(exchange: &Exchange<'_, I>, asked: &Asked<'_>) -> Res
             if !key.holds_2(&token, &subject) {
                 return Err(refusal);
             }
-            trust::spend(&gufo.trust, &token, exchange.time, refusal)
+            Box::pin(trust::spend(exchange, &token, refusal)).await
         }
         (SecurityMode::Sign | SecurityMode::Hmac | SecurityMode::Mtls, _) => Err(refusal),
     }

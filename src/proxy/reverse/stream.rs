@@ -35,7 +35,7 @@ pub(super) async fn run<I: Io>(
         return say(exchange, &[], None, record).await;
     };
     let asked = Asked::read(packaged, &first).map_err(|_| Reason::BodyMalformed)?;
-    if let Err(reason) = proof::check(exchange, &asked) {
+    if let Err(reason) = proof::check(exchange, &asked).await {
         return say_fault(exchange, reason, record).await;
     }
     if asked.call.module.is_empty() {

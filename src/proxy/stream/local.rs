@@ -4,17 +4,14 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::bounded;
-
 use crate::base::limits;
 use crate::gufo::download::{self, LocalFile};
 use crate::gufo::reply::Reply as Answer;
-use crate::io::race::race;
-use crate::io::{Bell, Ear, Io};
+use crate::io::Io;
 use crate::message::conditional::{Part, Validators, part_of};
 use crate::message::head::Method;
 use crate::protocol::h1::encode;
-use crate::proxy::attempt::LOOK_INTERVAL;
+use crate::proxy::elsewhere::Desk;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::reason::Reason;
 use crate::proxy::reply::Reply;
@@ -46,9 +43,9 @@ pub(in crate::proxy) async fn serve<I: Io>(
     wanted: &LocalFile<'_>,
 ) -> Result<Answered, Reason> {
     let names = download::names_below(&files.root, &wanted.path).ok_or(Reason::FileRefused)?;
-    let desk = Desk::new(exchange, files)?;
+    let shelf = Shelf::new(exchange, files)?;
     let root = Arc::clone(&files.root);
-    let opened = desk.ask(Job::Open { root, names }).await?;
+    let opened = shelf.ask(Job::Open { root, names }).await?;
     let Done::Opened { file, len, modified } = opened else { return Err(Reason::Bug) };
     let etag = format!("\"{len:x}-{:x}\"", modified.0.as_nanos());
     let modified = encode::http_date(modified);
@@ -81,7 +78,7 @@ pub(in crate::proxy) async fn serve<I: Io>(
         }
     });
     let sent =
-        if writer.is_bare() { Ok(()) } else { desk.send(&file, start, count, &mut writer).await };
+        if writer.is_bare() { Ok(()) } else { shelf.send(&file, start, count, &mut writer).await };
     let cut = match sent {
         Ok(()) => writer.finish().await.err(),
         Err(reason) => Some(reason),
@@ -90,48 +87,25 @@ pub(in crate::proxy) async fn serve<I: Io>(
 }
 
 /// Where files are asked for.
-struct Desk<'a, I: Io> {
-    exchange: &'a Exchange<'a, I>,
+struct Shelf<'a, I: Io> {
     files: &'a Files,
-    bell: I::Bell,
-    ear: I::Ear,
+    desk: Desk<'a, I>,
 }
 
-impl<'a, I: Io> Desk<'a, I> {
+impl<'a, I: Io> Shelf<'a, I> {
     fn new(exchange: &'a Exchange<'a, I>, files: &'a Files) -> Result<Self, Reason> {
-        let (bell, ear) = exchange.cx.io.bell().map_err(|_| Reason::Overloaded)?;
-        Ok(Desk { exchange, files, bell, ear })
+        Ok(Shelf { files, desk: Desk::new(exchange)? })
     }
 
     /// Has it done on another thread.
     async fn ask(&self, job: Job) -> Result<Done, Reason> {
-        let io = &self.exchange.cx.io;
-        let (tell, told) = bounded(1);
-        let bell = self.bell.clone();
-        let answer = Box::new(move |done| {
-            // Nobody hears it who has left.
-            let _ = tell.try_send(done);
-            bell.ring();
-        });
         let asks = self.files.asks.as_ref().ok_or(Reason::FileRefused)?;
-        asks.try_send(FileAsk { job, answer }).map_err(|_| Reason::Overloaded)?;
-        let deadline = io.now() + DISK_TIMEOUT;
-        loop {
-            race(self.ear.listen(), io.sleep_until(io.now() + LOOK_INTERVAL)).await;
-            if let Ok(done) = told.try_recv() {
-                return done.map_err(|fault| match fault {
-                    FileFault::Missing => Reason::RouteNotFound,
-                    FileFault::Refused => Reason::FileRefused,
-                    FileFault::Broken => Reason::Overloaded,
-                });
-            }
-            if io.now() >= deadline {
-                return Err(Reason::Overloaded);
-            }
-            if self.exchange.down.is_gone() {
-                return Err(Reason::ClientLeft);
-            }
-        }
+        let send = |answer| asks.try_send(FileAsk { job, answer }).is_ok();
+        self.desk.ask(DISK_TIMEOUT, send).await?.map_err(|fault| match fault {
+            FileFault::Missing => Reason::RouteNotFound,
+            FileFault::Refused => Reason::FileRefused,
+            FileFault::Broken => Reason::Overloaded,
+        })
     }
 
     /// Sends `count` bytes from `start` on: one read after the other, none ahead of the client.

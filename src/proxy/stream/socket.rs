@@ -40,7 +40,7 @@ pub(in crate::proxy) async fn run<I: Io>(
     body: &mut RequestBody<'_, I>,
     record: &mut Record,
 ) -> Result<Answered, Reason> {
-    trust::check(exchange, &target.path, target.shown, &[])?;
+    trust::check(exchange, &target.path, target.shown, &[]).await?;
     session::check(exchange, target).await?;
     let args = query_arguments(exchange);
     let dialect = target.module.dialect;

@@ -59,45 +59,80 @@ impl Guard {
         }
     }
 
-    /// Whether a call may pass.
-    pub(super) fn lets_pass(&self, shown: Shown<'_>) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if self.holds(&known.now, shown) {
-            return true;
-        }
-        let recent = |(_, since): &&(_, Instant)| since.elapsed() < CHANGE_GRACE;
-        known.before.as_ref().filter(recent).is_some_and(|(old, _)| self.holds(old, shown))
+    /// Whether a call may pass. One that is signed for a second which has not come waits for it.
+    pub(super) async fn lets_pass(&self, shown: Shown<'_>) -> bool {
+        let pass = match self.look(shown) {
+            Pass::Later(wait) => {
+                tokio::time::sleep(wait).await;
+                self.look(shown)
+            }
+            pass => pass,
+        };
+        pass == Pass::Now
     }
 
-    fn holds(&self, (sign, trust): &(Secret, Trust), shown: Shown<'_>) -> bool {
+    fn look(&self, shown: Shown<'_>) -> Pass {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let pass = self.holds(&known.now, shown);
+        let recent = |(_, since): &&(_, Instant)| since.elapsed() < CHANGE_GRACE;
+        match known.before.as_ref().filter(recent) {
+            Some((old, _)) if pass == Pass::Never => self.holds(old, shown),
+            _ => pass,
+        }
+    }
+
+    fn holds(&self, (sign, trust): &(Secret, Trust), shown: Shown<'_>) -> Pass {
         match trust.mode {
-            SecurityMode::Sign => sign.matches(shown.sign.as_bytes()),
+            SecurityMode::Sign => Pass::now_if(sign.matches(shown.sign.as_bytes())),
             SecurityMode::Hmac => self.is_signed(trust, shown),
             // Nothing that a call says proves anything then.
-            SecurityMode::Mtls => false,
+            SecurityMode::Mtls => Pass::Never,
         }
     }
 
     /// A signature names the module that the call names, or the master itself.
-    fn is_signed(&self, trust: &Trust, shown: Shown<'_>) -> bool {
+    fn is_signed(&self, trust: &Trust, shown: Shown<'_>) -> Pass {
         let now = unix_now();
         let (Some((key, _)), Some(token)) = (&trust.key, Token::parse(shown.sign.as_bytes()))
         else {
-            return false;
+            return Pass::Never;
         };
         if !token.is_fresh(now, trust.max_age) {
-            return false;
+            return Pass::Never;
         }
         let modules = [shown.module, MODULE];
         let Some(nonce) = token.nonce else {
-            return modules.into_iter().any(|module| key.holds_1(&token, module));
+            return Pass::now_if(modules.into_iter().any(|module| key.holds_1(&token, module)));
         };
         let signed = modules.into_iter().any(|module| {
             let (path, method, digest) = (shown.path, shown.method, shown.digest);
             key.holds_2(&token, &Subject { module, path, method, digest })
         });
-        let end = UnixTime(Duration::from_secs(token.time).saturating_add(trust.max_age));
-        signed && self.nonces.note(nonce, token.time, end, now) == Seen::First
+        if !signed {
+            return Pass::Never;
+        }
+        let time = Duration::from_secs(token.time);
+        let end = UnixTime(time.saturating_add(trust.max_age));
+        match self.nonces.note(nonce, token.time, end, now) {
+            Seen::First => Pass::Now,
+            Seen::Early => Pass::Later(time.saturating_sub(now.0)),
+            Seen::Again | Seen::Before | Seen::Full => Pass::Never,
+        }
+    }
+}
+
+/// Whether a call may pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pass {
+    Now,
+    Never,
+    /// What it shows is good when so much time has passed.
+    Later(Duration),
+}
+
+impl Pass {
+    fn now_if(it_may: bool) -> Self {
+        if it_may { Pass::Now } else { Pass::Never }
     }
 }
 

@@ -92,7 +92,7 @@ struct Master {
 
 impl Master {
     async fn answer(&self, heard: Heard) -> Answer {
-        if !self.guard.lets_pass(heard.shown()) {
+        if !self.guard.lets_pass(heard.shown()).await {
             return Err(Fault::unsigned());
         }
         self.asker.ask(heard.call).await

@@ -246,3 +246,47 @@ fn a_reload_changes_rules_at_once_and_keeps_keys() {
     assert!(issuer.asked() == 1 || began.elapsed() > Duration::from_mins(1));
     gateway.is_clean();
 }
+
+#[test]
+fn operators_see_how_old_keys_are_and_why_tokens_are_refused() {
+    on_both_drivers(|io| {
+        let ours = signer("k");
+        let issuer = Issuer::start(&[&ours]);
+        let more =
+            "refresh = \"1s\"\ncooldown = \"1m\"\naudiences = [\"us\"]\naudience_match = \"all\"";
+        let gateway = guarded(io, ROUTE, &main(&issuer, more));
+        let mut client = gateway.client();
+        let mut good = claims(60);
+        good["aud"] = serde_json::json!("us");
+        assert_eq!(status(&mut client, &ours.token(&good)), 200);
+        assert_eq!(client.get("/").status, 401, "who brings nothing is not counted");
+        let refused =
+            |reason: &str| gateway.metric(&format!("otus_auth_tokens_refused_total{reason}"));
+        assert_eq!(refused(""), 0);
+        let mut late = good.clone();
+        late["exp"] = serde_json::json!(1_000_000_000);
+        let forged = signer("k"); // Another key of that name.
+        for (token, reason) in [
+            ("nonsense".to_owned(), "token_malformed"),
+            (ours.token(&late), "token_expired"),
+            (ours.token(&claims(60)), "token_audience"),
+            (forged.token(&good), "token_signature"),
+            (signer("stranger").token(&good), "token_key_unknown"),
+        ] {
+            assert_eq!(status(&mut client, &token), 401, "{reason}");
+            assert_eq!(refused(&format!("{{reason=\"{reason}\"}}")), 1, "{reason}");
+        }
+        assert_eq!(refused(""), 5);
+        let of = |name: &str| gateway.metric(&format!("otus_auth_keys{name}{{source=\"main\"}}"));
+        assert_eq!((of(""), of("_fetch_failures_total")), (1, 0));
+        let first = of("_fetched_timestamp_seconds");
+        assert!(first > 1_700_000_000);
+        eventually("a later look", || (of("_fetched_timestamp_seconds") > first).then_some(()));
+        issuer.answers("HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n");
+        eventually("a failure", || (of("_fetch_failures_total") > 1).then_some(()));
+        let stuck = of("_fetched_timestamp_seconds");
+        eventually("another", || (of("_fetch_failures_total") > 2).then_some(()));
+        assert_eq!((of(""), of("_fetched_timestamp_seconds")), (1, stuck));
+        gateway.is_clean();
+    });
+}

@@ -2,11 +2,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use crate::support::backend::Backend;
-use crate::support::gateway::on_both_drivers;
+use otus::snapshot::server::IoDriver;
+
+use crate::support::backend::{Backend, Visit};
+use crate::support::client::Client;
+use crate::support::gateway::{Gateway, on_both_drivers};
 use crate::support::journal::eventually;
 
-use super::gateway;
+use super::{gateway, limit_now, spread};
+
+/// A gateway before one back end, whose breaker the first failure opens for a moment.
+fn before_one(io: IoDriver, more: &str) -> (Gateway, Backend) {
+    let backend = Backend::listen();
+    let text = format!(
+        "[upstreams.u]\nendpoints = [\"{}\"]\nretry = {{ attempts = 1 }}\n\
+         outlier = {{ failures = 0 }}\n[[route]]\nid = \"b\"\nupstream = \"u\"\n\
+         circuit_breaker = {{ failures = 1, open = \"50ms\"{more} }}\n",
+        backend.address
+    );
+    (gateway(io, &text).0, backend)
+}
 
 #[test]
 fn a_breaker_opens_lets_one_probe_through_and_closes() {
@@ -52,14 +67,7 @@ fn a_breaker_opens_lets_one_probe_through_and_closes() {
 #[test]
 fn clients_that_leave_open_no_breaker_and_keep_no_probe() {
     on_both_drivers(|io| {
-        let backend = Backend::listen();
-        let text = format!(
-            "[upstreams.u]\nendpoints = [\"{}\"]\nretry = {{ attempts = 1 }}\n\
-             outlier = {{ failures = 0 }}\n[[route]]\nid = \"b\"\nupstream = \"u\"\n\
-             circuit_breaker = {{ failures = 1, open = \"50ms\" }}\n",
-            backend.address
-        );
-        let (gateway, _) = gateway(io, &text);
+        let (gateway, backend) = before_one(io, "");
         let leave = || {
             let mut client = gateway.client();
             client.head("GET", "/x", &[]);
@@ -98,14 +106,7 @@ fn clients_that_leave_open_no_breaker_and_keep_no_probe() {
 #[test]
 fn a_probe_is_told_of_by_the_head_of_its_answer() {
     on_both_drivers(|io| {
-        let backend = Backend::listen();
-        let text = format!(
-            "[upstreams.u]\nendpoints = [\"{}\"]\nretry = {{ attempts = 1 }}\n\
-             outlier = {{ failures = 0 }}\n[[route]]\nid = \"b\"\nupstream = \"u\"\n\
-             circuit_breaker = {{ failures = 1, open = \"50ms\" }}\n",
-            backend.address
-        );
-        let (gateway, _) = gateway(io, &text);
+        let (gateway, backend) = before_one(io, "");
         let mut client = gateway.client();
         client.head("GET", "/x", &[]);
         drop(backend.asked());
@@ -126,4 +127,81 @@ fn a_probe_is_told_of_by_the_head_of_its_answer() {
         drop(events);
         gateway.is_clean();
     });
+}
+
+#[test]
+fn both_shards_together_let_exactly_as_many_probes_through_as_there_may_be() {
+    const PROBES: usize = 3;
+    on_both_drivers(|io| {
+        let (gateway, backend) = before_one(io, &format!(", probes = {PROBES}"));
+        for round in 0..4 {
+            let mut client = gateway.client();
+            client.head("GET", "/x", &[]);
+            drop(backend.asked()); // No answer: it opens.
+            assert_eq!(client.reply().status, 502);
+            std::thread::sleep(Duration::from_millis(60));
+            let before = spread(&gateway);
+            let (mut probes, mut visits) = ask_at_once(&gateway, &backend, PROBES);
+            let after = spread(&gateway);
+            assert!((0..2).all(|shard| after[shard] > before[shard]), "both shards were asked");
+            // A probe of which nothing was learned leaves its place to exactly one other.
+            drop(probes.remove(0));
+            let gone = eventually("its visit ends", || {
+                visits.iter_mut().position(|visit| !visit.is_quiet_for(Duration::from_millis(5)))
+            });
+            drop(visits.remove(gone));
+            eventually("its place is free", || {
+                let under_way = limit_now(&gateway, "circuit_breaker", "half_open_in_flight");
+                (under_way == 2).then_some(())
+            });
+            let (more, others) = ask_at_once(&gateway, &backend, 1);
+            probes.extend(more);
+            visits.extend(others);
+            // One success closes it, whichever shard it is of; what the others say is late.
+            let (last, late) = visits.split_last_mut().unwrap();
+            last.send("HTTP/1.1 200 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            eventually("one is answered", || {
+                probes
+                    .iter_mut()
+                    .any(|probe| !probe.is_quiet_for(Duration::from_millis(5)))
+                    .then_some(())
+            });
+            for visit in late {
+                visit.send("HTTP/1.1 500 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            }
+            let mut statuses: Vec<_> =
+                probes.iter_mut().map(|probe| probe.reply().status).collect();
+            statuses.sort_unstable();
+            assert_eq!(statuses, [200, 500, 500], "round {round}");
+            let mut client = gateway.client();
+            client.head("GET", "/x", &[]);
+            let (mut visit, _) = backend.asked();
+            visit.send("HTTP/1.1 200 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            assert_eq!(client.reply().status, 200);
+        }
+        gateway.is_clean();
+    });
+}
+
+/// Sends 24 requests at once, of which so many have to reach the back end, and all others are
+/// refused. Returns those that are under way.
+fn ask_at_once(gateway: &Gateway, backend: &Backend, passed: usize) -> (Vec<Client>, Vec<Visit>) {
+    let mut clients: Vec<_> = (0..24).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.head("GET", "/x", &[]);
+    }
+    let visits: Vec<_> = (0..passed).map(|_| backend.asked().0).collect();
+    eventually("all others are refused", || {
+        clients.retain_mut(|client| {
+            if client.is_quiet_for(Duration::from_millis(5)) {
+                return true;
+            }
+            let reply = client.reply();
+            assert_eq!((reply.status, reply.json()["code"].as_str()), (503, Some("circuit_open")));
+            false
+        });
+        (clients.len() == passed).then_some(())
+    });
+    assert!(backend.is_unvisited(), "no more than that");
+    (clients, visits)
 }

@@ -8,6 +8,7 @@ use otus::snapshot::server::IoDriver;
 use crate::support::gateway::{Gateway, on_both_drivers};
 use crate::support::journal::eventually;
 use crate::support::redis::{Redis, Slow};
+use crate::support::tls::{Authority, Files};
 
 use super::gateway;
 
@@ -107,5 +108,46 @@ fn no_request_waits_longer_for_a_slow_store_than_it_may() {
         });
         assert!(admitted(&node, "/local", 60) <= 30);
         node.is_clean();
+    });
+}
+
+#[test]
+fn a_store_that_speaks_tls_is_believed_if_its_certificate_is_good() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let files = authority.leaf("redis", &["127.0.0.1"]);
+    // With the name that all others have it would be its own issuer, for OpenSSL.
+    let own = authority.leaf_with("own", &["gateway"], |params| {
+        params.distinguished_name.push(rcgen::DnType::CommonName, "gateway");
+    });
+    on_both_drivers(|io| {
+        let Some((_redis, store)) = Redis::sealed(&files, &authority.file()) else { return };
+        let node = |authority: &Authority, own: Option<&Files>| {
+            let own = own.map_or_else(String::new, |own| {
+                let (cert, key) = (own.cert.display(), own.key.display());
+                format!("tls.cert = \"{cert}\"\ntls.key = \"{key}\"\n")
+            });
+            let ca = authority.file();
+            let ca = ca.display();
+            let text = format!(
+                "[rate_store]\naddress = \"{store}\"\ntls.on = true\ntls.ca = \"{ca}\"\n{own}\
+                 [[route]]\nid = \"r\"\nreply = 204\nrate_limit = {{ rate = \"5/h\", burst = 4, \
+                 lease = 1, shared = true, on_failure = \"closed\", by = \"route\" }}\n"
+            );
+            gateway(io, &text).0
+        };
+        let first = node(&authority, Some(&own));
+        eventually("the store answers", || (first.client().get("/").status == 204).then_some(()));
+        let second = node(&authority, Some(&own));
+        let all: usize = [&first, &second, &first, &second, &first, &second, &first, &second]
+            .map(|node| usize::from(node.client().get("/").status == 204))
+            .iter()
+            .sum();
+        assert!((1..=3 + 2).contains(&all), "{all} more than the first");
+        // Who is somebody else, and who does not show who it is, is no store of ours.
+        for node in [node(&stranger, Some(&own)), node(&authority, None)] {
+            for _ in 0..5 {
+                assert_eq!(node.client().get("/").status, 503);
+            }
+        }
     });
 }

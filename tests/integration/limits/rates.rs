@@ -6,9 +6,10 @@ use crate::support::gateway::{Gateway, on_both_drivers};
 
 use super::gateway;
 
-/// What is admitted while more is offered all the time: in how long, and how much.
-fn admitted(gateway: &Gateway, spread: &str, path: &str) -> (Duration, u64) {
-    let (count, over) = (AtomicU64::new(0), AtomicBool::new(false));
+/// What is admitted while more is offered all the time: in how long, how much, and how much is not.
+fn admitted(gateway: &Gateway, spread: &str, path: &str) -> (Duration, u64, u64) {
+    let [count, refused] = [0, 0].map(AtomicU64::new);
+    let over = AtomicBool::new(false);
     let offer = |connections: usize, requests_each: usize| {
         let mut clients: Vec<Client> = (0..connections).map(|_| gateway.client()).collect();
         let mut turn = 0;
@@ -20,7 +21,7 @@ fn admitted(gateway: &Gateway, spread: &str, path: &str) -> (Duration, u64) {
             }
             match clients[index].get(path).status {
                 204 => _ = count.fetch_add(1, Ordering::Relaxed),
-                429 => {}
+                429 => _ = refused.fetch_add(1, Ordering::Relaxed),
                 other => panic!("status {other}"),
             }
         }
@@ -36,7 +37,8 @@ fn admitted(gateway: &Gateway, spread: &str, path: &str) -> (Duration, u64) {
         std::thread::sleep(Duration::from_millis(1500));
         over.store(true, Ordering::Relaxed);
     });
-    (begun.elapsed(), count.load(Ordering::Relaxed))
+    let [count, refused] = [count, refused].map(|own| own.load(Ordering::Relaxed));
+    (begun.elapsed(), count, refused)
 }
 
 #[test]
@@ -51,13 +53,17 @@ fn a_rate_is_exact_over_two_shards_whatever_the_spread() {
         let text = ["one", "even", "moving"].map(route).concat();
         let (gateway, _) = gateway(io, &text);
         for spread in ["one", "even", "moving"] {
-            let (time, count) = admitted(&gateway, spread, &format!("/{spread}"));
+            let (time, count, refused) = admitted(&gateway, spread, &format!("/{spread}"));
             let limit = 500.0 + 1000.0 * time.as_secs_f64();
             let found = f64::from(u32::try_from(count).unwrap());
-            println!("{spread}: {count} of {limit:.0}");
-            // The burst outlasts whatever keeps the clients from asking; the last answers are under
-            // way when the time is read.
-            assert!((found - limit).abs() <= limit / 100.0 + 4.0, "{spread}: {count} of {limit}");
+            println!("{spread}: {count} of {limit:.0}, {refused} refused");
+            // The last answers are under way when the time is read.
+            let close = limit / 100.0 + 4.0;
+            assert!(found <= limit + close, "{spread}: {count} of {limit}");
+            // On a machine that is busy with other things nobody asks for as much as is allowed.
+            // The burst outlasts whatever keeps clients that do from asking for a moment.
+            let is_full = f64::from(u32::try_from(refused).unwrap()) > limit / 10.0;
+            assert!(!is_full || found >= limit - close, "{spread}: {count} of {limit}");
         }
         for shard in [0, 1] {
             let name = format!("otus_shard_requests_total{{shard=\"{shard}\"}}");

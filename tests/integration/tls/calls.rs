@@ -11,10 +11,11 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-use crate::support::echo::{Echo, channel};
+use crate::support::echo::{self, channel};
 use crate::support::gateway::{Gateway, on_both_drivers};
 use crate::support::journal::PATIENCE;
 use crate::support::proxy::{self, ALL, upstream};
+use crate::support::service::Serving;
 use crate::support::tls::{Authority, Offer};
 
 /// What is said to the service through the gateway.
@@ -75,9 +76,9 @@ impl Caller {
     }
 }
 
-fn before(io: IoDriver, authority: &Authority) -> (Gateway, Echo) {
+fn before(io: IoDriver, authority: &Authority) -> (Gateway, Serving) {
     let files = authority.leaf("main", &["localhost"]);
-    let echo = Echo::start();
+    let echo = echo::start();
     let upstream = upstream(&[echo.address], "protocol = \"grpc\"");
     let text = format!("[tls]\n{}{upstream}{ALL}", files.text());
     (proxy::start(io, &text), echo)

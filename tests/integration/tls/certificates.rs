@@ -77,8 +77,10 @@ fn changed_files_are_shown_to_new_connections_and_wrong_ones_are_not() {
     assert!(is_shown("first.test").is_some() && is_shown("second.test").is_none());
     // A key that is not that of the certificate: the old ones stay.
     let other = authority.leaf("other", &["localhost"]);
+    assert_eq!(gateway.metric("otus_tls_certs_last_reload_successful"), 1);
     std::fs::copy(&other.key, &files.key).unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    gateway.wait_metric("otus_tls_certs_refused_total", 1);
+    assert_eq!(gateway.metric("otus_tls_certs_last_reload_successful"), 0);
     assert!(is_shown("first.test").is_some());
     let until = |gateway: &crate::support::gateway::Gateway| {
         gateway.metric("otus_tls_cert_expiry_timestamp_seconds")
@@ -88,6 +90,8 @@ fn changed_files_are_shown_to_new_connections_and_wrong_ones_are_not() {
         params.not_after = rcgen::date_time_ymd(2040, 1, 1);
     });
     eventually("the new certificate", || is_shown("second.test"));
+    gateway.wait_metric("otus_tls_certs_last_reload_successful", 1);
+    assert_eq!(gateway.metric("otus_tls_certs_refused_total"), 1);
     assert!(is_shown("first.test").is_none());
     assert_eq!(until(&gateway), 2_208_988_800);
     assert_ne!(before, 2_208_988_800);

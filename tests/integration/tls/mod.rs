@@ -8,6 +8,7 @@ mod reload;
 mod requests;
 mod services;
 mod stapled;
+mod uploads;
 mod upstreams;
 
 use std::net::SocketAddr;

@@ -152,14 +152,24 @@ def both_paths(world):
         same(scrape(port, path).status, 403, path)
 
 
-@row("15.1/open on the main port", waits="metrics on the main port")
+@row("15.1/open on the main port")
 def main_port(world):
-    # 3xpluto and FoldForge serve it there; only where their names are asked for.
-    reply = world.ask("GET", "/metrics", on=metrics_gateway(world))
-    check(reply.status == 200 and b"apigw_" in reply.body, reply)
+    # 3xpluto and FoldForge serve it there; here only where that is asked for, and only their names.
+    same(world.ask("GET", "/metrics", on=metrics_gateway(world)).status, 404)
+    gate = world.gateway("open", server__metrics_token="gufo-metrics", **{
+        "compat.metrics": ["gufo", "3x", "fold"], "compat.open_metrics": True})
+    reply = world.ask("GET", "/metrics", on=gate)
+    check(reply.status == 200 and b"apigw_" in reply.body and b"foldforge_" in reply.body, reply)
+    check(b"\ngufo_" not in reply.body and b"\notus_" not in reply.body, reply)
 
 
-@row("15.1/__stats", waits="statistics of lura")
+@row("15.1/__stats")
 def stats(world):
-    reply = scrape(metrics_gateway(world), "/__stats", TOKEN)
-    check(reply.status == 200 and b"krakend.router" in reply.body, reply)
+    gate = world.gateway("lura", server__metrics_token="gufo-metrics",
+                         **{"compat.metrics": ["hanzo"]})
+    world.ask("GET", "/api/v3/echo/one", on=gate)
+    same(scrape(gate, "/__stats").status, 403)
+    reply = scrape(gate, "/__stats", TOKEN)
+    same(reply.json["Counters"]["krakend.router.response./api/v3/echo.status.200.count"], 1)
+    check(reply.json["Counters"]["krakend.router.connected-total"] >= 1, reply)
+    same(scrape(metrics_gateway(world), "/__stats", TOKEN).status, 404, "nobody asked for it")

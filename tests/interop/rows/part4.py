@@ -194,7 +194,7 @@ def request_id(world):
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-@row("4.5/C trace id", waits="trace ids in dialect C")
+@row("4.5/C trace id")
 def trace_id(world):
     field = f"traceparent: 00-{TRACE}-00f067aa0ba902b7-01"
     _, told = world.tell("echoc", "GET", "/p", fields=[field])
