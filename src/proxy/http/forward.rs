@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::base::time::Instant;
-use crate::io::Io;
+use crate::io::{Io, Socket};
 use crate::protocol::upgrade::Upgrade;
 use crate::proxy::body::RequestBody;
 use crate::proxy::choice::{Chooser, verdict};
@@ -148,6 +148,10 @@ impl<'a, I: Io> Attempts<'a, I> {
                 Ok(delivered)
             }
             Err(Failure { reason, silent }) => {
+                if upgrade.is_some() {
+                    // It may have switched unheard, and would take an end for the client's.
+                    connection.socket.reset_on_close();
+                }
                 let stale = connection.is_used && silent && is_lost(reason);
                 if stale {
                     // Closing an idle connection is no fault.

@@ -129,6 +129,24 @@ fn a_side_that_dies_resets_the_other() {
     });
 }
 
+/// The back end may have switched, and take an end for the client's.
+#[test]
+fn a_handshake_without_an_answer_ends_in_a_reset() {
+    on_both_drivers(|io| {
+        let (gateway, backend) = before_one(io, "first_byte_timeout = \"300ms\"");
+        let mut client = gateway.client();
+        client.head("GET", "/chat", &HANDSHAKE);
+        let (mut visit, _) = backend.asked();
+        assert_eq!(client.reply().status, 504);
+        is_reset(&mut visit.stream);
+        client.head("GET", "/chat", &HANDSHAKE);
+        let (mut visit, _) = backend.asked();
+        drop(client);
+        is_reset(&mut visit.stream);
+        gateway.is_clean();
+    });
+}
+
 #[test]
 fn clients_that_die_say_nothing_of_the_endpoint() {
     on_both_drivers(|io| {
