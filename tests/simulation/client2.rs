@@ -133,7 +133,7 @@ impl Line {
             let received = match received {
                 Ok(received) => received,
                 // A preface that has not come whole in time may have been anything.
-                Err(_) if buffer.filled().starts_with(b"HTTP/1.1 408 ") => return self.die(),
+                Err(_) if is_late_head(buffer.filled()) => return self.die(),
                 Err(error) => panic!("the gateway broke HTTP/2: {error:?}"),
             };
             if let Some(event) = received.event {
@@ -196,6 +196,12 @@ impl Line {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         engine.fields().iter().map(|(name, value)| (text(name), text(value))).collect()
     }
+}
+
+/// Whether this may be the beginning of the answer to a head that has not come whole in time.
+fn is_late_head(said: &[u8]) -> bool {
+    const LATE: &[u8] = b"HTTP/1.1 408 ";
+    said.starts_with(LATE) || LATE.starts_with(said)
 }
 
 async fn read(line: Rc<Line>) {
