@@ -25,12 +25,17 @@ use crate::town::{Town, outgoing};
 
 const HOUR: Duration = Duration::from_hours(1);
 
+/// How the answer to a head that has not come whole in time begins.
+const LATE: &[u8] = b"HTTP/1.1 408 ";
+
 /// One connection.
 struct Line {
     town: Rc<Town>,
     socket: SimSocket,
     pool: BufferPool,
     engine: RefCell<Connection>,
+    /// How what the gateway says begins.
+    beginning: RefCell<Vec<u8>>,
     /// The engine has something to write.
     flush: Event,
     streams: RefCell<BTreeMap<StreamId, (Rc<Stream>, bool)>>,
@@ -66,6 +71,7 @@ pub async fn talk(
         socket,
         pool: BufferPool::default(),
         engine: RefCell::new(Connection::new(Role::Client, config, town.sim.now())),
+        beginning: RefCell::default(),
         flush: Event::default(),
         streams: RefCell::default(),
         is_dead: Cell::new(false),
@@ -128,13 +134,18 @@ impl Line {
 
     fn receive(&self, buffer: &mut Buffer) {
         let now = self.town.sim.now();
+        let missing = LATE.len().saturating_sub(self.beginning.borrow().len());
+        self.beginning.borrow_mut().extend(buffer.filled().iter().take(missing));
         while !self.is_dead.get() {
             let received = self.engine.borrow_mut().receive(buffer.filled(), now);
             let received = match received {
                 Ok(received) => received,
                 // A preface that has not come whole in time may have been anything.
-                Err(_) if is_late_head(buffer.filled()) => return self.die(),
-                Err(error) => panic!("the gateway broke HTTP/2: {error:?}"),
+                Err(_) if LATE.starts_with(&self.beginning.borrow()) => return self.die(),
+                Err(error) => {
+                    let said = String::from_utf8_lossy(buffer.filled());
+                    panic!("the gateway broke HTTP/2: {error:?} at {said:?}")
+                }
             };
             if let Some(event) = received.event {
                 self.handle(event, buffer.filled());
@@ -196,12 +207,6 @@ impl Line {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         engine.fields().iter().map(|(name, value)| (text(name), text(value))).collect()
     }
-}
-
-/// Whether this may be the beginning of the answer to a head that has not come whole in time.
-fn is_late_head(said: &[u8]) -> bool {
-    const LATE: &[u8] = b"HTTP/1.1 408 ";
-    said.starts_with(LATE) || LATE.starts_with(said)
 }
 
 async fn read(line: Rc<Line>) {
