@@ -194,12 +194,22 @@ async fn write_all(
         if let Kind::Forward(visit) = &wire.exchange.kind {
             visit.begin(&town);
         }
+        if !wire.shut.is_zero() {
+            town.met("windows that were shut for a while");
+            link.socket.shut_window(true);
+            town.sim.spawn(open_later(Rc::clone(&town), link.socket.clone(), wire.shut));
+        }
         if write_one(&town, &link, wire, index, style, &mut dice).await.is_none() {
             break;
         }
         link.written_at.borrow_mut().push(town.sim.now());
     }
     link.written.raise();
+}
+
+async fn open_later(town: Rc<Town>, socket: SimSocket, time: Duration) {
+    town.sleep(time).await;
+    socket.shut_window(false);
 }
 
 async fn write_one(

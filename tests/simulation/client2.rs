@@ -32,6 +32,8 @@ const LATE: &[u8] = b"HTTP/1.1 408 ";
 struct Line {
     town: Rc<Town>,
     socket: SimSocket,
+    /// Its windows are so small that long answers are not for it.
+    is_narrow: bool,
     pool: BufferPool,
     engine: RefCell<Connection>,
     /// How what the gateway says begins.
@@ -58,8 +60,11 @@ pub async fn talk(
     wires: Vec<Wire>,
     style: Style,
 ) -> Vec<Wire> {
+    // With a window of a few bytes each of its updates counts. Who is answered at length is let
+    // go then, and that must not keep others waiting.
+    let is_narrow = dice.one_in(4) && !wires.iter().any(Wire::is_counted);
     let config = Config {
-        initial_window: dice.pick(&[5000, 65_535, 1 << 20]),
+        initial_window: if is_narrow { 200 } else { dice.pick(&[5000, 65_535, 1 << 20]) },
         connection_window: dice.pick(&[65_535, 1 << 20]),
         frame_max: dice.pick(&[16_384, 1 << 20]),
         header_table: dice.pick(&[0, 4096]),
@@ -69,6 +74,7 @@ pub async fn talk(
     let line = Rc::new(Line {
         town: Rc::clone(town),
         socket,
+        is_narrow,
         pool: BufferPool::default(),
         engine: RefCell::new(Connection::new(Role::Client, config, town.sim.now())),
         beginning: RefCell::default(),
@@ -376,5 +382,8 @@ fn settle(line: &Line, wire: Wire, stream: &Stream) {
     let ends_anyhow =
         matches!(wire.exchange.kind, Kind::Call { .. } | Kind::Upload { .. } | Kind::Local);
     is_fair |= !ends_anyhow && !town.weather.is_honest;
+    if let Kind::Forward(visit) = &wire.exchange.kind {
+        is_fair |= line.is_narrow && visit.is_long();
+    }
     assert!(is_fair, "{id} got no answer on its stream: {:?}", stream.reset.get());
 }

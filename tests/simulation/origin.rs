@@ -257,12 +257,8 @@ impl Connection {
 
     /// Does what is to be done; `None`: the connection ends.
     async fn handle(&self, asked: &Asked, mut decoder: Decoder) -> Option<()> {
-        let Origin { town, manner, .. } = &*self.origin;
-        let misdeed = {
-            let mut dice = self.origin.dice.borrow_mut();
-            let times = manner.bad_one_in;
-            if times > 0 && dice.one_in(times) { Misdeed::draw(&mut dice) } else { Misdeed::None }
-        };
+        let town = &self.origin.town;
+        let misdeed = self.next_misdeed(&decoder);
         if let Some(exchange) = asked.tunnel() {
             let breaks = misdeed != Misdeed::None;
             self.tunnel(asked, exchange, breaks).await;
@@ -292,11 +288,21 @@ impl Connection {
             }
             _ => {}
         }
-        town.sleep(self.origin.millis(manner.think_max)).await;
+        town.sleep(self.origin.millis(self.origin.manner.think_max)).await;
         if misdeed.is_false() {
             return self.lie(asked, misdeed).await;
         }
         self.answer(asked, misdeed, &mut decoder).await
+    }
+
+    fn next_misdeed(&self, decoder: &Decoder) -> Misdeed {
+        let mut dice = self.origin.dice.borrow_mut();
+        let times = self.origin.manner.bad_one_in;
+        if times == 0 || !dice.one_in(times) {
+            return Misdeed::None;
+        }
+        // Where a body is still to come it matters who answers first.
+        if !decoder.is_done() && dice.one_in(4) { Misdeed::Early } else { Misdeed::draw(&mut dice) }
     }
 
     /// Becomes what the request asks for.

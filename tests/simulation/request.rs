@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::dice::{Dice, size};
 use crate::ledger::{BOUNDARY, Exchange, File, Kind, Ledger};
@@ -9,6 +10,9 @@ use crate::relay::{PREFIX, Relay};
 use crate::tunnel::Tunnel;
 use crate::visit::Visit;
 use crate::web::Door;
+
+/// Windows of clients stay shut for so many milliseconds at most: no timeout is as short.
+const SHUT_MAX: u64 = 500;
 
 /// A request that is ready to be written.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub struct Wire {
     pub closes: bool,
     /// The client speaks HTTP/1.0.
     pub is_old: bool,
+    /// So long the client lets nothing come once it has begun to send.
+    pub shut: Duration,
 }
 
 impl Wire {
@@ -34,6 +40,11 @@ impl Wire {
             Kind::Forward(visit) => visit.door == Door::Plain,
             _ => true,
         }
+    }
+
+    /// Whether others wait for as long as it is under way.
+    pub fn is_counted(&self) -> bool {
+        matches!(&self.exchange.kind, Kind::Forward(visit) if visit.door == Door::Narrow)
     }
 
     /// The id of a request whose answer has no body.
@@ -143,7 +154,7 @@ fn upload(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bo
     }
     let body = frame(dice, &mut head, &body);
     let wire = finish(ledger.open(id, kind), head, Some(body), closes, false);
-    Wire { expects, ..wire }
+    Wire { expects, shut: shut(dice, expects), ..wire }
 }
 
 fn forward(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: bool) -> Wire {
@@ -164,7 +175,7 @@ fn forward(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: b
     if dice.one_in(3) {
         head.push_str("TE: trailers\r\nConnection: TE\r\n");
     }
-    let expects = has_body && !is_old && dice.one_in(6);
+    let expects = has_body && !is_old && dice.one_in(4);
     if expects {
         head.push_str("Expect: 100-continue\r\n");
     }
@@ -181,7 +192,13 @@ fn forward(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes, closes: b
         head = head.replacen("HTTP/1.1", "HTTP/1.0", 1);
     }
     let wire = finish(ledger.open(id, Kind::Forward(visit)), head, body, closes, method == "HEAD");
-    Wire { expects, is_old, ..wire }
+    Wire { expects, is_old, shut: shut(dice, expects), ..wire }
+}
+
+/// How long nothing may come: then `100 Continue` is still to be written when others would write.
+fn shut(dice: &mut Dice, expects: bool) -> Duration {
+    let is_shut = dice.one_in(if expects { 2 } else { 12 });
+    if is_shut { dice.millis(1, SHUT_MAX) } else { Duration::ZERO }
 }
 
 fn relay(dice: &mut Dice, ledger: &Ledger, id: String, sizes: Sizes) -> Wire {
@@ -216,7 +233,8 @@ fn finish(
     let head_len = head.len();
     let mut bytes = head.into_bytes();
     bytes.extend(body.unwrap_or_default());
-    Wire { exchange, bytes, head_len, expects: false, is_head, closes, is_old: false }
+    let shut = Duration::ZERO;
+    Wire { exchange, bytes, head_len, expects: false, is_head, closes, is_old: false, shut }
 }
 
 /// Says in the head how the body ends, and makes it end that way.

@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::dice::{Dice, hash};
+use otus::base::limits::SLOW_READ_BYTES;
+
+use crate::dice::{Dice, hash, number};
 use crate::response::Response;
 use crate::town::Town;
 use crate::web::Door;
@@ -62,6 +64,13 @@ impl Visit {
         if self.door == Door::Narrow {
             town.ask_narrow(true);
         }
+    }
+
+    /// Whether the answer is more than clients with small windows get.
+    pub fn is_long(&self) -> bool {
+        let tries = self.tries.borrow();
+        let said = tries.last().and_then(|once| once.said.borrow().clone());
+        said.is_some_and(|said| number(said.body.len()) >= SLOW_READ_BYTES)
     }
 
     pub fn is_idempotent(&self) -> bool {

@@ -63,13 +63,15 @@ struct Pipe {
     end_arrived: bool,
     /// Nothing arrives any more.
     lost: bool,
+    /// Its reader lets no byte more leave.
+    shut: bool,
     /// The next wait for a host that cannot be reached, if one runs.
     retransmit: Option<Duration>,
 }
 
 impl Pipe {
     fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.bytes.len())
+        if self.shut { 0 } else { self.capacity.saturating_sub(self.bytes.len()) }
     }
 
     /// A pipe never holds more than it can, and knows where all of it is.
@@ -318,6 +320,14 @@ impl Link {
         self.finish(core, end);
     }
 
+    /// Lets the peer send nothing, or goes on.
+    pub(super) fn shut_window(&self, end: End, shut: bool) {
+        let mut sides = self.sides.borrow_mut();
+        let (_, peer) = sides.pair(end);
+        peer.out.shut = shut;
+        wake(&mut peer.writer);
+    }
+
     pub(super) fn reset_on_close(&self, end: End) {
         self.sides.borrow_mut().pair(end).0.reset_on_close = true;
     }
@@ -449,6 +459,7 @@ fn new_side(core: &mut Core) -> Side {
             tail: Tail::Nothing,
             end_arrived: false,
             lost: false,
+            shut: false,
             retransmit: None,
         },
         open: true,

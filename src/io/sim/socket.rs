@@ -63,6 +63,11 @@ impl SimSocket {
     pub fn peer_address(&self) -> SocketAddr {
         self.inner.link.address(self.inner.end.other())
     }
+
+    /// Shuts the receive window or opens it: while it is shut, no byte more leaves the other end.
+    pub fn shut_window(&self, shut: bool) {
+        self.inner.link.shut_window(self.inner.end, shut);
+    }
 }
 
 impl Inner {

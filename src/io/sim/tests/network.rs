@@ -111,6 +111,26 @@ fn a_peer_that_does_not_read_stops_the_writer() {
 }
 
 #[test]
+fn a_shut_window_stops_the_writer_until_it_opens() {
+    run(1, Faults::none(), |sim| async move {
+        let (client, server, _listener) = pair(&sim).await;
+        server.shut_window(true);
+        let deadline = sim.now() + MINUTE;
+        assert_eq!(write(&client, &[7; 10], deadline).await, Err(IoError::TimedOut));
+        let opener = server.clone();
+        let until = sim.now() + MINUTE;
+        let waiting = sim.clone();
+        sim.spawn(async move {
+            waiting.sleep_until(until).await;
+            opener.shut_window(false);
+        });
+        assert_eq!(write(&client, &[7; 10], until + MINUTE).await, Ok(()));
+        assert_eq!(sim.now(), until);
+        assert_eq!(read_some(&server, until + MINUTE).await, Ok(vec![7; 10]));
+    });
+}
+
+#[test]
 fn nobody_at_the_address_refuses() {
     run(1, Faults::none(), |sim| async move {
         assert_eq!(connect(&sim, address()).await.err(), Some(IoError::Refused));
