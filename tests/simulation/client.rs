@@ -115,6 +115,8 @@ async fn read_all(town: &Town, link: &Link, wires: &[Wire], style: Style) -> boo
             Err(silence) => {
                 let id = &wire.exchange.id;
                 let mut is_fair = !town.weather.is_calm || town.draining.get();
+                let is_orderly = silence == Silence::Cut && reader.partial().is_some();
+                assert!(is_fair || !is_orderly, "{id}: an answer that was cut ends in good order");
                 if let Kind::Forward(visit) = &wire.exchange.kind {
                     is_fair |= !town.weather.is_honest;
                     if let Some((response, body)) = reader.partial() {
