@@ -348,8 +348,12 @@ fn a_forwarded_request_allocates_a_fixed_number_of_times() {
         let chunked = data::chunked(&body, &[700]);
         let mut client = gateway.client();
         steady("GET", most::GET, || assert_eq!(client.get("/x").text(), "0"));
+        // In one piece: a body that comes later is waited for, which costs what one in chunks does.
+        let mut post = head("POST", "/x", &["Content-Length: 2000"]).into_bytes();
+        post.extend_from_slice(&body);
         steady("POST", most::POST, || {
-            assert_eq!(client.ask("POST", "/x", &[], &body).text(), "2000");
+            client.send(&post);
+            assert_eq!(client.reply().text(), "2000");
         });
         steady("POST in chunks", most::POST_CHUNKED, || {
             client.head("POST", "/x", &["Transfer-Encoding: chunked"]);
