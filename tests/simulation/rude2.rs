@@ -67,6 +67,8 @@ struct Raw<'a> {
     room: i64,
     is_over: bool,
     greeted: bool,
+    /// When it came.
+    begun: Instant,
     /// A call of gRPC is open, which may be silent for an hour.
     may_stay: bool,
 }
@@ -85,6 +87,7 @@ impl<'a> Raw<'a> {
             room: 65_535,
             is_over: false,
             greeted: false,
+            begun: town.sim.now(),
             may_stay: false,
         }
     }
@@ -342,6 +345,9 @@ impl<'a> Raw<'a> {
     /// Sends bytes, and reads what is there; false: the connection is gone.
     async fn say(&mut self, bytes: &[u8]) -> bool {
         for piece in bytes.chunks(20_000) {
+            // Nobody may be there any more, and no word of it have come through.
+            let is_late = self.town.sim.now() - self.begun >= PATIENCE;
+            self.is_over |= is_late && !self.town.weather.is_calm;
             if self.is_over || self.town.write(&self.socket, piece).await.is_err() {
                 self.is_over = true;
                 return false;
