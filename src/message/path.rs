@@ -262,9 +262,7 @@ fn has_double_escape(segment: &[u8]) -> bool {
 fn high_oddities(segment: &[u8]) -> Result<Oddities, PathError> {
     let mut bytes = Vec::with_capacity(segment.len());
     decode_once(segment, &mut bytes);
-    let overlong =
-        |pair: &[u8]| matches!(pair, [0xc0 | 0xc1, _] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]);
-    if bytes.windows(2).any(overlong) {
+    if is_overlong(&bytes) {
         return Err(PathError::Overlong);
     }
     let Ok(text) = str::from_utf8(&bytes) else { return Ok(Oddities::NOT_UTF8) };
@@ -273,6 +271,13 @@ fn high_oddities(segment: &[u8]) -> Result<Oddities, PathError> {
     let dots = folded.replace('\u{2025}', "..");
     let alike = slash || matches!(dots.as_str(), "." | "..");
     Ok(if alike { Oddities::ALIKE } else { Oddities::NONE })
+}
+
+/// Whether a decoded segment has a UTF-8 sequence that is longer than it need be (RFC 3629 §3).
+fn is_overlong(segment: &[u8]) -> bool {
+    let begins_one =
+        |pair: &[u8]| matches!(pair, [0xc0 | 0xc1, _] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]);
+    segment.windows(2).any(begins_one)
 }
 
 /// The ASCII character that some back ends fold this one to (Unicode NFKC, IDNA).
@@ -346,6 +351,10 @@ pub fn lenient(normal: &[u8], reader: Reader, out: &mut Vec<u8>) -> Result<(), P
     out.clear();
     let mut segments = bytes.split(|byte| *byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
+        // It came to light only when escapes of escapes were decoded.
+        if is_overlong(segment) {
+            return Err(PathError::Overlong);
+        }
         let cut = match reader {
             Reader::KeepingWithoutDots => None,
             _ => segment.iter().position(|byte| *byte == b';'),

@@ -145,6 +145,11 @@ fn a_lenient_reader_decodes_to_the_end() {
     read("/a/%252e/b", KeepingWithoutDots, Err(PathError::AboveRoot));
     read("/a/..%2F..%2F..", Cutting, Err(PathError::AboveRoot));
     read("/a%2500b", Cutting, Err(PathError::Break));
+    for reader in [Cutting, CuttingWithoutDots, KeepingWithoutDots, Ending] {
+        read("/a/%25c0%25ae%25c0%25ae/b", reader, Err(PathError::Overlong));
+        read("/a;%25c0%25af/b", reader, Err(PathError::Overlong));
+        read("/a%C0/b", reader, Ok("/a%C0/b"));
+    }
     read("/100%25", Cutting, Ok("/100%25"));
     read("/a%EF%BC%8Fb", KeepingWithoutDots, Ok("/a/b"));
     read("/a%EF%BC%8Fb", Cutting, Ok("/a%EF%BC%8Fb"));

@@ -88,6 +88,7 @@ fn a_decoding_route_forwards_what_a_lenient_back_end_reads() {
     check(&table, "/open/..%2f..%2f..", Err(Refusal::Path(PathError::AboveRoot)));
     check(&table, "/open/%25ef%25bc%258f", Err(Refusal::Odd(Oddities::ALIKE)));
     check(&table, "/open/a%2fcaf%e9", Err(Refusal::Odd(Oddities::NOT_UTF8)));
+    check(&table, "/open/%25c0%25ae%25c0%25ae/", Err(Refusal::Path(PathError::Overlong)));
     check(&table, "/open/a%2fwho%3F", Ok((0, "/open/a/who%3F")));
     check(&table, "/private%253Fx", Err(Refusal::Odd(Oddities::DELIMITER)));
 }
@@ -112,6 +113,7 @@ fn a_passing_route_keeps_escapes_that_lead_nowhere_else() {
         "/%EF%BC%8Fprivate",
         "/private%252Fx",
         "/private%3Fx",
+        "/open/%25c0%25ae%25c0%25ae/private/x",
     ] {
         let got = table.select(&facts(path), &mut Scratch::default()).map(|s| s.found.route);
         assert!(matches!(got, Err(Refusal::Odd(_))), "{path} {got:?}");
