@@ -76,6 +76,13 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A response that the client does not take makes no progress for this long.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that was silent for so long is asked by the kernel whether it is still there ...
+pub const CLIENT_PROBE_AFTER: Duration = Duration::from_mins(1);
+/// ... and again after so long, ...
+pub const CLIENT_PROBE_EVERY: Duration = Duration::from_secs(30);
+/// ... until it has said nothing for so long: its host is lost, and its connection with it. The
+/// same goes for bytes that nobody has acknowledged.
+pub const CLIENT_LOST_AFTER: Duration = Duration::from_mins(5);
 /// A body must bring so many bytes ...
 pub const BODY_RATE_BYTES: u64 = KIB;
 /// ... in each such time. No body has a total timeout.

@@ -32,6 +32,8 @@ pub(super) enum Event {
     Arrive(Weak<Link>, End, bool),
     /// The trouble drawn for a connection begins.
     Strike(Weak<Link>),
+    /// The system of who accepted a connection has had no answer for too long.
+    GiveUp(Weak<Link>),
 }
 
 /// Place of an event; the second number is drawn, so that events of one moment have no order.

@@ -317,6 +317,11 @@ impl World {
                         link.strike(&mut self.shared.core.borrow_mut());
                     }
                 }
+                Event::GiveUp(link) => {
+                    if let Some(link) = link.upgrade() {
+                        link.give_up(&mut self.shared.core.borrow_mut());
+                    }
+                }
             }
         }
     }

@@ -20,7 +20,8 @@ const BACKLOG: i32 = 4096;
 
 /// Opens a listening socket that shares its address with those of other shards (`SO_REUSEPORT`).
 ///
-/// Options that accepted connections inherit (buffers, congestion control) are set here.
+/// Options that accepted connections inherit (buffers, congestion control, how a lost client is
+/// found out) are set here.
 pub fn bind(address: SocketAddr, options: SocketOptions) -> std::io::Result<std::net::TcpListener> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
@@ -30,6 +31,7 @@ pub fn bind(address: SocketAddr, options: SocketOptions) -> std::io::Result<std:
         socket.set_only_v6(false)?;
     }
     options::apply(socket.as_fd(), options);
+    options::watch(socket.as_fd());
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

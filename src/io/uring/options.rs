@@ -2,8 +2,9 @@
 
 use std::os::fd::BorrowedFd;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
+use crate::base::limits;
 use crate::io::SocketOptions;
 
 /// Sets what is asked for; what the kernel refuses is left as it was (`otus check` says so
@@ -23,6 +24,17 @@ pub(super) fn apply(fd: BorrowedFd<'_>, options: SocketOptions) {
     if let Some(bytes) = options.send_buffer {
         let _ = socket.set_send_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
+}
+
+/// Lets the kernel find out that a peer is lost where nothing is sent that it would have to answer:
+/// calls and tunnels may be silent for hours (RFC 9293 §3.8.4; `TCP_USER_TIMEOUT`, RFC 5482).
+pub(super) fn watch(fd: BorrowedFd<'_>) {
+    let socket = SockRef::from(&fd);
+    let probes = TcpKeepalive::new()
+        .with_time(limits::CLIENT_PROBE_AFTER)
+        .with_interval(limits::CLIENT_PROBE_EVERY);
+    let _ = socket.set_tcp_keepalive(&probes);
+    let _ = socket.set_tcp_user_timeout(Some(limits::CLIENT_LOST_AFTER));
 }
 
 /// Whether the congestion control of the socket is one of those that pace.

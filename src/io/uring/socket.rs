@@ -148,7 +148,12 @@ impl RingSocket {
     }
 
     pub(super) fn failed(&self, error: &std::io::Error) -> IoError {
-        let error = io_error(error);
+        let error = match io_error(error) {
+            // The kernel has given the peer up. It is no deadline of ours, and what comes next, an
+            // end, must not look like one that was meant.
+            IoError::TimedOut => IoError::Reset,
+            other => other,
+        };
         if matches!(error, IoError::Reset | IoError::Closed) {
             self.inner.reset.set(true);
         }

@@ -5,6 +5,9 @@ mod sends;
 
 use std::time::Duration;
 
+use socket2::SockRef;
+
+use crate::base::limits;
 use crate::base::time::Instant;
 use crate::io::buffer::{BufferPool, Gather};
 use crate::io::{Bell, Ear, Io, IoError, Listener, Socket, SocketOptions};
@@ -97,6 +100,22 @@ fn a_socket_tells_what_its_peer_has_done() {
         assert!(server.is_peer_gone(), "even behind bytes that were not read");
         let read = read_all(&ring, &server, Duration::ZERO).await;
         assert_eq!(read, (b"one".to_vec(), Ok(())));
+    });
+}
+
+#[test]
+fn a_client_that_is_lost_is_found_out_and_does_not_look_as_if_it_had_ended() {
+    on_both(|ring| async move {
+        let (client, server) = pair(&ring, SocketOptions::default()).await;
+        let fd = server.fd();
+        let socket = SockRef::from(&fd);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), limits::CLIENT_PROBE_AFTER);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), limits::CLIENT_PROBE_EVERY);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(limits::CLIENT_LOST_AFTER));
+        let given_up = std::io::Error::from_raw_os_error(libc::ETIMEDOUT);
+        assert_eq!(server.failed(&given_up), IoError::Reset);
+        drop(client);
     });
 }
 

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::io::sim::core::Core;
+use crate::base::limits;
+use crate::io::sim::core::{Core, Event};
 use crate::io::sim::faults::{FaultKind, log_uniform};
 use crate::io::sim::trace::{Act, End};
 
@@ -55,6 +56,21 @@ impl Link {
                 sides.client.out.lost = true;
                 sides.server.out.lost = true;
             }
+        }
+        if trouble.kind != FaultKind::LinkReset {
+            // Either its probes or their answers are lost.
+            let at = core.now + limits::CLIENT_LOST_AFTER;
+            core.schedule(at, Event::GiveUp(Rc::downgrade(self)));
+        }
+    }
+
+    /// The end that accepted the connection is told that its peer is lost.
+    pub(in crate::io::sim) fn give_up(&self, core: &mut Core) {
+        let mut sides = self.sides.borrow_mut();
+        let (own, peer) = sides.pair(End::Server);
+        if own.open && !own.is_reset() {
+            core.act(self.id, End::Server, Act::GotReset, 0);
+            self.hit_by_reset(core, own, &mut peer.out);
         }
     }
 }

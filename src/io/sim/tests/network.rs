@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::base::limits;
 
 #[test]
 fn after_a_half_close_the_other_half_goes_on() {
@@ -208,6 +209,29 @@ fn a_silent_link_ends_nothing_but_by_deadlines() {
             assert!(got.len() <= 1, "nothing arrives after the first byte");
             assert_eq!((end, sim.now()), (Err(IoError::TimedOut), deadline));
             assert!(!client.is_peer_gone());
+        });
+    }
+}
+
+#[test]
+fn who_accepted_a_connection_learns_that_its_peer_is_lost() {
+    for link_lost in [Chance::NEVER, Chance::ALWAYS] {
+        let faults = Faults {
+            link_lost,
+            link_half_lost: Chance::ALWAYS,
+            trouble_bytes_max: 1,
+            trouble_after_max: Duration::from_nanos(1),
+            ..Faults::none()
+        };
+        run(1, faults, |sim| async move {
+            let (client, server, _listener) = pair(&sim).await;
+            // Some troubles wait for a byte.
+            write(&client, b"x", Instant::NEVER).await.unwrap();
+            write(&server, b"x", Instant::NEVER).await.unwrap();
+            let start = sim.now();
+            let (_, end) = read_all(&server, Instant::NEVER).await;
+            assert_eq!(end, Err(IoError::Reset));
+            assert!(sim.now() - start <= limits::CLIENT_LOST_AFTER);
         });
     }
 }
