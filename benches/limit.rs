@@ -59,7 +59,7 @@ fn main() {
     let mut out = Vec::with_capacity(1024);
     let fixed = Fixed::new(table.rule(), Shown { standard: true, legacy: true }, "bench");
     let mut whole = |_| {
-        let key = secret.key(Sort::Address, black_box(&address));
+        let key = secret.network_key(black_box(address));
         keyed.now += 100;
         let verdict = keyed.purse.ask(key, keyed.now);
         out.clear();
@@ -70,7 +70,7 @@ fn main() {
     let mut cases: [(&str, &mut dyn FnMut(u32)); 5] = [
         ("lease", &mut |_| _ = leased.ask(1)),
         ("shared word", &mut |_| _ = shared.ask(1)),
-        ("key hashed", &mut |_| _ = black_box(secret.key(Sort::Address, black_box(&address)))),
+        ("key hashed", &mut |_| _ = black_box(secret.network_key(black_box(address)))),
         ("table, spread over 50,000 keys", &mut |n| {
             let key = u64::from(n % 50_000).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let _ = other.ask(key.max(1));

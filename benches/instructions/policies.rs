@@ -57,7 +57,7 @@ pub(crate) fn limiter(ledger: &mut Ledger) {
     let mut now = 1_000_000_000;
     let mut out = Vec::with_capacity(1024);
     ledger.case("limit: key, table and fields of the answer", || {
-        let key = secret.key(Sort::Address, black_box(&address));
+        let key = secret.network_key(black_box(address));
         now += 100;
         let verdict = purse.ask(key, now);
         out.clear();

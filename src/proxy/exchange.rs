@@ -225,11 +225,12 @@ pub(super) async fn run<I: Io>(
     let plan = as_tunnel(&exchange, plan);
     let (mut plan, policies) = embedded::before(&exchange, plan, policies);
     if let Some(policies) = policies {
-        plan = match admit(&exchange, policies).await {
-            Verdict::Pass => plan,
-            Verdict::Answer(reply) => Plan::Answer(reply),
-            Verdict::Refuse(reason) => Plan::Refuse(reason),
-        };
+        // In place: a plan is large to be moved.
+        match policy::admit(&exchange, policies).await {
+            Verdict::Pass => {}
+            Verdict::Answer(reply) => plan = Plan::Answer(reply),
+            Verdict::Refuse(reason) => plan = Plan::Refuse(reason),
+        }
     }
     let after = match plan {
         // Boxed: nearly all modules are known.
@@ -470,14 +471,6 @@ fn facts<'a, I: Io>(
     let route = selected.and_then(|selected| routes.get(selected.found.route));
     let front = route.and_then(|route| route.policies.as_ref()?.front.as_ref());
     if front.is_some_and(|front| front.cors.is_some()) { asked } else { own }
-}
-
-/// Asks the policies of the route that a request takes.
-async fn admit<I: Io>(exchange: &Exchange<'_, I>, policies: &Policies) -> Verdict {
-    let (admission, verdict) = policy::admit(exchange, policies).await;
-    // Nobody has set it before.
-    drop(exchange.admission.set(admission));
-    verdict
 }
 
 /// No route matches: the gateway's own paths, or a refusal that says with which methods one would.

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use crate::base::decimal;
+use crate::base::decimal::{self, Digits};
 
 use super::key::Sort;
 use super::limiter::{Rule, Verdict};
@@ -64,14 +64,13 @@ impl Fixed {
     pub fn write(&self, out: &mut Vec<u8>, verdict: &Verdict, by: Sort, unix: u64) {
         out.reserve(self.start.len() + VARYING_BYTES);
         out.extend_from_slice(&self.start);
-        let mut digits = itoa::Buffer::new();
-        let left = digits.format(verdict.left).as_bytes();
+        let left = Digits::new(verdict.left);
         if self.shown.standard {
             let reset = match verdict.left {
                 0 => retry_after(verdict.wait),
                 _ => verdict.full.div_ceil(SECOND),
             };
-            out.extend_from_slice(left);
+            left.push(out);
             out.extend_from_slice(b";t=");
             decimal::push(out, reset);
             out.extend_from_slice(b"\r\n");
@@ -82,7 +81,7 @@ impl Fixed {
                 out.extend_from_slice(scope.strip_suffix(LEFT).unwrap_or(scope).as_bytes());
             } else {
                 out.extend_from_slice(scope.as_bytes());
-                out.extend_from_slice(left);
+                left.push(out);
                 out.extend_from_slice(b"\r\n");
             }
         }

@@ -4,7 +4,7 @@
 //! taken for somebody else's.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ring::digest::{Context, SHA256};
 
@@ -53,13 +53,16 @@ impl Grouping {
     /// The network that an address counts as; an IPv4 address within IPv6 is an IPv4 address.
     #[must_use]
     pub fn network(self, address: IpAddr) -> [u8; 16] {
-        let (bits, kept) = match address.to_canonical() {
-            // 96 bits stand before the address in its mapped form.
-            IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), 96 + u32::from(self.v4.min(32))),
-            IpAddr::V6(v6) => (v6.to_bits(), u32::from(self.v6.min(128))),
-        };
-        let mask = u128::MAX.checked_shl(128 - kept).unwrap_or(0);
-        (bits & mask).to_be_bytes()
+        match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.v4.min(32))).unwrap_or(0);
+                Ipv4Addr::from_bits(v4.to_bits() & mask).to_ipv6_mapped().octets()
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.v6.min(128))).unwrap_or(0);
+                (v6.to_bits() & mask).to_be_bytes()
+            }
+        }
     }
 }
 
@@ -75,8 +78,21 @@ impl Secret {
     /// The key of these bytes; never zero.
     #[must_use]
     pub fn key(&self, sort: Sort, bytes: &[u8]) -> u64 {
+        sip::<1, 3>(self.of(sort), bytes).max(1)
+    }
+
+    /// The key of an address or its network; never zero. It always has two words: neither what
+    /// would fill the last one nor their number has to be hashed with them.
+    #[must_use]
+    pub fn network_key(&self, network: [u8; 16]) -> u64 {
+        let (words, _) = network.as_chunks::<8>();
+        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        sip_words::<1, 3>(self.of(Sort::Address), words).max(1)
+    }
+
+    fn of(&self, sort: Sort) -> [u64; 2] {
         let [low, high] = self.0;
-        sip::<1, 3>([low, high ^ u64::from(sort.number())], bytes).max(1)
+        [low, high ^ u64::from(sort.number())]
     }
 }
 
@@ -121,28 +137,34 @@ pub fn shared_name(sort: Sort, bytes: &[u8]) -> [u8; 16] {
 
 /// `SipHash` with `C` rounds for each word and `D` at the end (J.-P. Aumasson, D. J. Bernstein,
 /// "`SipHash`: a fast short-input PRF").
-fn sip<const C: usize, const D: usize>([low, high]: [u64; 2], bytes: &[u8]) -> u64 {
+fn sip<const C: usize, const D: usize>(key: [u64; 2], bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let len = u64::try_from(bytes.len()).unwrap_or(0);
+    let last = u64::from_le_bytes(last) | len << 56;
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    sip_words::<C, D>(key, words.chain([last]))
+}
+
+/// The same of whole words, whose number is known beforehand or told by the last of them.
+fn sip_words<const C: usize, const D: usize>(
+    [low, high]: [u64; 2],
+    words: impl Iterator<Item = u64>,
+) -> u64 {
     let mut v = [
         low ^ 0x736f_6d65_7073_6575,
         high ^ 0x646f_7261_6e64_6f6d,
         low ^ 0x6c79_6765_6e65_7261,
         high ^ 0x7465_6462_7974_6573,
     ];
-    let mut absorb = |word: u64| {
+    words.for_each(|word| {
         v[3] ^= word;
         (0..C).for_each(|_| round(&mut v));
         v[0] ^= word;
-    };
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        absorb(u64::from_le_bytes(*word));
-    }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    let len = u64::try_from(bytes.len()).unwrap_or(0);
-    absorb(u64::from_le_bytes(last) | len << 56);
+    });
     v[2] ^= 0xff;
     (0..D).for_each(|_| round(&mut v));
     v[0] ^ v[1] ^ v[2] ^ v[3]
@@ -181,6 +203,38 @@ mod tests {
         assert_ne!(key, Secret::new([8; 16]).key(Sort::Address, b"10.0.0.1"));
         assert_eq!(key, Secret::new([7; 16]).key(Sort::Address, b"10.0.0.1"));
         assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn networks_have_keys_of_their_own() {
+        let secret = Secret::new([7; 16]);
+        let mut keys = std::collections::BTreeSet::new();
+        for bit in 0..128 {
+            let network = (1_u128 << bit).to_be_bytes();
+            assert!(keys.insert(secret.network_key(network)), "{bit}");
+            assert_eq!(secret.network_key(network), Secret::new([7; 16]).network_key(network));
+            assert_ne!(secret.network_key(network), Secret::new([8; 16]).network_key(network));
+            assert_ne!(secret.network_key(network), secret.key(Sort::Subject, &network));
+        }
+    }
+
+    /// What chooses the set of a table, and what chooses the lease: neighbours share neither.
+    #[test]
+    fn keys_of_neighbours_are_spread_evenly() {
+        let secret = Secret::new([9; 16]);
+        for of in [
+            |n: u32| IpAddr::from(n.to_be_bytes()),
+            |n| IpAddr::from((u128::from(n) << 64).to_be_bytes()),
+        ] {
+            let (mut high, mut low) = ([0_u32; 64], [0_u32; 64]);
+            for n in 0..64 * 1024 {
+                let key = secret.network_key(Grouping::default().network(of(0x0a00_0000 + n)));
+                high[usize::try_from(key >> 58).unwrap()] += 1;
+                low[usize::try_from(key & 63).unwrap()] += 1;
+            }
+            let is_even = |count: &u32| count.abs_diff(1024) < 6 * 32;
+            assert!(high.iter().chain(&low).all(is_even), "{high:?} {low:?}");
+        }
     }
 
     #[test]

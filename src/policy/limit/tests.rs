@@ -193,3 +193,52 @@ fn clients_are_told_in_both_ways() {
     let many = Verdict { left: u64::MAX, full: 0, ..allowed };
     assert!(written(&rule, both, many).contains("r=18446744073709551615;t=0"));
 }
+
+/// The lengths at which numbers are written in another way, and both sides of each.
+const NUMBERS: [u64; 12] = [
+    0,
+    1,
+    9,
+    10,
+    99,
+    100,
+    99_999_999,
+    100_000_000,
+    u64::MAX / 10,
+    u64::MAX / 10 + 1,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+#[test]
+fn numbers_of_every_length_are_told_in_full() {
+    let rule = rule("1/s", 1, 1);
+    let both = Shown { standard: true, legacy: true };
+    let fixed = "x-ratelimit-route: public\r\nx-ratelimit-limit-rps: 1\r\n\
+                 x-ratelimit-burst: 1\r\nratelimit-policy: \"r\";q=1;w=1\r\n";
+    for left in NUMBERS {
+        for full in NUMBERS {
+            let verdict = Verdict { is_allowed: true, left, wait: 0, full };
+            // Without any that is left, what counts is the wait: a second at least.
+            let reset = if left == 0 { 1 } else { full.div_ceil(SECOND) };
+            let remaining = match left {
+                0 => String::new(),
+                left => format!("x-ratelimit-remaining: {left}\r\n"),
+            };
+            let want = format!(
+                "{fixed}ratelimit: \"r\";r={left};t={reset}\r\nx-ratelimit-scope: ip\r\n{remaining}"
+            );
+            assert_eq!(written(&rule, both, verdict), want);
+        }
+    }
+    for wait in NUMBERS {
+        let verdict = Verdict { is_allowed: false, left: 0, wait, full: 0 };
+        let retry = wait.div_ceil(SECOND).max(1);
+        let want = format!(
+            "{fixed}ratelimit: \"r\";r=0;t={retry}\r\nx-ratelimit-scope: ip\r\n\
+             x-ratelimit-reset: {}\r\nretry-after: {retry}\r\n",
+            1000 + retry
+        );
+        assert_eq!(written(&rule, both, verdict), want);
+    }
+}

@@ -48,6 +48,7 @@ pub(super) fn request<I: Io>(
     let ends_here = hop_by_hop(&head.fields, text);
     let trusts = exchange.trusts_peer();
     let admission = exchange.admission.get();
+    let stripped = admission.map_or(&[][..], |admission| &admission.stripped);
     let own = exchange.own.get();
     let strip = exchange.tables.snapshot.people.strip;
     // Only we say who the client is.
@@ -57,7 +58,7 @@ pub(super) fn request<I: Io>(
         if is_passed_on(field.known, trusts)
             && !ends_here.contains(index)
             && !is_forged(field)
-            && !admission.is_some_and(|own| own.strips(field.name.of(text)))
+            && !stripped.iter().any(|names| names.contains(field.name.of(text)))
             && !own.is_some_and(|own| own.names.contains(field.name.of(text)))
         {
             run.put(field, text, out);

@@ -1,6 +1,5 @@
 //! Rate, concurrency and breaker, for one exchange.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,20 +7,19 @@ use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::io::Io;
-use crate::message::path::escaped;
 use crate::policy::breaker::{Breaker, Outcome, Permit};
 use crate::policy::concurrency::{self, Gauge, Place};
-use crate::policy::identity::Identity;
 use crate::policy::limit::LimitRule;
 use crate::policy::limit::fields;
 use crate::policy::limit::key::{Secret, Sort, shared_name};
-use crate::policy::limit::limiter::{Answer, Verdict};
+use crate::policy::limit::limiter::{Answer, Limiter, Verdict};
 use crate::policy::limit::purse::Purse;
-use crate::policy::limit::rule::{By, Live, RateRule};
+use crate::policy::limit::rule::{Live, RateRule};
 use crate::policy::set::{Errors, Policies};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::reason::{Blame, Reason};
 
+use super::who;
 use super::{Admission, Refusal, queue};
 
 /// Between two questions of who waits for the store.
@@ -59,14 +57,20 @@ impl State {
     }
 
     /// Asks with the purse of a limiter of this shard.
-    fn with<T>(&self, live: &Live, place: usize, ask: impl FnOnce(&mut Purse) -> T) -> Option<T> {
-        let (number, limiter) = live.rates.get(place)?;
+    fn with<T>(
+        &self,
+        (number, limiter): &(usize, Arc<Limiter>),
+        ask: impl FnOnce(&mut Purse) -> T,
+    ) -> Option<T> {
         let mut purses = self.purses.borrow_mut();
+        if let Some(Some(purse)) = purses.get_mut(*number) {
+            return Some(ask(purse));
+        }
         if purses.len() <= *number {
             purses.resize_with(*number + 1, || None);
         }
         let purse = purses.get_mut(*number)?;
-        Some(ask(purse.get_or_insert_with(|| Purse::new(Arc::clone(limiter)))))
+        Some(ask(purse.insert(Purse::new(Arc::clone(limiter)))))
     }
 }
 
@@ -124,9 +128,30 @@ pub(super) enum Pause {
     Place(u64),
 }
 
+/// Asks a rule as far as nothing is to be waited for.
+pub(super) fn ask<I: Io>(
+    exchange: &Exchange<'_, I>,
+    policies: &Policies,
+    rule: &LimitRule,
+    admission: &mut Admission,
+) -> Result<Option<Pause>, Reason> {
+    Asking::new(exchange, policies, rule)?.rates(0, admission)
+}
+
+/// Waits for that, and asks on.
+pub(super) async fn wait<I: Io>(
+    exchange: &Exchange<'_, I>,
+    policies: &Policies,
+    rule: &LimitRule,
+    pause: Pause,
+    admission: &mut Admission,
+) -> Result<(), Reason> {
+    Asking::new(exchange, policies, rule)?.wait(pause, admission).await
+}
+
 /// The rule of a route, as one exchange asks it. Most of the time nobody has to be waited for, and
 /// nothing is made ready for that.
-pub(super) struct Asking<'a, I: Io> {
+struct Asking<'a, I: Io> {
     exchange: &'a Exchange<'a, I>,
     policies: &'a Policies,
     rule: &'a LimitRule,
@@ -134,7 +159,7 @@ pub(super) struct Asking<'a, I: Io> {
 }
 
 impl<'a, I: Io> Asking<'a, I> {
-    pub(super) fn new(
+    fn new(
         exchange: &'a Exchange<'a, I>,
         policies: &'a Policies,
         rule: &'a LimitRule,
@@ -144,21 +169,18 @@ impl<'a, I: Io> Asking<'a, I> {
     }
 
     /// Asks as far as nothing is to be waited for, from the rate in the place `from` on.
-    pub(super) fn rates(
-        &self,
-        from: usize,
-        admission: &mut Admission,
-    ) -> Result<Option<Pause>, Reason> {
-        for (place, rate) in self.rule.rates.iter().enumerate().skip(from) {
-            let (_, limiter) = self.live.rates.get(place).ok_or(Reason::Bug)?;
-            if limiter.ledger().is_some() {
+    fn rates(&self, from: usize, admission: &mut Admission) -> Result<Option<Pause>, Reason> {
+        let rates = self.rule.rates.get(from..).unwrap_or_default();
+        for (place, rate) in (from..).zip(rates) {
+            let counted = self.live.rates.get(place).ok_or(Reason::Bug)?;
+            if counted.1.ledger().is_some() {
                 return Ok(Some(Pause::Store(place)));
             }
-            let (who, key) = self.who(admission, rate);
+            let (by, key) = who::key(self.exchange, admission, rate, &self.live.secret);
             let now = self.exchange.started.as_nanos();
             let state = &self.exchange.tables.policies.limit;
-            let verdict = state.with(self.live, place, |purse| purse.ask(key, now));
-            self.told((place, rate), who.sort, &verdict.ok_or(Reason::Bug)?, admission)?;
+            let verdict = state.with(counted, |purse| purse.ask(key, now)).ok_or(Reason::Bug)?;
+            self.told((place, rate), by, &verdict, admission)?;
         }
         if self.live.gauge.is_none() && self.live.breaker.is_none() {
             return Ok(None);
@@ -167,11 +189,7 @@ impl<'a, I: Io> Asking<'a, I> {
     }
 
     /// Waits, and asks on.
-    pub(super) async fn wait(
-        &self,
-        mut pause: Pause,
-        admission: &mut Admission,
-    ) -> Result<(), Reason> {
+    async fn wait(&self, mut pause: Pause, admission: &mut Admission) -> Result<(), Reason> {
         loop {
             let next = match pause {
                 Pause::Store(place) => {
@@ -196,12 +214,6 @@ impl<'a, I: Io> Asking<'a, I> {
         }
     }
 
-    fn who(&self, admission: &Admission, rate: &RateRule) -> (Who<'a>, u64) {
-        let who = who(self.exchange, admission, rate);
-        let key = self.live.secret.key(who.sort, who.name.bytes());
-        (who, key)
-    }
-
     /// The rate in this place has said so.
     fn told(
         &self,
@@ -224,19 +236,21 @@ impl<'a, I: Io> Asking<'a, I> {
     async fn store(&self, place: usize, admission: &mut Admission) -> Result<(), Reason> {
         let (exchange, live) = (self.exchange, self.live);
         let rate = self.rule.rates.get(place).ok_or(Reason::Bug)?;
-        let (who, key) = self.who(admission, rate);
+        let counted = live.rates.get(place).ok_or(Reason::Bug)?;
+        let who = who::of(exchange, admission, rate);
+        let (by, key) = (who.sort, who.key(&live.secret));
         let io = &exchange.cx.io;
         let state = &exchange.tables.policies.limit;
-        let ledger = live.rates.get(place).and_then(|(_, limiter)| limiter.ledger());
-        let patience = ledger.map_or(Duration::ZERO, |ledger| ledger.outbox().patience());
+        let patience =
+            counted.1.ledger().map_or(Duration::ZERO, |ledger| ledger.outbox().patience());
         let mut now = exchange.started;
         let deadline = now + patience;
         loop {
-            let name = || shared_name(who.sort, who.name.bytes());
+            let name = || shared_name(by, who.bytes());
             let is_late = now >= deadline;
             let ask = |purse: &mut Purse| purse.ask_shared(key, name, now.as_nanos(), is_late);
-            match state.with(live, place, ask).ok_or(Reason::Bug)? {
-                Answer::Said(said) => return self.told((place, rate), who.sort, &said, admission),
+            match state.with(counted, ask).ok_or(Reason::Bug)? {
+                Answer::Said(said) => return self.told((place, rate), by, &said, admission),
                 Answer::Open => return Ok(()),
                 Answer::Closed => return Err(Reason::LimitsUnavailable),
                 Answer::Wait => io.sleep_until(deadline.min(io.now() + STORE_PERIOD)).await,
@@ -290,105 +304,6 @@ fn too_many(policies: &Policies, rate: &RateRule, by: Sort, verdict: &Verdict) -
     Some(Refusal { status, body })
 }
 
-/// Whom a request counts for.
-struct Who<'a> {
-    sort: Sort,
-    name: Name<'a>,
-}
-
-/// What distinguishes whoever it is.
-enum Name<'a> {
-    Network([u8; 16]),
-    Subject(Arc<Identity>),
-    Text(Cow<'a, [u8]>),
-}
-
-impl Name<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Name::Network(bytes) => bytes,
-            Name::Subject(identity) => identity.subject.as_bytes(),
-            Name::Text(bytes) => bytes,
-        }
-    }
-}
-
-fn who<'a, I: Io>(exchange: &Exchange<'a, I>, admission: &Admission, rate: &RateRule) -> Who<'a> {
-    let (head, text) = (exchange.head, exchange.text);
-    let by_address = || {
-        let name = Name::Network(rate.grouping.network(exchange.client));
-        Who { sort: Sort::Address, name }
-    };
-    let text_of = |sort, bytes| Who { sort, name: Name::Text(bytes) };
-    match &rate.by {
-        By::All => text_of(Sort::All, Cow::Borrowed(&[])),
-        By::Principal => match &admission.identity {
-            Some(identity) if !identity.subject.is_empty() => {
-                let name = Name::Subject(Arc::clone(identity));
-                Who { sort: Sort::Subject, name }
-            }
-            _ => by_address(),
-        },
-        By::Address => by_address(),
-        By::Field(name) => {
-            let fields = head.fields.iter();
-            let mine = fields.filter(|f| f.name.of(text).eq_ignore_ascii_case(name.as_bytes()));
-            let bytes = single(mine.map(|field| Cow::Borrowed(field.value.of(text))));
-            text_of(Sort::Field, bytes)
-        }
-        By::Query(name) => {
-            let query = head.query.map(|query| query.of(text)).unwrap_or_default();
-            let pairs = query.split(|byte| *byte == b'&').map(|pair| {
-                let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-                let (name, value) = pair.split_at(at);
-                (decoded(name), value.get(1..).unwrap_or_default())
-            });
-            let mine = pairs.filter(|(own, _)| **own == *name.as_bytes());
-            let bytes = single(mine.map(|(_, value)| decoded(value)));
-            text_of(Sort::Parameter, bytes)
-        }
-        By::Segment(number) => {
-            let path = head.path.of(text).split(|byte| *byte == b'/');
-            let segment = path.filter(|segment| !segment.is_empty()).nth(number.saturating_sub(1));
-            let bytes = decoded(segment.unwrap_or_default());
-            text_of(Sort::Parameter, bytes)
-        }
-    }
-}
-
-/// The only value. Of none or several the key is that of none: who sends two may mean either, and
-/// would have as many keys as he likes.
-fn single<'a>(mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> Cow<'a, [u8]> {
-    match (values.next(), values.next()) {
-        (Some(value), None) => value,
-        _ => Cow::Borrowed(&[]),
-    }
-}
-
-/// What a text with escapes stands for: however it is written, it is the same key.
-fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        out.push(match (*first, tail) {
-            (b'+', _) => b' ',
-            (b'%', [high, low, after @ ..]) => match escaped(*high, *low) {
-                Some(byte) => {
-                    rest = after;
-                    byte
-                }
-                None => b'%',
-            },
-            (byte, _) => byte,
-        });
-    }
-    Cow::Owned(out)
-}
-
 /// Who counts as one for a gauge.
 fn client_key<I: Io>(
     exchange: &Exchange<'_, I>,
@@ -401,7 +316,7 @@ fn client_key<I: Io>(
         Some(identity) if !identity.subject.is_empty() => {
             secret.key(Sort::Subject, identity.subject.as_bytes())
         }
-        _ => secret.key(Sort::Address, &rule.grouping.network(exchange.client)),
+        _ => secret.network_key(rule.grouping.network(exchange.client)),
     }
 }
 
@@ -457,14 +372,5 @@ mod tests {
         ] {
             assert_eq!(outcome(status, reason), want, "{status} {reason:?}");
         }
-    }
-
-    #[test]
-    fn a_key_is_the_same_however_it_is_written() {
-        assert_eq!(*decoded(b"a%62c"), *b"abc");
-        assert_eq!(*decoded(b"a+b%2"), *b"a b%2");
-        assert_eq!(*decoded(b"%zz"), *b"%zz");
-        let two = [Cow::Borrowed(&b"a"[..]), Cow::Borrowed(&b"b"[..])];
-        assert_eq!(*single(two.into_iter()), *b"");
     }
 }

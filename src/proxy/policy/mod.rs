@@ -28,6 +28,7 @@ mod limit;
 mod people;
 pub(super) mod queue;
 mod shed;
+mod who;
 
 /// Admissions whose memory a shard keeps: as many exchanges may be under way without another one.
 const ADMISSIONS_KEPT: usize = 64;
@@ -137,29 +138,41 @@ pub(super) enum Verdict {
     Refuse(Reason),
 }
 
-/// Asks all policies of a route. What they add is returned in any case.
-pub(super) async fn admit<I: Io>(
-    exchange: &Exchange<'_, I>,
-    policies: &Policies,
-) -> (Rc<Admission>, Verdict) {
+/// Asks all policies of a route. The exchange has what they add in any case.
+///
+/// Those that wait for others have futures of their own: most of the time there are none, and what
+/// is asked for every request stays small.
+pub(super) async fn admit<I: Io>(exchange: &Exchange<'_, I>, policies: &Policies) -> Verdict {
     let mut kept = exchange.cx.admissions.take();
     // Nobody else has it yet.
-    let Some(admission) = Rc::get_mut(&mut kept) else {
-        return (kept, Verdict::Refuse(Reason::Bug));
-    };
+    let Some(admission) = Rc::get_mut(&mut kept) else { return Verdict::Refuse(Reason::Bug) };
     admission.errors = policies.errors;
     admission.body_max = policies.front.as_ref().and_then(|front| front.body_max);
-    let verdict = match ask(exchange, policies, admission).await {
+    let mut said = before_auth(exchange, policies, admission);
+    if matches!(said, Ok(None)) && (policies.auth.is_some() || policies.people.is_some()) {
+        said = auth(exchange, policies, admission).await.map(|()| None);
+    }
+    if let (Ok(None), Some(rule)) = (&said, &policies.limit) {
+        let limited = match limit::ask(exchange, policies, rule, admission) {
+            Ok(Some(pause)) => {
+                Box::pin(limit::wait(exchange, policies, rule, pause, admission)).await
+            }
+            Ok(None) => Ok(()),
+            Err(reason) => Err(reason),
+        };
+        said = limited.map(|()| None);
+    }
+    // Nobody has set it before.
+    drop(exchange.admission.set(kept));
+    match said {
         Ok(None) => Verdict::Pass,
         Ok(Some(reply)) => Verdict::Answer(reply),
         Err(reason) => Verdict::Refuse(reason),
-    };
-    (kept, verdict)
+    }
 }
 
-/// Those that ask others, and wait, are boxed within: most of the time nobody has to be asked, and
-/// what is asked for every request stays small.
-async fn ask<I: Io>(
+/// What is asked before anybody is known.
+fn before_auth<I: Io>(
     exchange: &Exchange<'_, I>,
     policies: &Policies,
     admission: &mut Admission,
@@ -169,25 +182,28 @@ async fn ask<I: Io>(
     {
         return Ok(Some(reply));
     }
-    if let Some(rule) = &policies.limit {
-        shed::ask(exchange, rule, admission)?;
+    if let Some(delay) = policies.limit.as_ref().and_then(|rule| rule.sheds) {
+        shed::ask(exchange, delay, admission)?;
     }
     if let Some(rule) = &policies.people {
         people::before_auth(exchange, policies, rule, admission)?;
     }
+    Ok(None)
+}
+
+/// Who it is, and what is asked of whom it is.
+async fn auth<I: Io>(
+    exchange: &Exchange<'_, I>,
+    policies: &Policies,
+    admission: &mut Admission,
+) -> Result<(), Reason> {
     if let Some(rule) = &policies.auth {
         auth::ask(exchange, policies, rule, admission).await?;
     }
     if let Some(rule) = &policies.people {
         people::after_auth(exchange, policies, rule, admission).await?;
     }
-    if let Some(rule) = &policies.limit {
-        let asking = limit::Asking::new(exchange, policies, rule)?;
-        if let Some(pause) = asking.rates(0, admission)? {
-            Box::pin(asking.wait(pause, admission)).await?;
-        }
-    }
-    Ok(None)
+    Ok(())
 }
 
 /// What is said in place of a problem where no route was taken.
@@ -197,7 +213,7 @@ pub(super) fn unrouted(errors: Errors, reason: Reason) -> Option<Cow<'static, Re
 
 impl Admission {
     /// Forgets everything but its memory, and gives back what it holds. In place: most of it was
-    /// never set.
+    /// never set. What each admission is given at its start stays.
     fn clear(&mut self) {
         let Admission {
             answer,
@@ -206,8 +222,8 @@ impl Admission {
             stripped,
             verified,
             identity,
-            errors,
-            body_max,
+            errors: _,
+            body_max: _,
             refusal,
             held,
         } = self;
@@ -215,7 +231,6 @@ impl Admission {
         request.clear();
         stripped.clear();
         (*replaced, *verified, *identity, *refusal) = (None, None, None, None);
-        (*errors, *body_max) = (Errors::default(), None);
         held.clear();
     }
 
@@ -231,10 +246,5 @@ impl Admission {
             Some(refusal) => Some(Cow::Borrowed(refusal)),
             None => legacy::refusal(self.errors, reason, self.body_max).map(Cow::Owned),
         }
-    }
-
-    /// Whether the endpoint does not get a field of this name.
-    pub(super) fn strips(&self, name: &[u8]) -> bool {
-        self.stripped.iter().any(|names| names.contains(name))
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::io::{Bell, Ear, Io};
-use crate::policy::limit::LimitRule;
 use crate::policy::limit::fields;
 use crate::policy::shed::{Lateness, PERIOD};
 use crate::proxy::context::Context;
@@ -44,19 +43,18 @@ impl Watch {
     }
 }
 
-/// Refuses what comes while the shard runs late. Asked before all that costs more than the answer.
+/// Refuses what comes while the shard runs late by more than `target`. Asked before all that costs
+/// more than the answer.
 pub(super) fn ask<I: Io>(
     exchange: &Exchange<'_, I>,
-    rule: &LimitRule,
+    target: Duration,
     admission: &mut Admission,
 ) -> Result<(), Reason> {
-    match rule.sheds {
-        Some(target) if refuses(exchange, target) => {
-            fields::line(&mut admission.answer, "retry-after", format_args!("1"));
-            Err(Reason::Overloaded)
-        }
-        _ => Ok(()),
+    if refuses(exchange, target) {
+        fields::line(&mut admission.answer, "retry-after", format_args!("1"));
+        return Err(Reason::Overloaded);
     }
+    Ok(())
 }
 
 /// Whether the shard runs so late that this request is refused. Looked at only while there is a
