@@ -68,7 +68,7 @@ fn answer(dialect: Dialect, data: &[u8]) {
                 | ReplyError::Wire(WireError::TooDeep | WireError::WireType)
         );
         // What an Any holds it does not look at.
-        let lax = has_any(data) || !has_whole_maps(data, 1);
+        let lax = has_any(data) || !has_whole_maps(data, 1) || !has_whole_maps_within(data, 2);
         assert!(strict || theirs.is_none() || lax, "only we refuse it: {error:?}");
         return;
     }
@@ -104,22 +104,35 @@ fn answer(dialect: Dialect, data: &[u8]) {
 /// Whether the map in field `map` has entries and nothing else: where another type of field has its
 /// number, which makes it an unknown field, prost reads an entry all the same.
 fn has_whole_maps(data: &[u8], map: u32) -> bool {
+    plain_fields(data).all(|(key, _)| key >> 3 != u64::from(map) || key & 7 == 2)
+}
+
+/// The same of the maps of messages within it, which have these numbers, down to `depth`.
+fn has_whole_maps_within(data: &[u8], depth: usize) -> bool {
+    plain_fields(data).filter(|(key, _)| depth > 0 && key & 7 == 2).all(|(_, inner)| {
+        [3, 4, 6, 9].iter().all(|map| has_whole_maps(inner, *map))
+            && has_whole_maps_within(inner, depth - 1)
+    })
+}
+
+/// Keys of fields, and their bytes where they tell their length. Ends with what cannot be read, of
+/// which it gives the key.
+fn plain_fields(data: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     let mut rest = data;
-    while let Some((key, tail)) = plain_varint(rest) {
-        if key >> 3 == u64::from(map) && key & 7 != 2 {
-            return false;
-        }
+    std::iter::from_fn(move || {
+        let (key, tail) = plain_varint(rest)?;
         let field = match key & 7 {
-            0 => plain_varint(tail).map(|(_, tail)| tail),
-            1 => tail.get(8..),
-            2 => plain_varint(tail).and_then(|(len, tail)| tail.get(usize::try_from(len).ok()?..)),
-            5 => tail.get(4..),
+            0 => plain_varint(tail).map(|(_, tail)| (&[][..], tail)),
+            1 => tail.get(8..).map(|tail| (&[][..], tail)),
+            2 => plain_varint(tail)
+                .and_then(|(len, tail)| tail.split_at_checked(usize::try_from(len).ok()?)),
+            5 => tail.get(4..).map(|tail| (&[][..], tail)),
             _ => None,
         };
-        let Some(tail) = field else { return true };
+        let (bytes, tail) = field.unwrap_or_default();
         rest = tail;
-    }
-    true
+        Some((key, bytes))
+    })
 }
 
 fn plain_varint(data: &[u8]) -> Option<(u64, &[u8])> {
