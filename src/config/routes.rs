@@ -249,7 +249,8 @@ impl<'a> Reader<'a> {
         let timeouts = self.timeouts(number, upstream);
         let place = self.place(&format!("route.{number}.id"));
         let upgrades = self.upgrades(number);
-        let policies = policies::of_route(self, number, id.as_deref().unwrap_or_default());
+        let policies =
+            policies::of_route(self, number, id.as_deref().unwrap_or_default(), &rewrite);
         Some(Route { id: id?, place, action: action?, rewrite, timeouts, upgrades, policies })
     }
 
@@ -345,7 +346,7 @@ impl<'a> Reader<'a> {
         };
         rewrite.unwrap_or_else(|error| {
             let way_out = "write a path such as \"/api\"; in `rewrite`, with names that the \
-                           route's path has";
+                           route's path has, and claims such as {JWT.sub} as whole segments";
             self.blame(number, key, error.text(), way_out);
             Rewrite::Keep
         })

@@ -228,6 +228,7 @@ pub(super) async fn run<I: Io>(
         // In place: a plan is large to be moved.
         match policy::admit(&exchange, policies).await {
             Verdict::Pass => {}
+            Verdict::Claimed(values) => policy::claims::fill(&mut plan, &values, &mut scratch.path),
             Verdict::Answer(reply) => plan = Plan::Answer(reply),
             Verdict::Refuse(reason) => plan = Plan::Refuse(reason),
         }

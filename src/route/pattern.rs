@@ -89,7 +89,24 @@ impl PatternError {
 impl PathPattern {
     /// Reads `/a/{id}/b`, which is exact, or `/a/{*rest}`, which is a prefix.
     pub fn path(text: &str) -> Result<PathPattern, PatternError> {
-        let (mut segments, slash) = parse(text)?;
+        PathPattern::read(text, segment)
+    }
+
+    /// The same for a new path, in which `{JWT.sub}` is a parameter of that name: no path that is
+    /// matched has one with a full stop.
+    pub(super) fn template(text: &str) -> Result<PathPattern, PatternError> {
+        let with_claims = |text: &str| match inside_braces(text) {
+            Some(name) if claim(name).is_some() => Ok(Segment::Param(name.to_owned())),
+            _ => segment(text),
+        };
+        PathPattern::read(text, with_claims)
+    }
+
+    fn read(
+        text: &str,
+        segment: impl Fn(&str) -> Result<Segment, PatternError>,
+    ) -> Result<PathPattern, PatternError> {
+        let (mut segments, slash) = parse(text, segment)?;
         let rest = match segments.last() {
             Some(Segment::Param(name)) if name.starts_with('*') => {
                 Some(name.trim_start_matches('*').to_owned())
@@ -124,7 +141,7 @@ impl PathPattern {
 
     /// Reads a prefix that is compared as a string.
     pub fn string(text: &str) -> Result<PathPattern, PatternError> {
-        let (segments, _) = parse(text)?;
+        let (segments, _) = parse(text, segment)?;
         if segments.iter().any(|segment| segment.name().is_some()) {
             return Err(PatternError::ParamsInText);
         }
@@ -260,7 +277,10 @@ impl Segment {
 }
 
 /// The segments of a text, and whether a slash ends it. `{*rest}` is a parameter named `*rest`.
-fn parse(text: &str) -> Result<(Vec<Segment>, bool), PatternError> {
+fn parse(
+    text: &str,
+    segment: impl Fn(&str) -> Result<Segment, PatternError>,
+) -> Result<(Vec<Segment>, bool), PatternError> {
     let inner = text.strip_prefix('/').ok_or(PatternError::NotAbsolute)?;
     let odd = |c: char| c.is_control() || c == ' ' || matches!(c, '?' | '#' | '\\' | ';');
     if text.contains(odd) {
@@ -283,8 +303,7 @@ fn segment(text: &str) -> Result<Segment, PatternError> {
         "." | ".." => return Err(PatternError::Dots),
         _ => {}
     }
-    let inside = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    if let Some(name) = inside {
+    if let Some(name) = inside_braces(text) {
         let word = name.strip_prefix('*').unwrap_or(name);
         let proper = word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         return if proper && !name.is_empty() {
@@ -304,6 +323,17 @@ fn segment(text: &str) -> Result<Segment, PatternError> {
         return Err(PatternError::TooLong);
     }
     Ok(Segment::Literal(literal))
+}
+
+fn inside_braces(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// The claim of a token that a parameter of a new path names: `sub` of `JWT.sub`.
+pub(super) fn claim(name: &str) -> Option<&str> {
+    let proper = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+    let claim = name.strip_prefix("JWT.")?;
+    (!claim.is_empty() && claim.bytes().all(proper)).then_some(claim)
 }
 
 /// The bytes that a text of a configuration stands for.

@@ -1,6 +1,6 @@
 //! The path that an endpoint gets, made of the one that was matched.
 
-use super::pattern::{PathPattern, PatternError, Segment};
+use super::pattern::{self, PathPattern, PatternError, Segment};
 use super::rule::Match;
 use crate::message::path;
 
@@ -19,6 +19,15 @@ pub enum Rewrite {
     },
     /// The part that the route matched is replaced by these; what follows it stays.
     Replace(Vec<Piece>),
+    /// The same, and claims of the token are in it. Among the pieces they are texts as they were
+    /// written, `{JWT.sub}`, which no normal path has: [`fill`] puts the values in their place
+    /// once it is known who asks.
+    Claimed {
+        /// What replaces it.
+        pieces: Vec<Piece>,
+        /// The names of the claims, in their order.
+        claims: Vec<String>,
+    },
 }
 
 /// A part of a new path.
@@ -39,6 +48,9 @@ pub enum RewriteError {
     UnknownParam,
     /// The pattern cannot begin with this, so that it would never be cut off.
     NotAPrefix,
+    /// It ends in a claim that the rest of a path would be added to, within one segment: clients
+    /// could make `alice-admin` of `alice`.
+    OpenClaim,
 }
 
 impl RewriteError {
@@ -49,6 +61,9 @@ impl RewriteError {
             RewriteError::Pattern(error) => error.text(),
             RewriteError::UnknownParam => "has a parameter that the route's path has not",
             RewriteError::NotAPrefix => "is not how the route's path begins",
+            RewriteError::OpenClaim => {
+                "ends in a claim that what the client wrote would be added to"
+            }
         }
     }
 }
@@ -75,11 +90,12 @@ impl Rewrite {
         Ok(if prefix.is_empty() { Rewrite::Keep } else { Rewrite::Strip { prefix, inside } })
     }
 
-    /// Replaces what a pattern matches by `text`, which may name its parameters: `/v2/{id}`. A
-    /// `{*rest}` at the end stands for what follows a prefix, and may be left out.
-    pub fn replace(text: &str, pattern: &PathPattern) -> Result<Rewrite, RewriteError> {
-        let new = PathPattern::path(text).map_err(RewriteError::Pattern)?;
-        let slash = match (&new, pattern) {
+    /// Replaces what a pattern matches by `text`, which may name its parameters: `/v2/{id}`, and
+    /// claims of the token: `/users/{JWT.sub}`. A `{*rest}` at the end stands for what follows a
+    /// prefix, and may be left out.
+    pub fn replace(text: &str, own: &PathPattern) -> Result<Rewrite, RewriteError> {
+        let new = PathPattern::template(text).map_err(RewriteError::Pattern)?;
+        let slash = match (&new, own) {
             // What follows a prefix of segments begins with a slash of its own.
             (PathPattern::Exact { slash, .. }, own) => {
                 *slash && !matches!(own, PathPattern::Prefix { .. })
@@ -96,32 +112,27 @@ impl Rewrite {
             }
             (PathPattern::Text(_), _) => false,
         };
-        let mut pieces = Vec::new();
-        let mut buffer = String::new();
-        for segment in new.segments() {
-            buffer.push('/');
-            match segment {
-                Segment::Literal(literal) => push_literal(literal, &mut buffer)?,
-                Segment::Param(name) => {
-                    let number = pattern.names().position(|own| own == name);
-                    let number = number.ok_or(RewriteError::UnknownParam)?;
-                    pieces.push(Piece::Text(std::mem::take(&mut buffer)));
-                    pieces.push(Piece::Param(number));
-                }
-            }
+        let last = new.segments().last().and_then(Segment::name);
+        let is_open = !slash && matches!(own, PathPattern::Text(_));
+        if is_open && last.is_some_and(|name| pattern::claim(name).is_some()) {
+            return Err(RewriteError::OpenClaim);
         }
-        if slash {
-            buffer.push('/');
+        pieces(&new, slash, own)
+    }
+
+    /// The names of the claims that are in it.
+    #[must_use]
+    pub fn claims(&self) -> &[String] {
+        match self {
+            Rewrite::Claimed { claims, .. } => claims,
+            _ => &[],
         }
-        if !buffer.is_empty() {
-            pieces.push(Piece::Text(buffer));
-        }
-        Ok(Rewrite::Replace(pieces))
     }
 
     /// Appends the path to forward to `out`: normal, and beginning with a slash.
     ///
-    /// `path` is the normal path in which `found` was found.
+    /// `path` is the normal path in which `found` was found. Where claims are in it, [`fill`] has
+    /// to follow.
     pub fn apply(&self, path: &[u8], found: &Match, out: &mut Vec<u8>) -> Result<(), Unsafe> {
         let start = out.len();
         let inside = match self {
@@ -135,31 +146,91 @@ impl Rewrite {
                 *inside
             }
             Rewrite::Replace(pieces) => {
-                let spans = found.params.spans();
-                for piece in pieces {
-                    match piece {
-                        Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
-                        Piece::Param(number) => {
-                            let span = spans.get(*number).copied().unwrap_or_default();
-                            out.extend_from_slice(span.of(path));
-                        }
-                    }
-                }
-                let rest = path.get(found.matched.end()..).unwrap_or_default();
-                push_rest(rest, start, out);
+                push_pieces(pieces, path, found, out);
                 true
+            }
+            // It is looked at when it is whole.
+            Rewrite::Claimed { pieces, .. } => {
+                push_pieces(pieces, path, found, out);
+                false
             }
         };
         // Where a text is cut inside of a segment, `/a../x` can become `../x`.
-        let written = out.get(start..).unwrap_or_default();
-        let is_normal =
-            || path::normalise(written, &mut Vec::new()).is_ok_and(|normal| normal.text == written);
-        if inside && !is_normal() {
+        if inside && !is_normal(out.get(start..).unwrap_or_default()) {
             out.truncate(start);
             return Err(Unsafe);
         }
         Ok(())
     }
+}
+
+/// Puts values in the place of the claims of a path that [`Rewrite::apply`] has made, in their
+/// order. They are segments in normal form.
+pub fn fill(values: &[Vec<u8>], path: &mut Vec<u8>) -> Result<(), Unsafe> {
+    let mut whole = Vec::with_capacity(path.len());
+    let (mut rest, mut values) = (path.as_slice(), values.iter());
+    while let Some(at) = rest.iter().position(|byte| *byte == b'{') {
+        let (before, named) = rest.split_at(at);
+        let end = named.iter().position(|byte| *byte == b'}').ok_or(Unsafe)?;
+        whole.extend_from_slice(before);
+        whole.extend_from_slice(values.next().ok_or(Unsafe)?);
+        rest = named.get(end + 1..).unwrap_or_default();
+    }
+    whole.extend_from_slice(rest);
+    if values.next().is_some() || !is_normal(&whole) {
+        return Err(Unsafe);
+    }
+    *path = whole;
+    Ok(())
+}
+
+fn is_normal(written: &[u8]) -> bool {
+    path::normalise(written, &mut Vec::new()).is_ok_and(|normal| normal.text == written)
+}
+
+/// What the segments of a new path are made of.
+fn pieces(new: &PathPattern, slash: bool, old: &PathPattern) -> Result<Rewrite, RewriteError> {
+    let (mut pieces, mut claims, mut buffer) = (Vec::new(), Vec::new(), String::new());
+    for segment in new.segments() {
+        buffer.push('/');
+        match segment {
+            Segment::Literal(literal) => push_literal(literal, &mut buffer)?,
+            Segment::Param(name) => {
+                if let Some(claim) = pattern::claim(name) {
+                    claims.push(claim.to_owned());
+                    buffer.extend(["{", name, "}"]);
+                    continue;
+                }
+                let number = old.names().position(|own| own == name);
+                let number = number.ok_or(RewriteError::UnknownParam)?;
+                pieces.push(Piece::Text(std::mem::take(&mut buffer)));
+                pieces.push(Piece::Param(number));
+            }
+        }
+    }
+    if slash {
+        buffer.push('/');
+    }
+    if !buffer.is_empty() {
+        pieces.push(Piece::Text(buffer));
+    }
+    let is_claimed = !claims.is_empty();
+    Ok(if is_claimed { Rewrite::Claimed { pieces, claims } } else { Rewrite::Replace(pieces) })
+}
+
+fn push_pieces(pieces: &[Piece], path: &[u8], found: &Match, out: &mut Vec<u8>) {
+    let (start, spans) = (out.len(), found.params.spans());
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Piece::Param(number) => {
+                let span = spans.get(*number).copied().unwrap_or_default();
+                out.extend_from_slice(span.of(path));
+            }
+        }
+    }
+    let rest = path.get(found.matched.end()..).unwrap_or_default();
+    push_rest(rest, start, out);
 }
 
 /// Appends what follows a prefix, with one slash between the two where there would be none at the

@@ -1,6 +1,7 @@
 use crate::config::fault::Finding;
 use crate::config::load::load;
 use crate::config::source::{self, Source};
+use crate::policy::auth::path::ClaimPath;
 use crate::policy::auth::profile::Proof;
 use crate::snapshot::Snapshot;
 
@@ -157,4 +158,41 @@ fn the_token_of_the_example_is_for_this_machine_only() {
     };
     let notes = load(local).map(|(_, notes)| notes).unwrap();
     assert!(notes.iter().any(|note| note.line().contains("short enough to be guessed")));
+}
+
+#[test]
+fn a_path_with_claims_needs_tokens_that_have_some() {
+    let hs256 = "[auth.x]\nkind = \"hs256\"\nsecret_env = \"LONG\"\n";
+    let fixed = "[auth.y]\nkind = \"static\"\ntoken_env = \"LONG\"\n";
+    let claimed = |route: String| route + "rewrite = \"/u/{JWT.org.id}/{JWT.sub}\"\n";
+    let text = claimed(route("[\"y\", \"x\", \"anonymous\"]")) + hs256 + fixed;
+    let (snapshot, notes) = compile(&text).unwrap();
+    assert_eq!(notes.len(), 0, "{notes:?}");
+    let policies = snapshot.routes.list()[0].policies.as_ref().unwrap();
+    let claims = &policies.people.as_ref().unwrap().path_claims;
+    assert_eq!(claims.iter().map(ClaimPath::as_str).collect::<Vec<_>>(), ["org.id", "sub"]);
+    assert_eq!(policies.steps(|_| "p".into()), ["auth (p, p, anonymous)", "claims (org.id, sub)"]);
+    let (snapshot, _) = compile(&(route("[\"x\"]") + "rewrite = \"/u\"\n" + hs256)).unwrap();
+    assert_eq!(snapshot.routes.list()[0].policies.as_ref().unwrap().people, None);
+
+    let nobody = "6:11: OT0203: `rewrite` names a claim of a token, and `auth` asks for no token \
+                  that has any; write auth = [\"<name>\"] with";
+    let redirect = claimed(route("[\"x\"]")).replace("upstream = \"a\"", "redirect.to = \"\"");
+    for (text, want) in [
+        (claimed(route("[\"y\"]")) + fixed, nobody),
+        (claimed(route("[\"y\"]")).replace("auth = [\"y\"]", "priority = 1"), nobody),
+        (
+            redirect + hs256,
+            "6:11: OT0203: `rewrite` names a claim, and nothing is forwarded; write",
+        ),
+        (
+            route("[\"x\"]") + "rewrite = \"/u/{JWT.}\"\n" + hs256,
+            "6:11: OT0106: `rewrite = \"/u/{JWT.}\"` has a parameter without a proper name; write",
+        ),
+    ] {
+        let (line, message) = want.split_once(':').unwrap();
+        let want = format!("s.toml:{}:{message}", LINES + line.parse::<usize>().unwrap());
+        let all = found(&text);
+        assert!(all.len() == 1 && all[0].starts_with(&want), "{text}\n{want}\n{all:#?}");
+    }
 }

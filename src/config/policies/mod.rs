@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::routes::Reader;
 use super::values::Config;
 use crate::policy::set::{Errors, Policies};
+use crate::route::rewrite::Rewrite;
 
 mod auth;
 mod front;
@@ -16,14 +17,19 @@ mod people;
 pub(super) use limit::rate_store;
 
 /// What a route asks for; `None`: nothing.
-pub(super) fn of_route(reader: &mut Reader<'_>, number: &str, id: &str) -> Option<Arc<Policies>> {
+pub(super) fn of_route(
+    reader: &mut Reader<'_>,
+    number: &str,
+    id: &str,
+    rewrite: &Rewrite,
+) -> Option<Arc<Policies>> {
     let errors = reader.text(number, "errors");
     let policies = Policies {
         route: id.to_owned(),
         errors: errors.and_then(|name| Errors::from_name(&name)).unwrap_or_default(),
         front: front::read(reader, number),
         auth: auth::read(reader, number),
-        people: people::read(reader, number),
+        people: people::read(reader, number, rewrite.claims()),
         limit: limit::read(reader, number),
     };
     (!policies.is_empty()).then(|| Arc::new(policies))

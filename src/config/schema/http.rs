@@ -25,7 +25,8 @@ pub const ROUTE: &[Key] = &[
     open(
         "route.*.rewrite",
         Kind::Text,
-        "replaces what the route matched; may name its parameters: `/v2/{id}`",
+        "replaces what the route matched; may name its parameters, `/v2/{id}`, and claims of the \
+         token, `/users/{JWT.sub}`",
     ),
     open("route.*.upstream", Kind::Text, "where requests go: a name of `[upstreams.<name>]`"),
     open(

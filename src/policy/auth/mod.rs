@@ -15,6 +15,7 @@ pub mod path;
 pub mod profile;
 pub mod propagate;
 pub mod refused;
+pub mod segment;
 pub mod verify;
 
 /// What a route asks for.

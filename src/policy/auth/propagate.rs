@@ -58,7 +58,8 @@ pub fn is_field_value(text: &str) -> bool {
         && bytes.iter().all(|byte| *byte >= b' ' && *byte != 0x7f)
 }
 
-fn scalar(value: &Value) -> Option<String> {
+/// What is one value, as text.
+pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

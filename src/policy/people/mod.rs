@@ -9,6 +9,8 @@ pub mod billing;
 pub mod iam;
 pub mod revocation;
 
+use super::auth::path::ClaimPath;
+
 /// What a route asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PeopleRule {
@@ -18,6 +20,8 @@ pub struct PeopleRule {
     pub widget: Option<usize>,
     /// Whether clients have to be able to pay.
     pub billing: bool,
+    /// Claims of the token that are in the path that is forwarded, in their order there.
+    pub path_claims: Vec<ClaimPath>,
 }
 
 impl PeopleRule {
@@ -28,7 +32,9 @@ impl PeopleRule {
 
     /// What is asked after that.
     pub fn steps_after(&self) -> impl Iterator<Item = String> + use<> {
+        let names: Vec<_> = self.path_claims.iter().map(ClaimPath::as_str).collect();
+        let claims = (!names.is_empty()).then(|| format!("claims ({})", names.join(", ")));
         let widget = self.widget.map(|_| "widget keys".to_owned());
-        widget.into_iter().chain(self.billing.then(|| "balance".to_owned()))
+        claims.into_iter().chain(widget).chain(self.billing.then(|| "balance".to_owned()))
     }
 }

@@ -197,7 +197,7 @@ fn is_anonymous<I: Io>(exchange: &Exchange<'_, I>, state: &State, rule: &AuthRul
 }
 
 /// Says what is missing: to programs as RFC 6750 §3 does, to people as the route does.
-fn refuse(errors: Errors, reason: Reason, brought: bool, admission: &mut Admission) {
+pub(super) fn refuse(errors: Errors, reason: Reason, brought: bool, admission: &mut Admission) {
     let challenge: &[u8] = match reason {
         Reason::Forbidden => b"Bearer error=\"insufficient_scope\"",
         Reason::AuthUnavailable => b"",

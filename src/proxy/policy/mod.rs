@@ -21,6 +21,7 @@ use super::reason::Reason;
 use super::reply::Reply;
 
 mod auth;
+pub(super) mod claims;
 mod front;
 pub mod keys;
 mod legacy;
@@ -133,6 +134,8 @@ pub(super) struct Refusal {
 pub(super) enum Verdict {
     /// The request takes its route.
     Pass,
+    /// The same, and these are the segments of its path that are claims.
+    Claimed(Box<[Vec<u8>]>),
     /// It is answered, and well.
     Answer(Box<Reply>),
     Refuse(Reason),
@@ -149,10 +152,10 @@ pub(super) async fn admit<I: Io>(exchange: &Exchange<'_, I>, policies: &Policies
     admission.errors = policies.errors;
     admission.body_max = policies.front.as_ref().and_then(|front| front.body_max);
     let mut said = before_auth(exchange, policies, admission);
-    if matches!(said, Ok(None)) && (policies.auth.is_some() || policies.people.is_some()) {
-        said = auth(exchange, policies, admission).await.map(|()| None);
+    if matches!(said, Ok(Verdict::Pass)) && (policies.auth.is_some() || policies.people.is_some()) {
+        said = auth(exchange, policies, admission).await;
     }
-    if let (Ok(None), Some(rule)) = (&said, &policies.limit) {
+    if let (Ok(Verdict::Pass | Verdict::Claimed(_)), Some(rule)) = (&said, &policies.limit) {
         let limited = match limit::ask(exchange, policies, rule, admission) {
             Ok(Some(pause)) => {
                 Box::pin(limit::wait(exchange, policies, rule, pause, admission)).await
@@ -160,15 +163,13 @@ pub(super) async fn admit<I: Io>(exchange: &Exchange<'_, I>, policies: &Policies
             Ok(None) => Ok(()),
             Err(reason) => Err(reason),
         };
-        said = limited.map(|()| None);
+        if let Err(reason) = limited {
+            said = Err(reason);
+        }
     }
     // Nobody has set it before.
     drop(exchange.admission.set(kept));
-    match said {
-        Ok(None) => Verdict::Pass,
-        Ok(Some(reply)) => Verdict::Answer(reply),
-        Err(reason) => Verdict::Refuse(reason),
-    }
+    said.unwrap_or_else(Verdict::Refuse)
 }
 
 /// What is asked before anybody is known.
@@ -176,11 +177,11 @@ fn before_auth<I: Io>(
     exchange: &Exchange<'_, I>,
     policies: &Policies,
     admission: &mut Admission,
-) -> Result<Option<Box<Reply>>, Reason> {
+) -> Result<Verdict, Reason> {
     if let Some(rule) = &policies.front
         && let Some(reply) = front::ask(exchange, rule, admission)?
     {
-        return Ok(Some(reply));
+        return Ok(Verdict::Answer(reply));
     }
     if let Some(delay) = policies.limit.as_ref().and_then(|rule| rule.sheds) {
         shed::ask(exchange, delay, admission)?;
@@ -188,7 +189,7 @@ fn before_auth<I: Io>(
     if let Some(rule) = &policies.people {
         people::before_auth(exchange, policies, rule, admission)?;
     }
-    Ok(None)
+    Ok(Verdict::Pass)
 }
 
 /// Who it is, and what is asked of whom it is.
@@ -196,14 +197,14 @@ async fn auth<I: Io>(
     exchange: &Exchange<'_, I>,
     policies: &Policies,
     admission: &mut Admission,
-) -> Result<(), Reason> {
+) -> Result<Verdict, Reason> {
     if let Some(rule) = &policies.auth {
         auth::ask(exchange, policies, rule, admission).await?;
     }
-    if let Some(rule) = &policies.people {
-        people::after_auth(exchange, policies, rule, admission).await?;
+    match &policies.people {
+        Some(rule) => people::after_auth(exchange, policies, rule, admission).await,
+        None => Ok(Verdict::Pass),
     }
-    Ok(())
 }
 
 /// What is said in place of a problem where no route was taken.

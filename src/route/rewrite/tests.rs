@@ -94,3 +94,67 @@ fn what_cannot_be_applied_is_refused() {
     assert_eq!(replace("/b/{*rest}", "/a"), Err(E::UnknownParam));
     assert_eq!(replace("/../b", "/a"), Err(E::Pattern(PatternError::Dots)));
 }
+
+#[test]
+fn claims_are_put_in_when_they_are_known() {
+    for (route, text, path, claims, want) in [
+        ("/me/{*}", "/users/{JWT.sub}", "/me/orders/7", &["sub"][..], "/users/a%2Fb/orders/7"),
+        ("/me", "/users/{JWT.sub}/orders", "/me", &["sub"], "/users/a%2Fb/orders"),
+        ("/me", "/{JWT.sub}/", "/me", &["sub"], "/a%2Fb/"),
+        ("/{*}", "/u/{JWT.sub}", "/x", &["sub"], "/u/a%2Fb/x"),
+        ("/o/{id}", "/{JWT.org.id}/{id}/{JWT.sub}", "/o/7", &["org.id", "sub"], "/a%2Fb/7/c"),
+        ("/{id}", "/{id}/{JWT.sub}", "/%7BJWT.x%7D", &["sub"], "/%7BJWT.x%7D/a%2Fb"),
+        ("/me*", "/u/{JWT.sub}/", "/mex", &["sub"], "/u/a%2Fb/x"),
+    ] {
+        let rewrite = Rewrite::replace(text, &pattern(route)).unwrap();
+        assert_eq!(rewrite.claims(), claims, "{text}");
+        let mut out = apply(&rewrite, route, path).unwrap().into_bytes();
+        let values = [b"a%2Fb".to_vec(), b"c".to_vec()];
+        fill(&values[..claims.len()], &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), want, "{text}");
+    }
+    assert_eq!(Rewrite::replace("/a", &pattern("/b")).unwrap().claims(), [""; 0]);
+}
+
+#[test]
+fn a_path_with_a_hole_is_none() {
+    for (path, values) in [
+        ("/u/{JWT.sub}/o", &[""][..]),
+        ("/u/{JWT.sub}/o", &[".."]),
+        ("/u/{JWT.sub}/o", &["."]),
+        ("/u/{JWT.sub}/o", &["a b"]),
+        ("/u/{JWT.sub}/o", &["{JWT.sub}"]),
+        ("/u/{JWT.sub}/o", &["%00"]),
+        ("/u/{JWT.sub}/o", &[]),
+        ("/u/{JWT.sub}/o", &["a", "b"]),
+        ("/u/{JWT.sub/o", &["a"]),
+        ("/u/{JWT.sub}/../o", &["a"]),
+    ] {
+        let values: Vec<_> = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+        let mut out = path.as_bytes().to_vec();
+        assert_eq!(fill(&values, &mut out), Err(Unsafe), "{path} {values:?}");
+        assert_eq!(out, path.as_bytes(), "it stays as it was");
+    }
+}
+
+#[test]
+fn claims_that_are_no_whole_segment_are_refused() {
+    use RewriteError as E;
+    let replace = |text, route| Rewrite::replace(text, &pattern(route));
+    for (text, why) in [
+        ("/u-{JWT.sub}", E::Pattern(PatternError::Brace)),
+        ("/{JWT.}", E::Pattern(PatternError::Name)),
+        ("/{jwt.sub}", E::Pattern(PatternError::Name)),
+        ("/{JWT.a/b}", E::Pattern(PatternError::Brace)),
+        ("/{JWT.a%2F}", E::Pattern(PatternError::Name)),
+        ("/{*JWT.sub}", E::Pattern(PatternError::Name)),
+        ("/{JWT.sub}/{JWT.sub}", E::Pattern(PatternError::NameTwice)),
+        ("/{JWT}", E::UnknownParam),
+    ] {
+        assert_eq!(replace(text, "/a/{*}"), Err(why), "{text}");
+    }
+    // The rest of such a path begins in the middle of a segment.
+    assert_eq!(replace("/u/{JWT.sub}", "/me*"), Err(E::OpenClaim));
+    assert_eq!(PathPattern::path("/{JWT.sub}"), Err(PatternError::Name));
+    assert_eq!(PathPattern::prefix("/{JWT.sub}"), Err(PatternError::Name));
+}

@@ -2,4 +2,5 @@
 
 mod keys;
 mod others;
+mod paths;
 mod tokens;

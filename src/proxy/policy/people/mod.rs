@@ -20,7 +20,7 @@ use crate::proxy::reason::Reason;
 use crate::snapshot::Snapshot;
 use crate::snapshot::people::KeyService;
 
-use super::{Admission, Refusal};
+use super::{Admission, Refusal, Verdict, claims};
 
 mod billing;
 mod fetch;
@@ -89,13 +89,17 @@ pub(super) fn before_auth<I: Io>(
     Ok(())
 }
 
-/// What needs one: widgets, billing.
+/// What needs one: claims in the path, widgets, billing.
 pub(super) async fn after_auth<I: Io>(
     exchange: &Exchange<'_, I>,
     policies: &Policies,
     rule: &PeopleRule,
     admission: &mut Admission,
-) -> Result<(), Reason> {
+) -> Result<Verdict, Reason> {
+    let mut verdict = Verdict::Pass;
+    if !rule.path_claims.is_empty() {
+        verdict = claims::ask(policies, &rule.path_claims, admission)?;
+    }
     if let Some(number) = rule.widget {
         let widget = exchange.tables.snapshot.people.widgets.get(number).ok_or(Reason::Bug)?;
         check_widget(exchange, policies, widget, admission)?;
@@ -106,7 +110,7 @@ pub(super) async fn after_auth<I: Io>(
     {
         Box::pin(check_balance(exchange, policies, &identity, admission)).await?;
     }
-    Ok(())
+    Ok(verdict)
 }
 
 /// Whether a token is refused before its end, by one of its claims or by a field beside it.
