@@ -19,6 +19,7 @@ use crate::policy::auth::propagate::Propagated;
 use crate::policy::auth::verify::TokenRules;
 use crate::snapshot::auth::{Auth, KeyPlace, KeySource, KeyUrl};
 use crate::tls::client::{ClientSpec, ClientTls};
+use crate::tls::pinned::pin;
 
 /// The name that stands for those who bring nothing.
 pub(super) const ANONYMOUS: &str = "anonymous";
@@ -90,6 +91,7 @@ impl Config {
         }
         self.check_secrets(name, findings);
         self.check_url(name, findings);
+        self.check_pins(name, findings);
         self.check_words(name, &kind, findings);
     }
 
@@ -152,6 +154,32 @@ impl Config {
         if !url.secure && self.is_given(&key("ca")) {
             let message = "`ca` means nothing: `url` is plain HTTP";
             find(Code::Contradiction, &key("ca"), message, "leave one of them out");
+        }
+    }
+
+    fn check_pins(&self, name: &str, findings: &mut Vec<Finding>) {
+        let path = format!("auth.{name}.fingerprints");
+        if !self.is_given(&path) {
+            return;
+        }
+        let mut find = |code, message: &str, way_out: &str| {
+            findings.push(self.finding(code, &path, message, way_out));
+        };
+        let url = self.text(&format!("auth.{name}.url"));
+        if url.is_none_or(|text| text.starts_with("http://")) {
+            let message = "`fingerprints` means nothing: no keys are fetched over HTTPS";
+            find(Code::Contradiction, message, "write url = \"https://…\", or leave it out");
+        }
+        let pins = self.texts(&path);
+        if pins.is_empty() {
+            let message = "`fingerprints` is empty: any certificate would do";
+            find(Code::Missing, message, "write one, or leave it out");
+        }
+        for odd in pins.iter().filter(|text| pin(text).is_none()) {
+            let message = format!("`fingerprints`: \"{odd}\" is no base64url of 32 bytes");
+            let way_out = "write the SHA-256 of the SubjectPublicKeyInfo of a certificate; \
+                           docs/auth.md says how to get it";
+            find(Code::Malformed, &message, way_out);
         }
     }
 
@@ -334,9 +362,10 @@ impl Config {
             return Some(KeyPlace::Url(url, None));
         }
         let authorities = self.text(&key("ca")).map(PathBuf::from);
-        let spec = ClientSpec { authorities, ..ClientSpec::default() };
+        let pins = self.texts(&key("fingerprints")).iter().filter_map(|text| pin(text)).collect();
+        let spec = ClientSpec { authorities, pins, ..ClientSpec::default() };
         match ClientTls::build(spec, &source::read_file) {
-            Ok(tls) => Some(KeyPlace::Url(url, Some(tls))),
+            Ok(tls) => Some(KeyPlace::Url(url, Some(Box::new(tls)))),
             Err((_, message)) => {
                 let path = if self.is_given(&key("ca")) { key("ca") } else { key("url") };
                 let way_out = "check the path, its rights, and that it is PEM";

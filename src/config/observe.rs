@@ -81,7 +81,7 @@ impl Config {
             return None;
         }
         let authorities = self.text(ca).map(PathBuf::from);
-        let spec = ClientSpec { authorities, name: None, certificate: None };
+        let spec = ClientSpec { authorities, ..ClientSpec::default() };
         match ClientTls::build(spec, &source::read_file) {
             Ok(tls) => Some(tls),
             Err((_, message)) => {

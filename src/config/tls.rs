@@ -197,6 +197,7 @@ impl Config {
             authorities: path("ca"),
             name: self.text(&key("name")),
             certificate: path("cert").zip(path("key")),
+            pins: Vec::new(),
         };
         match ClientTls::build(spec, &source::read_file) {
             Ok(tls) => Some(tls),

@@ -150,6 +150,10 @@ pub(in crate::control) fn is_ours(error: &io::Error) -> bool {
 }
 
 fn text(error: &io::Error) -> String {
+    let sealed = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::Other(ours)) = sealed {
+        return ours.to_string();
+    }
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),

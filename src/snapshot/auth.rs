@@ -40,7 +40,7 @@ pub enum KeyPlace {
     /// In a file, which was read already and is read anew when it changes.
     File(PathBuf, Arc<KeySet>),
     /// They are published.
-    Url(KeyUrl, Option<ClientTls>),
+    Url(KeyUrl, Option<Box<ClientTls>>),
 }
 
 impl KeyPlace {

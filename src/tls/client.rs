@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::handshake::Protocol;
+use super::pinned::{Pin, Pinned};
 use super::server::{FileContent, ReadFile, provider};
 
 /// Sessions of endpoints that one shard remembers.
@@ -25,6 +26,8 @@ pub struct ClientSpec {
     pub name: Option<String>,
     /// Our own certificate and its key (PEM), for endpoints that ask for one.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Keys of which a certificate of the chain must have one, besides all else; none: any will do.
+    pub pins: Vec<Pin>,
 }
 
 /// What of a [`ClientSpec`] a fault is about.
@@ -86,8 +89,15 @@ impl ClientTls {
         let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
         let config = ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&versions)
-            .map_err(|error| (ClientPart::Chain, error.to_string()))?
-            .with_root_certificates(roots);
+            .map_err(|error| (ClientPart::Chain, error.to_string()))?;
+        let config = if spec.pins.is_empty() {
+            config.with_root_certificates(roots)
+        } else {
+            let pinned = Pinned::new(Arc::new(roots), spec.pins.clone());
+            let pinned = pinned.map_err(|error| (ClientPart::Authorities, error))?;
+            // It verifies as the other does, and asks for more.
+            config.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
+        };
         let mut config = match &spec.certificate {
             None => config.with_no_client_auth(),
             Some((chain, key)) => {

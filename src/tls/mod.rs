@@ -10,6 +10,7 @@ mod engine;
 pub mod handshake;
 mod in_place;
 mod inbox;
+pub mod pinned;
 pub mod server;
 mod session;
 pub mod spec;

@@ -64,6 +64,23 @@ pub fn subject(certificate: &[u8]) -> Option<String> {
     (!out.is_empty() && out.len() <= SUBJECT_BYTES_MAX).then_some(out)
 }
 
+/// The public key of a certificate with all that is said of it, as it stands there: its
+/// `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
+pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let (outer, _) = element(certificate, SEQUENCE)?;
+    let (mut fields, _) = element(outer, SEQUENCE)?;
+    if fields.first() == Some(&VERSION) {
+        (_, fields) = element(fields, VERSION)?;
+    }
+    for _ in 0..5 {
+        // Serial number, signature algorithm, issuer, validity, subject.
+        let tag = *fields.first()?;
+        (_, fields) = element(fields, tag)?;
+    }
+    let (_, rest) = element(fields, SEQUENCE)?;
+    fields.get(..fields.len() - rest.len())
+}
+
 /// Appends an attribute; characters that separate are escaped, control characters refused.
 fn push_name(out: &mut String, name: &str, value: &str) -> Option<()> {
     if !out.is_empty() {
@@ -227,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn the_public_key_is_found_whole() {
+        use rcgen::{CertificateParams, KeyPair, PublicKeyData};
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::default().self_signed(&key).unwrap();
+        assert_eq!(public_key(certificate.der()), Some(&key.subject_public_key_info()[..]));
+        let cut = certificate.der().get(..80).unwrap();
+        assert_eq!(public_key(cut), None);
+    }
+
+    #[test]
     fn bytes_become_text() {
         for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(bytes.as_bytes()), text);
@@ -240,9 +267,9 @@ mod tests {
         for len in 0..400 {
             let bytes: Vec<u8> =
                 (0..len).map(|_| u8::try_from(prng.below(256)).unwrap_or(0)).collect();
-            let (_, _) = (validity(&bytes), subject(&bytes));
+            let (_, _, _) = (validity(&bytes), subject(&bytes), public_key(&bytes));
             let framed = [&[SEQUENCE, 0x82, 1, 0, SEQUENCE, 0x81, 200][..], &bytes].concat();
-            let (_, _) = (validity(&framed), subject(&framed));
+            let (_, _, _) = (validity(&framed), subject(&framed), public_key(&framed));
         }
         assert_eq!(element(&[SEQUENCE, 0x84, 255, 255, 255, 255, 1], SEQUENCE), None);
     }

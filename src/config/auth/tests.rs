@@ -4,6 +4,7 @@ use crate::config::source::{self, Source};
 use crate::policy::auth::path::ClaimPath;
 use crate::policy::auth::profile::Proof;
 use crate::snapshot::Snapshot;
+use crate::snapshot::auth::KeyPlace;
 
 const NEEDED: &str = "server = { session = false }\n\
                       [upstreams.a]\nendpoints = [\"127.0.0.1:1\"]\n";
@@ -194,5 +195,29 @@ fn a_path_with_claims_needs_tokens_that_have_some() {
         let want = format!("s.toml:{}:{message}", LINES + line.parse::<usize>().unwrap());
         let all = found(&text);
         assert!(all.len() == 1 && all[0].starts_with(&want), "{text}\n{want}\n{all:#?}");
+    }
+}
+
+#[test]
+fn fingerprints_are_of_public_keys_of_https() {
+    let https = "[auth.x]\nkind = \"jwt\"\nurl = \"https://a/\"\n";
+    let (one, other) = ("A".repeat(43), format!("{}8=", "_".repeat(42)));
+    let text = format!("{}{https}fingerprints = [\"{one}\", \"{other}\"]", route("[\"x\"]"));
+    let (snapshot, notes) = compile(&text).unwrap();
+    assert_eq!(notes.len(), 0, "{notes:?}");
+    let KeyPlace::Url(_, Some(tls)) = &snapshot.auth.sources[0].place else { panic!("a URL") };
+    assert_eq!(tls.spec.pins, [[0; 32], [255; 32]]);
+    let http = https.replace("https://a/", "http://127.0.0.1/");
+    let hs256 = "[auth.x]\nkind = \"hs256\"\nsecret_env = \"LONG\"\n";
+    for (profile, value, want) in [
+        (https, "[]", "OT0201: `fingerprints` is empty"),
+        (https, "\"AAAA\"", "OT0106: `fingerprints`: \"AAAA\" is no base64url of 32 bytes; write"),
+        (https, "\"\"", "OT0106: `fingerprints`: \"\" is no base64url"),
+        (&http, &format!("\"{one}\""), "OT0203: `fingerprints` means nothing"),
+        (hs256, &format!("\"{one}\""), "OT0203: `fingerprints` means nothing"),
+    ] {
+        let all = found(&format!("{profile}fingerprints = {value}\n"));
+        let want = format!("s.toml:{}:16: {want}", LINES + 4);
+        assert!(all.len() == 1 && all[0].starts_with(&want), "{want}\n{all:#?}");
     }
 }

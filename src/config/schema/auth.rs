@@ -99,5 +99,11 @@ pub const KEYS: &[Key] = &[
         "how long a request waits for keys that are looked for because of it",
     ),
     open("auth.*.ca", Kind::Text, "authorities for `url` (PEM), in place of the system's"),
+    open(
+        "auth.*.fingerprints",
+        Kind::Texts("base64url of SHA-256"),
+        "one of the certificates that the host of `url` shows must have one of these public keys, \
+         besides all else that is verified",
+    ),
     live("auth.*.plain_http", Kind::Bool, "false", "let `url` be plain HTTP beyond this machine"),
 ];

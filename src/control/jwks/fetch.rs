@@ -21,7 +21,7 @@ pub(super) fn look(source: &KeySource) -> Result<Found, String> {
     let (text, secrets) = match &source.place {
         KeyPlace::Fixed(keys) => return Ok((Arc::clone(keys), Vec::new())),
         KeyPlace::File(path, _) => (file(path)?, true),
-        KeyPlace::Url(url, tls) => (get(url, tls.as_ref(), source.timeout)?, false),
+        KeyPlace::Url(url, tls) => (get(url, tls.as_deref(), source.timeout)?, false),
     };
     let (keys, skipped) = KeySet::parse(&text, secrets).map_err(str::to_owned)?;
     Ok((Arc::new(keys), skipped))

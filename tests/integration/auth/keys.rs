@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use otus::snapshot::server::IoDriver;
+use rcgen::{KeyPair, PublicKeyData};
+use ring::digest::SHA256;
 
 use crate::support::backend::{nobody, ok_bytes};
-use crate::support::gateway::on_both_drivers;
+use crate::support::gateway::{Gateway, on_both_drivers};
 use crate::support::issuer::{ES256, Issuer, claims, guarded, guarded_text, signer, status};
 use crate::support::journal::eventually;
 use crate::support::jwt::{Signer, jwks};
 use crate::support::proxy;
-use crate::support::tls::Authority;
+use crate::support::tls::{Authority, Files};
 
 const ROUTE: &str = "auth = [\"main\"]";
 
@@ -197,22 +199,21 @@ fn a_file_with_keys_is_read_anew_when_it_changes() {
     assert_eq!(status(&mut client, &old.token(&claims(60))), 401);
 }
 
+/// A gateway with this certificate before an issuer.
+fn front(io: IoDriver, files: &Files, issuer: &Issuer) -> Gateway {
+    let upstream = proxy::upstream(&[issuer.address], "");
+    let (cert, key) = (files.cert.display(), files.key.display());
+    let tls = format!("tls.cert = \"{cert}\"\ntls.key = \"{key}\"\n");
+    proxy::start(io, &format!("{tls}{upstream}{}", proxy::ALL))
+}
+
 #[test]
 fn keys_come_over_tls_from_nobody_else() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let files = authority.leaf("main", &["127.0.0.1"]);
     let ours = signer("k");
     let issuer = Issuer::start(&[&ours]);
-    let front = proxy::start(
-        IoDriver::Auto,
-        &format!(
-            "tls.cert = \"{}\"\ntls.key = \"{}\"\n{}{}",
-            files.cert.display(),
-            files.key.display(),
-            proxy::upstream(&[issuer.address], ""),
-            proxy::ALL
-        ),
-    );
+    let front = front(IoDriver::Auto, &files, &issuer);
     for (authority, wanted) in [(&authority, 200), (&stranger, 503)] {
         let profile = format!(
             "[auth.main]\nkind = \"jwt\"\nurl = \"https://{}/\"\nca = \"{}\"\n{ES256}\
@@ -223,6 +224,60 @@ fn keys_come_over_tls_from_nobody_else() {
         let gateway = guarded(IoDriver::Auto, ROUTE, &profile);
         assert_eq!(status(&mut gateway.client(), &ours.token(&claims(60))), wanted);
     }
+}
+
+/// The fingerprint of a key.
+fn fingerprint(files: &Files) -> String {
+    let key = KeyPair::from_pem(&std::fs::read_to_string(&files.key).unwrap()).unwrap();
+    let digest = ring::digest::digest(&SHA256, &key.subject_public_key_info());
+    otus::base::base64url::encode(digest.as_ref())
+}
+
+#[test]
+fn keys_come_from_hosts_with_a_pinned_key_alone() {
+    on_both_drivers(|io| {
+        let authority = Authority::new();
+        let files = authority.leaf("main", &["127.0.0.1"]);
+        let (known, other) = (fingerprint(&files), fingerprint(&authority.leaf("o", &["o"])));
+        let (ours, next) = (signer("k"), signer("next"));
+        let issuer = Issuer::start(&[&ours]);
+        let front = front(io, &files, &issuer);
+        let before = |pins: &str| {
+            let url = format!(
+                "url = \"https://{}/\"\nca = \"{}\"",
+                front.address,
+                authority.file().display()
+            );
+            let more = "refresh = \"1s\"\npatience = \"1s\"";
+            let profile = format!(
+                "[auth.main]\nkind = \"jwt\"\n{url}\n{ES256}{more}\nfingerprints = [{pins}]\n"
+            );
+            guarded(io, ROUTE, &profile)
+        };
+        let token = ours.token(&claims(60));
+        let without = before(&format!("\"{other}\""));
+        assert_eq!(status(&mut without.client(), &token), 503);
+        let failures = "otus_auth_keys_fetch_failures_total{source=\"main\"}";
+        eventually("a failure", || (without.metric(failures) > 0).then_some(()));
+        assert_eq!(issuer.asked(), 0, "nothing is said to it");
+        without.finish();
+        let gateway = before(&format!("\"{other}\", \"{known}\""));
+        let mut client = gateway.client();
+        assert_eq!(status(&mut client, &token), 200);
+        // Another key of the same name by the same authority: what is known stays.
+        authority.leaf("main", &["127.0.0.1"]);
+        eventually("a failure", || (gateway.metric(failures) > 1).then_some(()));
+        issuer.publish(&[&next]);
+        let fresh = |signer: &Signer| {
+            let mut claims = claims(60);
+            claims["jti"] = serde_json::json!("fresh");
+            signer.token(&claims)
+        };
+        assert_eq!(status(&mut client, &fresh(&ours)), 200);
+        assert_eq!(status(&mut client, &fresh(&next)), 401);
+        gateway.is_clean();
+        gateway.finish();
+    });
 }
 
 #[test]
