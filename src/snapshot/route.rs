@@ -66,7 +66,8 @@ pub struct Route {
     pub place: String,
     /// What is done.
     pub action: Action,
-    /// How the path is changed before it is forwarded, or put into a redirect.
+    /// How the path is changed before it is forwarded, or put into a redirect. For claims that are
+    /// in it, the policies have to ask ([`PeopleRule::path_claims`](crate::policy::people)).
     pub rewrite: Rewrite,
     /// How long the endpoint may take.
     pub timeouts: RouteTimeouts,
