@@ -6,14 +6,22 @@ const SHORT: u32 = 100_000_000;
 const DIGITS_MAX: usize = 20;
 
 /// Appends the digits of a number.
+#[inline]
 pub fn push<N>(out: &mut Vec<u8>, number: N)
 where
     N: itoa::Integer + Copy + TryInto<u8> + TryInto<u32>,
 {
     // Flags and counts, most of the time: no digits have to be found, and none copied.
-    if let Ok(digit @ 0..=9) = TryInto::<u8>::try_into(number) {
-        return out.push(b'0' + digit);
+    match TryInto::<u8>::try_into(number) {
+        Ok(digit @ 0..=9) => out.push(b'0' + digit),
+        _ => push_several(out, number),
     }
+}
+
+fn push_several<N>(out: &mut Vec<u8>, number: N)
+where
+    N: itoa::Integer + TryInto<u32> + Copy,
+{
     if let Ok(short @ 0..SHORT) = TryInto::<u32>::try_into(number) {
         return Digits::short(short).push(out);
     }

@@ -88,12 +88,14 @@ fn put_long_len_head(out: &mut Vec<u8>, key: u64, len: usize) {
 }
 
 /// Writes a field of bytes or text.
+#[inline]
 pub fn put_len_field(out: &mut Vec<u8>, number: u32, content: &[u8]) {
     put_len_head(out, number, content.len());
     out.extend_from_slice(content);
 }
 
 /// Writes a field that holds a varint.
+#[inline]
 pub fn put_varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
     put_varint(out, key(number, VARINT));
     put_varint(out, value);

@@ -205,7 +205,8 @@ impl Cast {
 impl Trace {
     pub(super) fn new(start: Instant) -> Self {
         Trace {
-            entries: VecDeque::new(),
+            // Whole at once: growing would be counted as a cost of whoever happens to be running.
+            entries: VecDeque::with_capacity(ENTRIES_MAX),
             digest: 0xcbf2_9ce4_8422_2325,
             start,
             cast: Cast::default(),
