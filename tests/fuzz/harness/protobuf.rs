@@ -142,11 +142,18 @@ fn plain_varint(data: &[u8]) -> Option<(u64, &[u8])> {
     Some((value, &data[last + 1..]))
 }
 
-/// What `serde_json` reads; `None` for numbers beyond `f64`, which are JSON all the same.
+/// What `serde_json` reads; `None` for numbers beyond `f64` and halves of surrogate pairs, which are
+/// JSON all the same.
 fn json_of(text: &[u8]) -> Option<serde_json::Value> {
+    let is_grammar = |error: &serde_json::Error| {
+        let told = error.to_string();
+        ["number out of range", "lone leading surrogate", "unexpected end of hex escape"]
+            .iter()
+            .any(|grammar| told.starts_with(grammar))
+    };
     match serde_json::from_slice(text) {
         Ok(json) => Some(json),
-        Err(error) if error.to_string().starts_with("number out of range") => None,
+        Err(error) if is_grammar(&error) => None,
         Err(error) => panic!("no JSON: {error}"),
     }
 }
