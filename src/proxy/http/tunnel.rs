@@ -24,8 +24,9 @@ pub(super) async fn run<I: Io>(flow: &Flow<'_, I>, out: Gather, rest: Buffer) ->
     let begun = tunnel.begin(out, rest).await;
     let mut cut = begun.err();
     if cut.is_some() {
-        // It was promised a tunnel, and nothing came through: that was no end.
+        // Both were promised a tunnel, and not all has come through: that was no end.
         endpoint.socket.reset_on_close();
+        client.socket.reset_on_close();
     } else {
         let up = tunnel.pump(&client, &endpoint);
         (_, sent) = join(up, tunnel.pump(&endpoint, &client)).await;
