@@ -147,6 +147,28 @@ fn a_handshake_without_an_answer_ends_in_a_reset() {
     });
 }
 
+/// It has the answer and some of what followed, and must not think that this was all.
+#[test]
+fn a_client_that_does_not_take_what_follows_the_answer_is_reset() {
+    on_both_drivers(|io| {
+        let backend = Backend::listen();
+        let mut snapshot = snapshot(io, &format!("{}{ALL}", upstream(&[backend.address], "")));
+        snapshot.timeouts.write = Duration::from_millis(300);
+        snapshot.server.listeners[0].transport.send_buffer = Some(4096);
+        let gateway = Gateway::start(io, |own| *own = snapshot);
+        let mut client = Client::connect_narrow(gateway.address, 4096);
+        client.head("GET", "/chat", &HANDSHAKE);
+        let (mut visit, _) = backend.asked();
+        visit.send(ACCEPT.to_owned() + &"x".repeat(100_000));
+        is_reset(&mut visit.stream);
+        let mut all = Vec::new();
+        let read = client.stream.read_to_end(&mut all);
+        assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
+        assert!(all.starts_with(b"HTTP/1.1 101"), "{}", all.escape_ascii());
+        gateway.is_clean();
+    });
+}
+
 #[test]
 fn clients_that_die_say_nothing_of_the_endpoint() {
     on_both_drivers(|io| {
