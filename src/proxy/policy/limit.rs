@@ -158,6 +158,13 @@ struct Asking<'a, I: Io> {
     live: &'a Live,
 }
 
+/// When a request asks. Its head may have come slowly: from when it began on, others have spent
+/// what there was then, and got what came since.
+fn asked_at<I: Io>(exchange: &Exchange<'_, I>) -> Instant {
+    let io = &exchange.cx.io;
+    if io.lately() > exchange.started { io.now() } else { exchange.started }
+}
+
 impl<'a, I: Io> Asking<'a, I> {
     fn new(
         exchange: &'a Exchange<'a, I>,
@@ -177,7 +184,7 @@ impl<'a, I: Io> Asking<'a, I> {
                 return Ok(Some(Pause::Store(place)));
             }
             let (by, key) = who::key(self.exchange, admission, rate, &self.live.secret);
-            let now = self.exchange.started.as_nanos();
+            let now = asked_at(self.exchange).as_nanos();
             let state = &self.exchange.tables.policies.limit;
             let verdict = state.with(counted, |purse| purse.ask(key, now)).ok_or(Reason::Bug)?;
             self.told((place, rate), by, &verdict, admission)?;
@@ -243,7 +250,7 @@ impl<'a, I: Io> Asking<'a, I> {
         let state = &exchange.tables.policies.limit;
         let patience =
             counted.1.ledger().map_or(Duration::ZERO, |ledger| ledger.outbox().patience());
-        let mut now = exchange.started;
+        let mut now = asked_at(exchange);
         let deadline = now + patience;
         loop {
             let name = || shared_name(by, who.bytes());

@@ -73,6 +73,24 @@ fn a_rate_is_exact_over_two_shards_whatever_the_spread() {
     });
 }
 
+/// What there was when its head began is gone; what has come since is there.
+#[test]
+fn a_request_whose_head_comes_slowly_asks_when_it_is_whole() {
+    on_both_drivers(|io| {
+        let (gateway, _settings) = gateway(
+            io,
+            "[[route]]\nid = \"slow\"\nreply = 204\nrate_limit = { rate = \"2/s\", burst = 1 }\n",
+        );
+        let mut slow = gateway.client();
+        slow.send("GET /slow HTTP/1.1\r\n");
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(gateway.client().get("/slow").status, 204);
+        std::thread::sleep(Duration::from_millis(600));
+        slow.send("Host: gateway.test\r\n\r\n");
+        assert_eq!(slow.reply().status, 204);
+    });
+}
+
 #[test]
 fn clients_are_told_what_is_left_and_when_to_come_back() {
     on_both_drivers(|io| {
