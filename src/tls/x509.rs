@@ -15,23 +15,16 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SET: u8 = 0x31;
 const OBJECT_ID: u8 = 0x06;
+/// Places of fields, behind the serial number, the signature's algorithm and the issuer.
+const VALIDITY: usize = 3;
+const SUBJECT: usize = 4;
+const PUBLIC_KEY: usize = 5;
 /// Bytes of the name of whom a certificate is for.
 const SUBJECT_BYTES_MAX: usize = 1024;
 
 /// Reads the validity of a certificate (RFC 5280 §4.1).
 pub(super) fn validity(certificate: &[u8]) -> Option<Validity> {
-    let (mut outer, _) = element(certificate, SEQUENCE)?;
-    let (mut fields, _) = element(outer, SEQUENCE)?;
-    outer = fields;
-    if outer.first() == Some(&VERSION) {
-        (_, fields) = element(outer, VERSION)?;
-    }
-    for _ in 0..3 {
-        // Serial number, signature algorithm, issuer.
-        let tag = *fields.first()?;
-        (_, fields) = element(fields, tag)?;
-    }
-    let (validity, _) = element(fields, SEQUENCE)?;
+    let (validity, _) = element(fields_from(certificate, VALIDITY)?, SEQUENCE)?;
     let (from, rest) = time(validity)?;
     let (until, _) = time(rest)?;
     Some(Validity { from, until })
@@ -41,16 +34,7 @@ pub(super) fn validity(certificate: &[u8]) -> Option<Validity> {
 /// `C=DE,O=Example,CN=alice`. `None` for a name that is empty, or that cannot be written so.
 #[must_use]
 pub fn subject(certificate: &[u8]) -> Option<String> {
-    let (outer, _) = element(certificate, SEQUENCE)?;
-    let (mut fields, _) = element(outer, SEQUENCE)?;
-    if fields.first() == Some(&VERSION) {
-        (_, fields) = element(fields, VERSION)?;
-    }
-    for _ in 0..4 {
-        // Serial number, signature algorithm, issuer, validity.
-        let tag = *fields.first()?;
-        (_, fields) = element(fields, tag)?;
-    }
+    let fields = fields_from(certificate, SUBJECT)?;
     let (mut names, _) = element(fields, SEQUENCE)?;
     let mut out = String::new();
     while !names.is_empty() {
@@ -67,18 +51,24 @@ pub fn subject(certificate: &[u8]) -> Option<String> {
 /// The public key of a certificate with all that is said of it, as it stands there: its
 /// `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
 pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let fields = fields_from(certificate, PUBLIC_KEY)?;
+    let (_, rest) = element(fields, SEQUENCE)?;
+    fields.get(..fields.len() - rest.len())
+}
+
+/// The fields of a certificate from that place on (RFC 5280 §4.1): the version, which may be left
+/// out, does not count.
+fn fields_from(certificate: &[u8], place: usize) -> Option<&[u8]> {
     let (outer, _) = element(certificate, SEQUENCE)?;
     let (mut fields, _) = element(outer, SEQUENCE)?;
     if fields.first() == Some(&VERSION) {
         (_, fields) = element(fields, VERSION)?;
     }
-    for _ in 0..5 {
-        // Serial number, signature algorithm, issuer, validity, subject.
+    for _ in 0..place {
         let tag = *fields.first()?;
         (_, fields) = element(fields, tag)?;
     }
-    let (_, rest) = element(fields, SEQUENCE)?;
-    fields.get(..fields.len() - rest.len())
+    Some(fields)
 }
 
 /// Appends an attribute; characters that separate are escaped, control characters refused.
