@@ -178,13 +178,13 @@ impl<'a, I: Io> Asking<'a, I> {
     /// Asks as far as nothing is to be waited for, from the rate in the place `from` on.
     fn rates(&self, from: usize, admission: &mut Admission) -> Result<Option<Pause>, Reason> {
         let rates = self.rule.rates.get(from..).unwrap_or_default();
+        let now = asked_at(self.exchange).as_nanos();
         for (place, rate) in (from..).zip(rates) {
             let counted = self.live.rates.get(place).ok_or(Reason::Bug)?;
             if counted.1.ledger().is_some() {
                 return Ok(Some(Pause::Store(place)));
             }
             let (by, key) = who::key(self.exchange, admission, rate, &self.live.secret);
-            let now = asked_at(self.exchange).as_nanos();
             let state = &self.exchange.tables.policies.limit;
             let verdict = state.with(counted, |purse| purse.ask(key, now)).ok_or(Reason::Bug)?;
             self.told((place, rate), by, &verdict, admission)?;
