@@ -81,7 +81,7 @@ pub const CLIENT_PROBE_AFTER: Duration = Duration::from_mins(1);
 /// ... and again after so long, ...
 pub const CLIENT_PROBE_EVERY: Duration = Duration::from_secs(30);
 /// ... until it has said nothing for so long: its host is lost, and its connection with it. The
-/// same goes for bytes that nobody has acknowledged.
+/// same goes for bytes that wait for so long, unacknowledged or before a window that stays shut.
 pub const CLIENT_LOST_AFTER: Duration = Duration::from_mins(5);
 /// A body must bring so many bytes ...
 pub const BODY_RATE_BYTES: u64 = KIB;
