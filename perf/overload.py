@@ -10,12 +10,14 @@ own of which it gets a fifth (--share; a cgroup, as root), so that load and back
 are faster; before another Otus that answers at once, on a route with `shed_delay`. The same load
 goes to a route without either.
 
-The capacity is what as many connections as can be busy get, one request after the other. Then
-perf/openloop.rs asks so many times as much, on N connections by the clock: a connection that waits
-asks nothing else, so that less than that may be offered, and the table says how much was. Nobody
-heeds Retry-After. Goodput is what was answered with 200, beside the capacity; p50 and p99 are of
-those, from the request to the end of its answer; shed is what was answered with 503. Health is the
-slowest GET /healthz on the same listener, by new connections, and on the admin's.
+The capacity is what N connections get that ask one request after the other; of the service, as
+many as it can serve at once, since more only wait in it. (A shard needs more CPU for a request the
+more connections there are: their sockets are not in the cache. What fewer would get is told, too.)
+Then perf/openloop.rs asks so many times as much, on N connections by the clock: a connection that
+waits or rests asks nothing else, so that less than that may be offered, and the table says how much
+was. Nobody heeds Retry-After. Goodput is what was answered with 200, beside the capacity; p50 and
+p99 are of those, from the request to the end of its answer; shed is what was answered with 503.
+Health is the slowest GET /healthz on the same listener, by new connections, and on the admin's.
 
 Exits with 1 if at three times the capacity or more goodput is below 0.90, the p99 of what was
 admitted is above its bound, or health was not told within half a second; with 77 without rustc.
@@ -185,11 +187,12 @@ def bound(case, connections, capacity):
 
 
 def measure(case, options, otus, cores):
-    busy, span = PLACES if case == "service" else 64, options.secs
-    rows = load(options.program, otus.port, "/bare", busy, span, core=cores[1])
-    capacity = len([row for row in rows if row[1] == 200]) / span
-    print(f"{case}: capacity {capacity:.0f}/s with {busy} connections, "
-          f"p99 {percentile([row[2] for row in rows], 0.99):.1f} ms", flush=True)
+    span = options.secs
+    for busy in [PLACES] if case == "service" else [64, options.connections]:
+        rows = load(options.program, otus.port, "/bare", busy, span, core=cores[1])
+        capacity = len([row for row in rows if row[1] == 200]) / span
+        print(f"{case}: capacity {capacity:.0f}/s with {busy} connections, "
+              f"p99 {percentile([row[2] for row in rows], 0.99):.1f} ms", flush=True)
     print(f"  {'route':8}{'asked':>7}{'offered':>9}{'goodput':>9}{'p50 ms':>9}{'p99 ms':>9}"
           f"{'shed/s':>9}{'health ms':>11}", flush=True)
     met = True

@@ -55,12 +55,12 @@ pub const FILENAME_BYTES_MAX: usize = 255;
 pub const JSON_DEPTH_MAX: u32 = 128;
 /// Connections that one shard accepts.
 pub const CONNECTIONS_MAX: u32 = 16_384;
-/// Small buffers kept for reuse by one shard.
-pub const SMALL_BUFFERS_KEPT: usize = 256;
+/// Small buffers kept for reuse by one shard: so many stay, up to so many while they are needed.
+pub const SMALL_BUFFERS_KEPT: (usize, usize) = (256, 1024);
 /// Large buffers kept for reuse by one shard.
-pub const LARGE_BUFFERS_KEPT: usize = 8;
+pub const LARGE_BUFFERS_KEPT: (usize, usize) = (8, 8);
 /// Buffers for TLS records kept for reuse by one shard.
-pub const RECORD_BUFFERS_KEPT: usize = 64;
+pub const RECORD_BUFFERS_KEPT: (usize, usize) = (64, 1024);
 /// Spans waiting to be exported, for each shard and exporter.
 pub const SPANS_MAX: usize = 2048;
 /// Log records waiting to be written, for each shard.

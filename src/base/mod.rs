@@ -10,5 +10,6 @@ pub mod hex;
 pub mod limits;
 pub mod prng;
 pub mod size;
+pub mod spares;
 pub mod text;
 pub mod time;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::base::limits;
+use crate::base::spares::Spares;
 
 /// A piece of pooled memory: `filled` bytes wait to be used, behind them is room for more.
 ///
@@ -160,11 +161,11 @@ impl Drop for Buffer {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pools {
-    small: Vec<Vec<u8>>,
-    records: Vec<Vec<u8>>,
-    large: Vec<Vec<u8>>,
+    small: Spares<Vec<u8>>,
+    records: Spares<Vec<u8>>,
+    large: Spares<Vec<u8>>,
     large_bytes: usize,
     out: usize,
 }
@@ -173,21 +174,16 @@ impl Pools {
     fn take_home(&mut self, storage: Vec<u8>) {
         self.out = self.out.saturating_sub(1);
         if storage.len() == limits::SMALL_BUFFER_BYTES {
-            if self.small.len() < limits::SMALL_BUFFERS_KEPT {
-                self.small.push(storage);
-            }
-        } else if storage.len() == limits::RECORD_BUFFER_BYTES
-            && self.records.len() < limits::RECORD_BUFFERS_KEPT
-        {
-            self.records.push(storage);
-        } else if storage.len() == self.large_bytes && self.large.len() < limits::LARGE_BUFFERS_KEPT
-        {
-            self.large.push(storage);
+            self.small.put(storage);
+        } else if storage.len() == limits::RECORD_BUFFER_BYTES {
+            self.records.put(storage);
+        } else if storage.len() == self.large_bytes {
+            self.large.put(storage);
         }
     }
 }
 
-/// A shard's buffers. The one that came home last goes out first, while it is still in the cache.
+/// A shard's buffers.
 #[derive(Clone, Debug)]
 pub struct BufferPool {
     pools: Rc<RefCell<Pools>>,
@@ -203,20 +199,27 @@ impl BufferPool {
     /// A pool whose large buffers have `large_bytes` bytes.
     #[must_use]
     pub fn new(large_bytes: usize) -> Self {
-        let pools = Pools { large_bytes, ..Pools::default() };
+        let spares = |(few, most)| Spares::new(few, most);
+        let pools = Pools {
+            small: spares(limits::SMALL_BUFFERS_KEPT),
+            records: spares(limits::RECORD_BUFFERS_KEPT),
+            large: spares(limits::LARGE_BUFFERS_KEPT),
+            large_bytes,
+            out: 0,
+        };
         BufferPool { pools: Rc::new(RefCell::new(pools)) }
     }
 
     /// A buffer for heads and control frames.
     #[must_use]
     pub fn small(&self) -> Buffer {
-        let kept = self.pools.borrow_mut().small.pop();
+        let kept = self.pools.borrow_mut().small.take();
         self.lend(kept.unwrap_or_else(|| vec![0; limits::SMALL_BUFFER_BYTES]))
     }
 
     /// A buffer for one TLS record.
     pub fn record(&self) -> Buffer {
-        let kept = self.pools.borrow_mut().records.pop();
+        let kept = self.pools.borrow_mut().records.take();
         self.lend(kept.unwrap_or_else(|| vec![0; limits::RECORD_BUFFER_BYTES]))
     }
 
@@ -225,7 +228,7 @@ impl BufferPool {
     pub fn large(&self) -> Buffer {
         let (kept, bytes) = {
             let mut pools = self.pools.borrow_mut();
-            (pools.large.pop(), pools.large_bytes)
+            (pools.large.take(), pools.large_bytes)
         };
         self.lend(kept.unwrap_or_else(|| vec![0; bytes]))
     }

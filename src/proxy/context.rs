@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crossbeam::channel::Sender;
 
 use crate::base::prng::Prng;
+use crate::base::spares::Spares;
 use crate::io::buffer::{BufferPool, Gather};
 use crate::io::{Io, IoError};
 use crate::message::head::{RequestHead, ResponseHead};
@@ -36,8 +37,10 @@ use super::registry::Seekers;
 use super::secure::Slots;
 use super::tables::{Labels, Tables};
 
-/// Heads kept for reuse by one shard.
-const HEADS_KEPT: usize = 64;
+/// Of each part of an exchange so many are kept for reuse by one shard ...
+const KEPT: usize = 64;
+/// ... and up to so many while they are needed.
+const KEPT_MAX: usize = 1024;
 /// An answer whose list of parts has grown longer is not kept.
 const RANGES_KEPT: usize = 16;
 /// A write that has grown larger is not kept.
@@ -101,13 +104,10 @@ pub struct Context<I: Io> {
     prng: RefCell<Prng>,
     draining: Cell<bool>,
     panics: Cell<u64>,
-    #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
-    heads: RefCell<Vec<Box<HeadText>>>,
-    #[expect(clippy::vec_box, reason = "it is large and moves in and out of exchanges")]
-    scratches: RefCell<Vec<Box<Scratch>>>,
-    #[expect(clippy::vec_box, reason = "a head is large and moves in and out of exchanges")]
-    answers: RefCell<Vec<Box<AnswerText>>>,
-    gathers: RefCell<Vec<Gather>>,
+    heads: RefCell<Spares<Box<HeadText>>>,
+    scratches: RefCell<Spares<Box<Scratch>>>,
+    answers: RefCell<Spares<Box<AnswerText>>>,
+    gathers: RefCell<Spares<Gather>>,
     date: Cell<(u64, [u8; 29])>,
 }
 
@@ -176,10 +176,10 @@ impl<I: Io> Context<I> {
             log,
             prng: RefCell::new(prng),
             draining: Cell::new(false),
-            heads: RefCell::new(Vec::new()),
-            scratches: RefCell::new(Vec::new()),
-            answers: RefCell::new(Vec::new()),
-            gathers: RefCell::new(Vec::new()),
+            heads: RefCell::new(Spares::new(KEPT, KEPT_MAX)),
+            scratches: RefCell::new(Spares::new(KEPT, KEPT_MAX)),
+            answers: RefCell::new(Spares::new(KEPT, KEPT_MAX)),
+            gathers: RefCell::new(Spares::new(KEPT, KEPT_MAX)),
             date: Cell::new((0, [b' '; 29])),
         };
         context.publish_gauges();
@@ -251,48 +251,43 @@ impl<I: Io> Context<I> {
 
     /// An empty head.
     pub fn take_head(&self) -> Box<HeadText> {
-        self.heads.borrow_mut().pop().unwrap_or_default()
+        self.heads.borrow_mut().take().unwrap_or_default()
     }
 
     /// Gives a head back.
     pub fn put_head(&self, mut head: Box<HeadText>) {
-        let mut heads = self.heads.borrow_mut();
-        if heads.len() < HEADS_KEPT {
-            head.head.clear();
-            head.text.clear();
-            heads.push(head);
-        }
+        head.head.clear();
+        head.text.clear();
+        self.heads.borrow_mut().put(head);
     }
 
     /// An empty response head.
     #[expect(clippy::unnecessary_box_returns, reason = "it moves in and out of exchanges")]
     pub(super) fn take_answer(&self) -> Box<AnswerText> {
-        self.answers.borrow_mut().pop().unwrap_or_default()
+        self.answers.borrow_mut().take().unwrap_or_default()
     }
 
     /// Gives one back.
     pub(super) fn put_answer(&self, mut answer: Box<AnswerText>) {
-        let mut answers = self.answers.borrow_mut();
-        if answers.len() < HEADS_KEPT && answer.ranges.capacity() <= RANGES_KEPT {
+        if answer.ranges.capacity() <= RANGES_KEPT {
             answer.ranges.clear();
             answer.head.clear();
             answer.text.clear();
-            answers.push(answer);
+            self.answers.borrow_mut().put(answer);
         }
     }
 
     /// An empty write.
     pub(super) fn take_gather(&self) -> Gather {
-        self.gathers.borrow_mut().pop().unwrap_or_default()
+        self.gathers.borrow_mut().take().unwrap_or_default()
     }
 
     /// Gives one back; what it holds is forgotten.
     pub(super) fn put_gather(&self, mut gather: Gather) {
-        let mut gathers = self.gathers.borrow_mut();
         drop(gather.take_payload());
         gather.clear();
-        if gathers.len() < HEADS_KEPT && gather.memory() <= GATHER_BYTES_KEPT {
-            gathers.push(gather);
+        if gather.memory() <= GATHER_BYTES_KEPT {
+            self.gathers.borrow_mut().put(gather);
         }
     }
 
@@ -325,15 +320,12 @@ impl<I: Io> Context<I> {
 
     /// Memory to find a route and to make a call with.
     pub(super) fn take_scratch(&self) -> Box<Scratch> {
-        self.scratches.borrow_mut().pop().unwrap_or_default()
+        self.scratches.borrow_mut().take().unwrap_or_default()
     }
 
     /// Gives it back.
     pub(super) fn put_scratch(&self, scratch: Box<Scratch>) {
-        let mut scratches = self.scratches.borrow_mut();
-        if scratches.len() < HEADS_KEPT {
-            scratches.push(scratch);
-        }
+        self.scratches.borrow_mut().put(scratch);
     }
 
     /// The text of a `Date` field; written anew once a second.
