@@ -65,8 +65,8 @@ pub struct Shard {
     pub forwards: bool,
     /// Clients speak HTTP/2 as well.
     pub streams: bool,
-    /// Keeps the ring of log records.
-    _log: LogReceiver,
+    /// Read at each check, so that no record is dropped.
+    log: LogReceiver,
 }
 
 impl Gateway {
@@ -293,7 +293,7 @@ fn start(sim: &Sim, snapshot: &Arc<Snapshot>, gates: &[SocketAddr], number: u16)
         latencies,
         forwards: false,
         streams: false,
-        _log: records,
+        log: records,
     }
 }
 
@@ -321,6 +321,7 @@ impl Shard {
 
     fn check(&self, connections_max: u32) {
         let Shard { cx, counters, .. } = self;
+        while self.log.take().is_some() {}
         let get = |counter| counters.get(counter);
         assert_eq!(get(Counter::Panics) + cx.gate.panics() + cx.upkeep.panics(), 0, "panics");
         let inside = u64::from(cx.gate.inside());
