@@ -196,6 +196,10 @@ pub const ENDING_TIMEOUT: Duration = Duration::from_secs(1);
 pub const HTTP_POOL_CONNECTIONS_MAX: u32 = 256;
 /// An HTTP connection without an exchange is closed after so long, before most endpoints close it.
 pub const HTTP_POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// So many times as many are kept while they are needed.
+pub const HTTP_POOL_BEYOND_FACTOR: u32 = 4;
+/// One of those is closed when it was idle for so long, or for up to twice as long.
+pub const HTTP_POOL_BEYOND_IDLE: Duration = Duration::from_secs(1);
 /// Interim answers (1xx) of an endpoint to one request. Real ones send one or two.
 pub const INTERIM_ANSWERS_MAX: u32 = 16;
 /// An answer of so many bytes is not begun towards a client whose receive window is smaller

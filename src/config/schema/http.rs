@@ -129,7 +129,8 @@ pub const UPSTREAM_POOL: &[Key] = &[
         "upstreams.*.pool.connections",
         Kind::Integer(1, 10_000),
         "256",
-        "idle connections that one shard keeps to one endpoint; with gRPC, all connections",
+        "idle connections that one shard keeps to one endpoint for `idle`, four times as many for \
+         two seconds; with gRPC, all connections",
     ),
     live("upstreams.*.pool.idle", between(100, DAY), "30s", "an unused connection is closed"),
     live("upstreams.*.retry.attempts", Kind::Integer(1, 10), "4", "attempts, the first included"),

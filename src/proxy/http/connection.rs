@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
+use crate::base::limits::{HTTP_POOL_BEYOND_FACTOR, HTTP_POOL_BEYOND_IDLE};
 use crate::base::time::Instant;
 use crate::io::buffer::Gather;
 use crate::io::{Io, Socket};
@@ -102,16 +103,21 @@ impl<I: Io> HttpPool<I> {
         now: Instant,
     ) {
         let mut idle = self.idle.borrow_mut();
-        let max = usize::try_from(upstream.pool.connections_max).unwrap_or(usize::MAX);
+        let fits = |max: u32| u32::try_from(idle.len()).is_ok_and(|count| count < max);
+        let max = upstream.pool.connections_max;
         // Kept ones would keep the shard alive after its drain: they know its context.
-        if idle.len() >= max || connection.cx.is_draining() {
+        if !fits(max.saturating_mul(HTTP_POOL_BEYOND_FACTOR)) || connection.cx.is_draining() {
             return;
         }
+        // Those beyond go out first. Where more are busy at once than are kept, one that is closed
+        // at once is opened anew for the next request.
+        let beyond = HTTP_POOL_BEYOND_IDLE.min(upstream.pool.idle);
+        let until = now + if fits(max) { upstream.pool.idle } else { beyond };
         connection.is_used = true;
         let cx = Rc::clone(&connection.cx);
-        idle.push(Idle { connection, until: now + upstream.pool.idle });
+        idle.push(Idle { connection, until });
         if !self.is_swept.replace(true) {
-            let wait = upstream.pool.idle / 2;
+            let wait = beyond.min(upstream.pool.idle / 2);
             cx.upkeep.spawn(&cx.io, sweep(Rc::clone(&cx), Rc::downgrade(self), wait));
         }
     }

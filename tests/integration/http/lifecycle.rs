@@ -122,22 +122,24 @@ fn idle_connections_to_endpoints_are_closed_in_time() {
 #[test]
 fn no_more_idle_connections_are_kept_than_was_said() {
     on_both_drivers(|io| {
-        let (gateway, backend) = before_one(io, "pool = { connections = 2 }");
-        let mut pairs = Vec::new();
-        for _ in 0..5 {
-            let (client, visit) = asking(&gateway, &backend);
-            pairs.push((client, visit));
-        }
+        let (gateway, backend) = before_one(io, "pool = { connections = 1 }");
+        let mut pairs: Vec<_> = (0..5).map(|_| asking(&gateway, &backend)).collect();
         for (client, visit) in &mut pairs {
             visit.answer("x");
             assert_eq!(client.reply().text(), "x");
         }
-        for (_, visit) in &mut pairs[2..] {
+        let [(_, kept), beyond @ .., (client, last)] = pairs.as_mut_slice() else { panic!() };
+        last.closed();
+        // Four times as many are kept for a moment, and used again.
+        client.head("GET", "/", &[]);
+        beyond[2].1.request();
+        beyond[2].1.answer("y");
+        assert_eq!(client.reply().text(), "y");
+        assert!(backend.is_unvisited());
+        for (_, visit) in beyond {
             visit.closed();
         }
-        for (_, visit) in &mut pairs[..2] {
-            assert!(visit.is_quiet_for(Duration::from_millis(50)));
-        }
+        assert!(kept.is_quiet_for(Duration::from_millis(50)));
         gateway.is_clean();
     });
 }
