@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use otus::base::limits::{LARGE_BUFFER_BYTES, UPLOAD_MEMORY_BYTES};
+use otus::base::limits::{BODY_BUFFER_BYTES, UPLOAD_MEMORY_BYTES};
 use otus::snapshot::server::IoDriver;
 use socket2::SockRef;
 
@@ -227,7 +227,7 @@ fn a_stalled_upload_holds_one_buffer_and_little_more() {
         assert_eq!(gateway.metric("otus_uploads_active"), 16);
         let each = (counted().2 - before) / UPLOADS;
         println!("a stalled upload holds {each} bytes");
-        let buffer = i64::try_from(LARGE_BUFFER_BYTES).unwrap();
+        let buffer = i64::try_from(BODY_BUFFER_BYTES).unwrap();
         assert!(each <= buffer + buffer / 2, "{each} bytes for each upload");
         assert!(each <= i64::try_from(UPLOAD_MEMORY_BYTES).unwrap());
         let mark = service.journal.mark();
@@ -285,7 +285,7 @@ fn a_stalled_upload_over_tls_holds_no_second_buffer() {
         assert_eq!(gateway.metric("otus_uploads_active"), 16);
         let each = (counted().2 - before) / UPLOADS;
         println!("a stalled upload over TLS holds {each} bytes, its connection included");
-        let buffer = i64::try_from(LARGE_BUFFER_BYTES).unwrap();
+        let buffer = i64::try_from(BODY_BUFFER_BYTES).unwrap();
         assert!(each <= buffer + buffer / 2, "{each} bytes for each upload");
         for client in clients {
             // A mere end would not be seen before the service takes more.

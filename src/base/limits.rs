@@ -13,8 +13,12 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const HEAD_FIELDS_MAX: usize = 100;
 /// One small buffer. A head must fit, so that parsing never copies.
 pub const SMALL_BUFFER_BYTES: usize = 16 * 1024;
-/// One large buffer, for bodies. Larger reads cost less per byte, until they leave the cache.
+/// One large buffer, for answers, tunnels and HTTP/2: no more than a slow client takes within
+/// [`WRITE_TIMEOUT`].
 pub const LARGE_BUFFER_BYTES: usize = 256 * 1024;
+/// One buffer for the body of a request. Larger reads cost less per byte, until they leave the
+/// cache.
+pub const BODY_BUFFER_BYTES: usize = 512 * 1024;
 /// A buffer that one TLS record fits in: 16 KiB of payload, at most 256 bytes more, a header of 5
 /// (RFC 8446 §5.2).
 pub const RECORD_BUFFER_BYTES: usize = 17 * 1024;
@@ -59,6 +63,10 @@ pub const CONNECTIONS_MAX: u32 = 16_384;
 pub const SMALL_BUFFERS_KEPT: (usize, usize) = (256, 1024);
 /// Large buffers kept for reuse by one shard.
 pub const LARGE_BUFFERS_KEPT: (usize, usize) = (8, 8);
+/// Buffers for bodies of requests kept for reuse by one shard.
+pub const BODY_BUFFERS_KEPT: (usize, usize) = (8, 8);
+/// Beside its buffer an upload holds a small one and the framing of what is sent.
+pub const UPLOAD_MEMORY_BESIDE: u64 = 64 * KIB;
 /// Buffers for TLS records kept for reuse by one shard.
 pub const RECORD_BUFFERS_KEPT: (usize, usize) = (64, 1024);
 /// Spans waiting to be exported, for each shard and exporter.
@@ -97,9 +105,10 @@ pub const LINGER_TOTAL_MAX: Duration = Duration::from_secs(30);
 const _: () = {
     assert!(HEAD_BYTES_MAX <= SMALL_BUFFER_BYTES);
     assert!(TARGET_BYTES_MAX < HEAD_BYTES_MAX);
-    assert!(2 * (LARGE_BUFFER_BYTES as u64) + (SMALL_BUFFER_BYTES as u64) <= UPLOAD_MEMORY_BYTES);
+    assert!(BODY_BUFFER_BYTES as u64 + UPLOAD_MEMORY_BESIDE <= UPLOAD_MEMORY_BYTES);
     assert!(RECORD_BUFFER_BYTES >= 16_384 + 256 + 5);
     assert!(SMALL_BUFFER_BYTES.is_power_of_two() && LARGE_BUFFER_BYTES.is_power_of_two());
+    assert!(BODY_BUFFER_BYTES.is_power_of_two() && BODY_BUFFER_BYTES > LARGE_BUFFER_BYTES);
 };
 
 /// From the first SIGTERM until exchanges are cut off.

@@ -7,7 +7,7 @@ use super::routes::{Reader, is_upload};
 use super::schema;
 use super::schema::key::Reload;
 use super::values::Config;
-use crate::base::limits::SMALL_BUFFER_BYTES;
+use crate::base::limits::UPLOAD_MEMORY_BESIDE;
 use crate::gufo::registry::MASTER;
 use crate::snapshot::upstream::UpstreamId;
 
@@ -151,7 +151,6 @@ impl Checker<'_> {
         let bytes = |path: &str| self.config.bytes(path);
         let (head, target) = (bytes("limits.head"), bytes("limits.target"));
         let (buffer, memory) = (bytes("limits.read_buffer"), bytes("limits.upload_memory"));
-        let small = u64::try_from(SMALL_BUFFER_BYTES).unwrap_or(u64::MAX);
         if target >= head {
             let message = "`limits.target` leaves no room in `limits.head`";
             let way_out = "write less for the target, or more for the head";
@@ -167,9 +166,9 @@ impl Checker<'_> {
             let message = "`limits.read_buffer` is no power of two";
             self.find(Code::Contradiction, "limits.read_buffer", message, way_out);
         }
-        if buffer.saturating_mul(2).saturating_add(small) > memory {
+        if buffer.saturating_add(UPLOAD_MEMORY_BESIDE) > memory {
             let path = self.given("limits.upload_memory", "limits.read_buffer");
-            let message = "two of `limits.read_buffer` do not fit into `limits.upload_memory`";
+            let message = "`limits.read_buffer` and 64KiB do not fit into `limits.upload_memory`";
             self.find(Code::Contradiction, path, message, "write more memory, or a smaller buffer");
         }
     }

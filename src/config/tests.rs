@@ -321,7 +321,7 @@ fn values_that_do_not_go_together_are_refused() {
     for (line, want) in [
         ("limits.target = \"15KiB\"\nlimits.head = \"15KiB\"", "`limits.target` leaves no room"),
         ("limits.read_buffer = \"100KiB\"", "`limits.read_buffer` is no power of two"),
-        ("limits.read_buffer = \"512KiB\"", "two of `limits.read_buffer` do not fit"),
+        ("limits.read_buffer = \"1MiB\"", "`limits.read_buffer` and 64KiB do not fit"),
         ("server.api_bases = []", "`api_bases` is empty"),
         ("server.api_bases = [\"/a\", \"/a\"]", "`api_bases` is empty"),
         ("server.admin = \"0.0.0.0:8090\"\nserver.metrics_token = \"a\"", "`server.admin` has the"),

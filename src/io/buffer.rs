@@ -167,6 +167,8 @@ struct Pools {
     records: Spares<Vec<u8>>,
     large: Spares<Vec<u8>>,
     large_bytes: usize,
+    bodies: Spares<Vec<u8>>,
+    body_bytes: usize,
     out: usize,
 }
 
@@ -179,6 +181,8 @@ impl Pools {
             self.records.put(storage);
         } else if storage.len() == self.large_bytes {
             self.large.put(storage);
+        } else if storage.len() == self.body_bytes {
+            self.bodies.put(storage);
         }
     }
 }
@@ -191,20 +195,22 @@ pub struct BufferPool {
 
 impl Default for BufferPool {
     fn default() -> Self {
-        BufferPool::new(limits::LARGE_BUFFER_BYTES)
+        BufferPool::new(limits::BODY_BUFFER_BYTES)
     }
 }
 
 impl BufferPool {
-    /// A pool whose large buffers have `large_bytes` bytes.
+    /// A pool whose buffers for bodies of requests have `body_bytes` bytes; large ones have no more.
     #[must_use]
-    pub fn new(large_bytes: usize) -> Self {
+    pub fn new(body_bytes: usize) -> Self {
         let spares = |(few, most)| Spares::new(few, most);
         let pools = Pools {
             small: spares(limits::SMALL_BUFFERS_KEPT),
             records: spares(limits::RECORD_BUFFERS_KEPT),
             large: spares(limits::LARGE_BUFFERS_KEPT),
-            large_bytes,
+            large_bytes: body_bytes.min(limits::LARGE_BUFFER_BYTES),
+            bodies: spares(limits::BODY_BUFFERS_KEPT),
+            body_bytes,
             out: 0,
         };
         BufferPool { pools: Rc::new(RefCell::new(pools)) }
@@ -223,7 +229,19 @@ impl BufferPool {
         self.lend(kept.unwrap_or_else(|| vec![0; limits::RECORD_BUFFER_BYTES]))
     }
 
-    /// A buffer for bodies.
+    /// A buffer for the body of a request.
+    #[must_use]
+    pub fn body(&self) -> Buffer {
+        let (kept, bytes) = {
+            let mut pools = self.pools.borrow_mut();
+            let is_large = pools.body_bytes == pools.large_bytes;
+            let spares = if is_large { &mut pools.large } else { &mut pools.bodies };
+            (spares.take(), pools.body_bytes)
+        };
+        self.lend(kept.unwrap_or_else(|| vec![0; bytes]))
+    }
+
+    /// A buffer for answers, tunnels and HTTP/2.
     #[must_use]
     pub fn large(&self) -> Buffer {
         let (kept, bytes) = {

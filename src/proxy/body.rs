@@ -370,7 +370,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
             let (result, pipe) = self.down.socket().splice_in(pipe, max, deadline).await;
             return (result, Received::Piped(pipe));
         }
-        let (result, buffer) = self.down.socket().read(self.cx.buffers.large(), deadline).await;
+        let (result, buffer) = self.down.socket().read(self.cx.buffers.body(), deadline).await;
         (result, Received::Copied(buffer))
     }
 

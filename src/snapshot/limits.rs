@@ -23,7 +23,7 @@ pub struct Limits {
     pub socket_message_bytes: usize,
     /// Connections of one shard.
     pub connections: u32,
-    /// Bytes of one buffer that bodies are read into. A power of two.
+    /// Bytes of one buffer that bodies of requests are read into. A power of two.
     pub read_buffer_bytes: usize,
 }
 
@@ -39,7 +39,7 @@ impl Default for Limits {
             upload_files: limits::UPLOAD_FILES_MAX,
             socket_message_bytes: limits::SOCKET_MESSAGE_BYTES_MAX,
             connections: limits::CONNECTIONS_MAX,
-            read_buffer_bytes: limits::LARGE_BUFFER_BYTES,
+            read_buffer_bytes: limits::BODY_BUFFER_BYTES,
         }
     }
 }

@@ -96,7 +96,7 @@ impl<S: Socket> Session<S> {
 
     /// Takes what has come; `Some` once there is something to say to a reader.
     fn receive(&self, large: bool) -> Option<Result<(), IoError>> {
-        let buffer = if large { self.pool.large() } else { self.pool.record() };
+        let buffer = if large { self.pool.body() } else { self.pool.record() };
         let mut engine = self.engine.borrow_mut();
         let (came, buffer) = self.read_sealed(&mut engine, buffer);
         if came == Some(Ok(())) {

@@ -333,15 +333,15 @@ pub const LIMITS: &[Key] = &[
         "limits.upload_memory",
         Kind::Size { min: 144 * KIB, max: GIB, none: None },
         "1MiB",
-        "memory held by one upload; two read buffers and 16KiB must fit",
+        "memory held by one upload; a read buffer and 64KiB must fit",
     ),
     live("limits.upload_files", Kind::Integer(1, 1_000_000), "1024", "files of a multipart upload"),
     live("limits.connections", Kind::Integer(1, 1_000_000), "16384", "connections of one shard"),
     restart(
         "limits.read_buffer",
         Kind::Size { min: 64 * KIB, max: 4 * MIB, none: None },
-        "256KiB",
-        "one buffer that bodies are read into; a power of two",
+        "512KiB",
+        "one buffer that bodies of requests are read into (answers: 256KiB at most); a power of two",
     ),
 ];
 
