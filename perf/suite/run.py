@@ -36,7 +36,7 @@ from record import CONTROL, ROOT, Record, facts  # noqa: E402
 WORK = Path(os.environ.get("WORK", ROOT / "perf/work")).resolve()
 PEERS = Path(os.environ.get("PEERS", ROOT.parent / "shared/peers"))
 FOREIGN = 0.08  # Of the gateway's core, used by others: more is noise.
-IDLE, CALLS_RATE = 5000, 2000
+IDLE, CALLS_RATE, CROWD = 5000, 2000, 4096
 SHARES = (10, 30, 50, 70, 80, 90, 100, 110)  # Of the knee, in percent.
 QUICK, FULL = ["w1", "w5", "w2", "w6"], ["w1", "w5", "w2", "w6", "load", "calls", "growth", "flame"]
 PARTS = {
@@ -88,7 +88,11 @@ class Suite:
         polls = self.otus("otus-busy-poll", extra='busy_poll = "200us"')
         epoll = [self.otus("otus-epoll", io="epoll")] if self.uring else []
         if workload == "growth":
-            return [self.otus(pool=8192), self.otus("otus-4096-connections", pool=8192),
+            # Their sockets alone cost more the more of them are busy: what others pay for it.
+            many, rivals = f"-{CROWD}-connections", [floor, *subjects.peers(8192)[0]]
+            rivals += [subjects.floor(self.load.program, f"l4{many}"),
+                       *subjects.peers(8192, many)[0]]
+            return [self.otus(pool=8192), self.otus(f"otus{many}", pool=8192), *rivals,
                     *([self.otus("otus-2-shards", pool=8192, workers=2)] if self.core else []),
                     self.otus("otus-10000-routes", pool=8192, routes=10_000),
                     self.otus("otus-access-log", pool=8192, log="./access.log")]
@@ -116,7 +120,7 @@ class Suite:
             return ["idle", address, "/fixed", min(IDLE, subjects.most_connections() - 100)]
         if workload == "calls":
             return ["get", address, "/fixed", 64, CALLS_RATE, 0, 2]
-        connections = 4096 if subject.name == "otus-4096-connections" else 64
+        connections = CROWD if subject.name.endswith(f"-{CROWD}-connections") else 64
         rate = {"w5": self.options.rate, "load": self.knee() * (share or 0) / 100}.get(workload, 0)
         warm = 1 + connections / 1000  # Until all have their connections to the back end.
         return ["get", address, "/fixed", connections, rate, warm, secs]

@@ -72,7 +72,7 @@ http {{
   client_body_buffer_size 256k;
   upstream back {{
     server 127.0.0.1:{back};
-    keepalive 512;
+    keepalive {pool};
     keepalive_requests 1000000000;
   }}
   server {{
@@ -101,7 +101,7 @@ frontend front
   bind 127.0.0.1:{port} backlog 4096
   default_backend back
 backend back
-  server one 127.0.0.1:{back} pool-max-conn 512
+  server one 127.0.0.1:{back} pool-max-conn {pool}
 """
 CADDY = """
 {{
@@ -113,7 +113,7 @@ http://:{port} {{
   reverse_proxy 127.0.0.1:{back} {{
     flush_interval -1
     transport http {{
-      keepalive_idle_conns_per_host 512
+      keepalive_idle_conns_per_host {pool}
     }}
   }}
 }}
@@ -240,9 +240,9 @@ def otus(name, program, io="auto", log="off", pool=512, routes=0, workers=1, ext
                    workers=workers, extra=extra)
 
 
-def floor(program):
+def floor(program, name="l4"):
     """What passes bytes on and looks at none, of load.rs."""
-    return Subject("l4", "", [str(program), "l4", "127.0.0.1:{port}", "127.0.0.1:{back}"])
+    return Subject(name, "", [str(program), "l4", "127.0.0.1:{port}", "127.0.0.1:{back}"])
 
 
 def has_uring(program):
@@ -256,16 +256,20 @@ def has_uring(program):
         return False
 
 
-def peers():
-    """(those that are here, [(name, why)] of those that are not)."""
+def peers(pool=512, suffix=""):
+    """(those that are here, [(name, why)] of those that are not). `pool`: connections to the back
+    end that they keep."""
     known = [
-        Subject("nginx", NGINX, ["nginx", "-p", "{here}", "-c", "{settings}"], ["nginx", "-v"])
+        Subject(f"nginx{suffix}", NGINX, ["nginx", "-p", "{here}", "-c", "{settings}"],
+                ["nginx", "-v"], pool=pool)
         if shutil.which("nginx") else "nginx",
-        Subject("haproxy", HAPROXY, ["haproxy", "-db", "-f", "{settings}"], ["haproxy", "-v"])
+        Subject(f"haproxy{suffix}", HAPROXY, ["haproxy", "-db", "-f", "{settings}"],
+                ["haproxy", "-v"], pool=pool)
         if shutil.which("haproxy") else "haproxy",
-        Subject("caddy", CADDY, ["caddy", "run", "--adapter", "caddyfile", "--config",
+        Subject(f"caddy{suffix}", CADDY, ["caddy", "run", "--adapter", "caddyfile", "--config",
                                  "{settings}"], ["caddy", "version"],
-                {"GOMAXPROCS": "1", "XDG_DATA_HOME": "{here}", "XDG_CONFIG_HOME": "{here}"})
+                {"GOMAXPROCS": "1", "XDG_DATA_HOME": "{here}", "XDG_CONFIG_HOME": "{here}"},
+                pool=pool)
         if shutil.which("caddy") else "caddy",
     ]
     return ([one for one in known if isinstance(one, Subject)],

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 
 use super::counters::{Counter, ShardCounters};
-use super::json::{Calendar, push_escaped, push_micros, push_string};
+use super::json::{Calendar, push_micros, push_string};
 use super::notice::Severity;
 use crate::base::decimal;
 use crate::base::limits;
@@ -252,9 +252,10 @@ impl Line<'_> {
         }
     }
 
+    /// Names are ours, and need no escapes.
     fn name(&mut self, name: &'static str) {
         self.out.extend_from_slice(b",\"");
-        push_escaped(self.out, name);
+        self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
 

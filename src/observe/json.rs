@@ -17,6 +17,11 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends `text` with escapes, without the quotes.
 pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    // Nearly all that is logged.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     for piece in text.split_inclusive(needs_escape) {
         let mut characters = piece.chars();
         match characters.next_back() {
