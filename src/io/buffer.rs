@@ -200,7 +200,8 @@ impl Default for BufferPool {
 }
 
 impl BufferPool {
-    /// A pool whose buffers for bodies of requests have `body_bytes` bytes; large ones have no more.
+    /// A pool whose buffers for bodies of requests have `body_bytes` bytes; its large ones have no
+    /// more.
     #[must_use]
     pub fn new(body_bytes: usize) -> Self {
         let spares = |(few, most)| Spares::new(few, most);

@@ -341,7 +341,8 @@ pub const LIMITS: &[Key] = &[
         "limits.read_buffer",
         Kind::Size { min: 64 * KIB, max: 4 * MIB, none: None },
         "512KiB",
-        "one buffer that bodies of requests are read into (answers: 256KiB at most); a power of two",
+        "one buffer that bodies of requests are read into (answers: 256KiB at most); a power of \
+         two",
     ),
 ];
 
