@@ -37,15 +37,20 @@ fn commit() -> Option<(String, Option<u64>)> {
     if !Path::new(".git").exists() {
         return None;
     }
-    for file in [".git/HEAD", ".git/logs/HEAD"] {
-        if Path::new(file).exists() {
-            println!("cargo::rerun-if-changed={file}");
-        }
+    // In a worktree, and where it is a part of another, `.git` is a file that names a directory.
+    let files = git(&["rev-parse", "--git-path", "HEAD", "--git-path", "logs/HEAD"])?;
+    for file in files.lines().filter(|file| Path::new(file).exists()) {
+        println!("cargo::rerun-if-changed={file}");
     }
-    let told = Command::new("git").args(["show", "-s", "--format=%h %ct", "HEAD"]).output().ok()?;
-    let text = String::from_utf8(told.stdout).ok().filter(|_| told.status.success())?;
+    let text = git(&["show", "-s", "--format=%h %ct", "HEAD"])?;
     let (commit, seconds) = text.trim().split_once(' ')?;
     Some((commit.to_owned(), seconds.parse().ok()))
+}
+
+/// What git says.
+fn git(words: &[&str]) -> Option<String> {
+    let told = Command::new("git").args(words).output().ok()?;
+    String::from_utf8(told.stdout).ok().filter(|_| told.status.success())
 }
 
 /// The day of a second since 1970, in UTC: `2026-01-31`.

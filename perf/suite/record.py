@@ -316,3 +316,5 @@ class Record:
             Path(folder).mkdir(parents=True, exist_ok=True)
             for name, picture in self.pictures().items():
                 (Path(folder) / name).write_text(picture)
+        for picture in self.folder.glob("flame-*.svg") if charts_to else ():
+            shutil.copy(picture, charts_to)
