@@ -378,9 +378,9 @@ fn before_http(io: IoDriver) -> Gateway {
     proxy::start(io, &text)
 }
 
-/// Each of many exchanges allocates the same number of times, and at most `most`. Half of one more,
-/// and one between the rounds, is room for bodies that came in more pieces, where the machine is
-/// busy.
+/// Each of many exchanges allocates the same number of times, and at most `most`. Half of one more
+/// is room for bodies that came in more pieces, where the machine is busy; those only add, so the
+/// better of two rounds counts.
 #[track_caller]
 fn steady(what: &str, most: u64, mut exchange: impl FnMut()) {
     let mut round = || {
@@ -389,9 +389,9 @@ fn steady(what: &str, most: u64, mut exchange: impl FnMut()) {
         counted().0 - calls
     };
     round(); // Pools are filled, tables have their size.
-    let (first, second) = (round(), round());
+    let (first, second) = (round().min(round()), round().min(round()));
     println!("{what}: {first} and {second} allocations for 100");
-    assert!(first.abs_diff(second) <= 100, "{what}: {first} and {second}");
+    assert!(first.abs_diff(second) <= 50, "{what}: {first} and {second}");
     let least = first.min(second);
     assert!(least <= 100 * most + 50, "{what}: {least} allocations for 100");
 }

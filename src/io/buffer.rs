@@ -173,16 +173,21 @@ struct Pools {
 }
 
 impl Pools {
+    /// Where buffers of so many bytes are kept.
+    fn shelf(&mut self, bytes: usize) -> Option<&mut Spares<Vec<u8>>> {
+        Some(match bytes {
+            limits::SMALL_BUFFER_BYTES => &mut self.small,
+            limits::RECORD_BUFFER_BYTES => &mut self.records,
+            _ if bytes == self.large_bytes => &mut self.large,
+            _ if bytes == self.body_bytes => &mut self.bodies,
+            _ => return None,
+        })
+    }
+
     fn take_home(&mut self, storage: Vec<u8>) {
         self.out = self.out.saturating_sub(1);
-        if storage.len() == limits::SMALL_BUFFER_BYTES {
-            self.small.put(storage);
-        } else if storage.len() == limits::RECORD_BUFFER_BYTES {
-            self.records.put(storage);
-        } else if storage.len() == self.large_bytes {
-            self.large.put(storage);
-        } else if storage.len() == self.body_bytes {
-            self.bodies.put(storage);
+        if let Some(shelf) = self.shelf(storage.len()) {
+            shelf.put(storage);
         }
     }
 }
@@ -220,36 +225,26 @@ impl BufferPool {
     /// A buffer for heads and control frames.
     #[must_use]
     pub fn small(&self) -> Buffer {
-        let kept = self.pools.borrow_mut().small.take();
-        self.lend(kept.unwrap_or_else(|| vec![0; limits::SMALL_BUFFER_BYTES]))
+        self.lend(limits::SMALL_BUFFER_BYTES)
     }
 
     /// A buffer for one TLS record.
     pub fn record(&self) -> Buffer {
-        let kept = self.pools.borrow_mut().records.take();
-        self.lend(kept.unwrap_or_else(|| vec![0; limits::RECORD_BUFFER_BYTES]))
-    }
-
-    /// A buffer for the body of a request.
-    #[must_use]
-    pub fn body(&self) -> Buffer {
-        let (kept, bytes) = {
-            let mut pools = self.pools.borrow_mut();
-            let is_large = pools.body_bytes == pools.large_bytes;
-            let spares = if is_large { &mut pools.large } else { &mut pools.bodies };
-            (spares.take(), pools.body_bytes)
-        };
-        self.lend(kept.unwrap_or_else(|| vec![0; bytes]))
+        self.lend(limits::RECORD_BUFFER_BYTES)
     }
 
     /// A buffer for answers, tunnels and HTTP/2.
     #[must_use]
     pub fn large(&self) -> Buffer {
-        let (kept, bytes) = {
-            let mut pools = self.pools.borrow_mut();
-            (pools.large.take(), pools.large_bytes)
-        };
-        self.lend(kept.unwrap_or_else(|| vec![0; bytes]))
+        let bytes = self.pools.borrow().large_bytes;
+        self.lend(bytes)
+    }
+
+    /// A buffer for the body of a request.
+    #[must_use]
+    pub fn body(&self) -> Buffer {
+        let bytes = self.pools.borrow().body_bytes;
+        self.lend(bytes)
     }
 
     /// How many buffers are out. None are when all connections are closed.
@@ -258,8 +253,13 @@ impl BufferPool {
         self.pools.borrow().out
     }
 
-    fn lend(&self, storage: Vec<u8>) -> Buffer {
-        self.pools.borrow_mut().out += 1;
+    fn lend(&self, bytes: usize) -> Buffer {
+        let kept = {
+            let mut pools = self.pools.borrow_mut();
+            pools.out += 1;
+            pools.shelf(bytes).and_then(Spares::take)
+        };
+        let storage = kept.unwrap_or_else(|| vec![0; bytes]);
         Buffer { storage, start: 0, end: 0, home: Rc::clone(&self.pools) }
     }
 }
