@@ -204,6 +204,20 @@ impl Visit {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends bytes, and with `ends` that nothing more comes. The gateway may have had enough before
+    /// that, and be gone.
+    #[track_caller]
+    pub(crate) fn send_if_wanted(&mut self, bytes: &[u8], ends: bool) {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+        let sent = self
+            .stream
+            .write_all(bytes)
+            .and_then(|()| if ends { self.stream.shutdown(Shutdown::Write) } else { Ok(()) });
+        if let Err(error) = sent {
+            assert!(matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected), "{error}");
+        }
+    }
+
     /// Sends 200 with this body, and the connection stays open.
     #[track_caller]
     pub(crate) fn answer(&mut self, body: &str) {

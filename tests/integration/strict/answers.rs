@@ -49,10 +49,7 @@ fn check_one(
     let mut client = Client::connect(gateway.address);
     client.head(method, "/x", &["Connection: close"]);
     let (mut visit, _) = backend.asked();
-    visit.send(answer);
-    if ends {
-        visit.half_close();
-    }
+    visit.send_if_wanted(answer, ends);
     let (all, _) = everything(&mut client, PATIENCE);
     let text = String::from_utf8_lossy(&all).into_owned();
     let last = statuses(&all).pop();
