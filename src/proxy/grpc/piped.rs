@@ -64,7 +64,6 @@ impl<I: Io> GrpcStream<I> {
         let turn = self.connection.turn.take().await;
         let deadline = self.cx.io.now() + patience;
         writing.out.clear();
-        self.connection.take_queued(&mut writing.out);
         let mut result = Ok(());
         while result.is_ok() {
             let left = match self.begin_frame(unframed, &mut writing.out) {
@@ -95,9 +94,14 @@ impl<I: Io> GrpcStream<I> {
         unframed.len().min(usize::try_from(room).unwrap_or(usize::MAX))
     }
 
-    /// Puts the header of the next frame into the write and returns the frame's length; zero: no
-    /// more may be sent now.
+    /// Puts what the engine has queued and the header of the next frame into the write and returns
+    /// the frame's length; zero: no more may be sent now.
+    ///
+    /// What came while the frame before was written counts from this one on, so it has to be
+    /// answered before it: an endpoint that has widened its window, and was not told yet that we
+    /// know (RFC 9113 §6.5.3), takes DATA beyond the old one for a fault.
     fn begin_frame(&self, unframed: &Unframed, out: &mut Gather) -> Result<usize, Reason> {
+        self.connection.take_queued(out);
         let take = self.frame_room(unframed);
         if take == 0 {
             return Ok(0);

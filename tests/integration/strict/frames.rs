@@ -20,7 +20,7 @@ const GET: &[(&str, &str)] =
 const POST: &[(&str, &str)] =
     &[(":method", "POST"), (":scheme", "http"), (":path", "/x"), (":authority", "h2.test")];
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&len[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head[..], payload].concat()

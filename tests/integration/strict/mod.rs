@@ -6,6 +6,7 @@ mod answers;
 mod chunks;
 mod frames;
 mod requests;
+mod windows;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
