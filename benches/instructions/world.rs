@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use otus::io::buffer::{Buffer, BufferPool, Gather};
+use otus::io::buffer::{Buffer, BufferPool};
+use otus::io::gather::Gather;
 use otus::io::sim::{Sim, SimListener, SimSocket, World};
 use otus::io::{Io, Listener, Socket, SocketOptions};
 use otus::observe::access_log;

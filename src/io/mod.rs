@@ -19,6 +19,7 @@
 //!    otherwise dropping it closes it, so that no message ever meets the rest of another.
 
 pub mod buffer;
+pub mod gather;
 pub mod race;
 pub mod signals;
 pub mod sim;
@@ -32,7 +33,8 @@ use std::time::Duration;
 use crate::base::text::Text;
 use crate::base::time::{Instant, UnixTime};
 
-use buffer::{Buffer, Gather};
+use buffer::Buffer;
+use gather::Gather;
 
 /// Why a call on a socket did not do what was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

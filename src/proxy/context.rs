@@ -9,7 +9,8 @@ use crossbeam::channel::Sender;
 
 use crate::base::prng::Prng;
 use crate::base::spares::Spares;
-use crate::io::buffer::{BufferPool, Gather};
+use crate::io::buffer::BufferPool;
+use crate::io::gather::Gather;
 use crate::io::{Io, IoError};
 use crate::message::head::{RequestHead, ResponseHead};
 use crate::observe::access_log::LogSender;

@@ -1,7 +1,7 @@
 //! The client's side of an exchange: whom the request comes from and the answer goes to.
 
 use crate::base::time::Instant;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::io::{Io, IoError, Socket};
 
 use super::context::SocketOf;

@@ -11,7 +11,8 @@ use rustls::unbuffered::{
     UnbufferedStatus, WriteTraffic,
 };
 
-use crate::io::buffer::{Buffer, BufferPool, Gather, SLICES_MAX};
+use crate::io::buffer::{Buffer, BufferPool};
+use crate::io::gather::{Gather, SLICES_MAX};
 
 use super::in_place::{Place, TOKEN_BYTES, within};
 use super::inbox::Inbox;

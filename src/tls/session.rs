@@ -11,7 +11,8 @@ use std::rc::Rc;
 
 use crate::base::limits::RECORD_BUFFER_BYTES;
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, BufferPool, Gather};
+use crate::io::buffer::{Buffer, BufferPool};
+use crate::io::gather::Gather;
 use crate::io::{IoError, Socket};
 
 use super::engine::{Broken, Engine, Opened};

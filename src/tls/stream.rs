@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
+use crate::io::gather::Gather;
 use crate::io::{IoError, Socket, SocketOptions};
 
 use super::handshake::Protocol;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use otus::io::buffer::Gather;
+use otus::io::gather::Gather;
 use otus::io::sim::{Sim, SimSocket};
 use otus::io::{Io, IoError, Socket};
 use otus::protocol::h2::connection::engine::Connection;

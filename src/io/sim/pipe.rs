@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::base::limits::{PIPE_BYTES, PIPES_MAX};
 use crate::base::time::Instant;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::io::{IoError, Pipe};
 
 use super::core::Shared;

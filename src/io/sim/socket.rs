@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather, SLICES_MAX};
+use crate::io::buffer::Buffer;
+use crate::io::gather::{Gather, SLICES_MAX};
 use crate::io::{IoError, Socket, SocketOptions};
 
 use super::core::{Core, Shared};

@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::time::Instant;
-use crate::io::buffer::{BufferPool, Gather};
+use crate::io::buffer::BufferPool;
+use crate::io::gather::Gather;
 use crate::io::{Io, IoError, Listener, Socket, SocketOptions};
 
 use super::{Chance, Faults, Sim, SimListener, SimSocket, World};

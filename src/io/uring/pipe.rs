@@ -13,7 +13,7 @@ use socket2::SockRef;
 
 use crate::base::limits::{PIPE_BYTES, PIPES_MAX};
 use crate::base::time::Instant;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::io::{IoError, Pipe};
 
 use super::reactor::Side;

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 
 use super::{RingSocket, Shared};
 

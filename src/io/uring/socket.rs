@@ -13,7 +13,8 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather, SLICES_MAX};
+use crate::io::buffer::Buffer;
+use crate::io::gather::{Gather, SLICES_MAX};
 use crate::io::wheel::Key;
 use crate::io::{IoError, Socket, SocketOptions};
 

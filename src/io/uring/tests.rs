@@ -9,7 +9,8 @@ use socket2::SockRef;
 
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::io::buffer::{BufferPool, Gather};
+use crate::io::buffer::BufferPool;
+use crate::io::gather::Gather;
 use crate::io::{Bell, Ear, Io, IoError, Listener, Socket, SocketOptions};
 
 use super::{Driver, Ring, RingListener, RingSocket, bind, run};

@@ -8,7 +8,8 @@ use std::rc::{Rc, Weak};
 
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, BufferPool, Gather};
+use crate::io::buffer::{Buffer, BufferPool};
+use crate::io::gather::Gather;
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;
 use crate::protocol::h2::connection::config::{Config, Role};

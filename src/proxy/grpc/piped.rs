@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::time::Instant;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::io::{Io, Socket};
 use crate::observe::counters::Counter;
 use crate::proxy::downstream::Downstream;

@@ -3,7 +3,7 @@
 use crate::base::decimal;
 use crate::base::time::Instant;
 use crate::io::Io;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::protocol::grpc::frame::{FrameError, MessageDecoder};
 use crate::protocol::grpc::status::Status;
 use crate::protocol::h1::encode;

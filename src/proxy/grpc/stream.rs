@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
+use crate::io::gather::Gather;
 use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
 use crate::observe::counters::Counter;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 
 /// A sequence of bytes in the order they will leave.
 #[derive(Debug, Default)]
@@ -111,7 +111,8 @@ impl Unframed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::buffer::{BufferPool, SLICES_MAX};
+    use crate::io::buffer::BufferPool;
+    use crate::io::gather::SLICES_MAX;
     use std::io::IoSlice;
 
     #[test]

@@ -1,7 +1,8 @@
 //! Calls of gRPC-Web on their way to a service of gRPC: what their heads become, and how their
 //! answers are written.
 
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
+use crate::io::gather::Gather;
 use crate::message::framing::Framing;
 use crate::message::head::{Method, RequestHead, ResponseHead, Version};
 use crate::message::known::Known;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
+use crate::io::gather::Gather;
 use crate::io::{Io, Socket};
 use crate::protocol::h1::request::HeadLimits;
 use crate::protocol::h2::connection::config::{Config, Role};

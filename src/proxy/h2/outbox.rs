@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::base::time::Instant;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::io::race::{Either, race};
 use crate::io::{Io, IoError, Socket};
 use crate::protocol::h2::frame::to_usize;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::io::race::join;
 use crate::io::{Io, Socket};
 use crate::protocol::upgrade::Upgrade;

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
+use crate::io::gather::Gather;
 use crate::io::{Io, IoError, Pipe, Socket};
 use crate::message::framing::Framing;
 use crate::observe::counters::Counter;

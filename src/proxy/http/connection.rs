@@ -6,7 +6,7 @@ use std::rc::{Rc, Weak};
 
 use crate::base::limits::{HTTP_POOL_BEYOND_FACTOR, HTTP_POOL_BEYOND_IDLE};
 use crate::base::time::Instant;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::io::{Io, Socket};
 use crate::observe::counters::Counter;
 use crate::protocol::proxy_protocol;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::io::Io;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::io::race::{Either, join, race};
 use crate::observe::counters::Counter;
 use crate::protocol::base64::Decoder;

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
+use crate::io::gather::Gather;
 use crate::io::{Io, IoError, Pipe, Socket};
 use crate::message::framing::Framing;
 use crate::message::head::{ResponseHead, Version};

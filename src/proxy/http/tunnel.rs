@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
+use crate::io::gather::Gather;
 use crate::io::race::join;
 use crate::io::{Io, IoError, Socket};
 use crate::proxy::context::SocketOf;

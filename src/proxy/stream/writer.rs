@@ -1,7 +1,7 @@
 //! An answer that is put together here, and leaves as it comes.
 
 use crate::io::Io;
-use crate::io::buffer::Gather;
+use crate::io::gather::Gather;
 use crate::message::head::{Method, Version};
 use crate::protocol::h1::encode;
 use crate::proxy::exchange::Exchange;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::base::time::Instant;
-use crate::io::buffer::{Buffer, Gather};
+use crate::io::buffer::Buffer;
+use crate::io::gather::Gather;
 use crate::io::{Io, IoError, Socket};
 use crate::message::head::{Method, ResponseHead};
 use crate::protocol::h1::body::{BodyDecoder, BodyEvent};
