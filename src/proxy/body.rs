@@ -21,13 +21,32 @@ use super::downstream::Downstream;
 use super::h2::stream::Stream;
 use super::reason::Reason;
 
-/// What a client must bring: so many bytes in each such time that we wait for it.
+/// What a client must bring, so many bytes in each such time that we wait for it, and for how long
+/// it is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// Bytes ...
     pub(super) bytes: u64,
     /// ... in this time.
     pub(super) window: Duration,
+    /// Between two reads.
+    pub(super) idle: Duration,
+    /// For the word that the body may come.
+    pub(super) write: Duration,
+}
+
+impl Pace {
+    /// Of a body that nothing else is known about.
+    pub(super) fn usual(timeouts: &Timeouts) -> Self {
+        let Timeouts { body_rate_bytes, body_rate_window, body_idle, write, .. } = *timeouts;
+        Pace { bytes: body_rate_bytes, window: body_rate_window, idle: body_idle, write }
+    }
+
+    /// The same for a call, which may be silent in one direction for as long as it is not in the
+    /// other.
+    pub(super) fn silent(self) -> Self {
+        Pace { bytes: 0, idle: limits::CALL_SILENCE_MAX, ..self }
+    }
 }
 
 /// What is taken at once through a pipe, or was the last time, at least. Less is cheaper to copy.
@@ -46,7 +65,6 @@ pub(super) struct RequestBody<'a, I: Io> {
     trailers: Vec<u8>,
     /// Of the same: bytes that were taken since the buffer was.
     taken: u32,
-    timeouts: Timeouts,
     pace: Pace,
     continue_due: bool,
     paced: u64,
@@ -84,7 +102,6 @@ impl<'a, I: Io> RequestBody<'a, I> {
         down: Downstream<'a, I>,
         buffer: Option<Buffer>,
         decoder: BodyDecoder,
-        timeouts: Timeouts,
         pace: Pace,
         continue_due: bool,
     ) -> Self {
@@ -96,7 +113,6 @@ impl<'a, I: Io> RequestBody<'a, I> {
             ranges: VecDeque::new(),
             taken: 0,
             trailers: Vec::new(),
-            timeouts,
             pace,
             continue_due,
             paced: 0,
@@ -303,7 +319,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
         if !std::mem::take(&mut self.continue_due) {
             return Ok(());
         }
-        let deadline = self.cx.io.now() + self.timeouts.write;
+        let deadline = self.cx.io.now() + self.pace.write;
         let sent = self.down.interim(|own| own.extend_from_slice(encode::CONTINUE), deadline).await;
         sent.map_err(|_| Reason::ClientLeft)
     }
@@ -316,7 +332,7 @@ impl<'a, I: Io> RequestBody<'a, I> {
     ) -> Result<Option<Received<I::Pipe>>, Reason> {
         let start = self.cx.io.now();
         let left = self.pace.window.saturating_sub(self.waited).max(Duration::from_millis(1));
-        let idle = start + self.timeouts.body_idle;
+        let idle = start + self.pace.idle;
         // Only the wait can be given up: a read moves bytes.
         let counted = match race(self.wait(start, start + left, idle), over).await {
             Either::First(ready) => ready?,

@@ -11,7 +11,6 @@ use crate::io::Io;
 use crate::observe::counters::Counter;
 use crate::policy::embed::{Call, Context as Known, Fault, Policy, Refusal, Request, Transport};
 use crate::policy::names::Names;
-use crate::policy::set::Policies;
 use crate::protocol::grpc::status::Status;
 use crate::protocol::h1::encode;
 
@@ -33,18 +32,12 @@ pub(super) struct Own {
     pub(super) names: Names,
 }
 
-/// Asks the policy of the program, if it has one. What it refuses, no other policy is asked about.
-pub(super) fn before<'a, 'p, I: Io>(
-    exchange: &Exchange<'_, I>,
-    plan: Plan<'a>,
-    policies: Option<&'p Policies>,
-) -> (Plan<'a>, Option<&'p Policies>) {
+/// Asks the policy of the program, if it has one, unless the request is refused already. What it
+/// refuses, no other policy is to be asked about.
+pub(super) fn before<I: Io>(exchange: &Exchange<'_, I>, plan: &Plan<'_>) -> Result<(), Reason> {
     match &exchange.tables.snapshot.embedded.policy {
-        Some(policy) if !matches!(plan, Plan::Refuse(_)) => match ask(exchange, &**policy) {
-            Ok(()) => (plan, policies),
-            Err(reason) => (Plan::Refuse(reason), None),
-        },
-        _ => (plan, policies),
+        Some(policy) if !matches!(plan, Plan::Refuse(_)) => ask(exchange, &**policy),
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,6 @@ use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use crate::base::limits;
 use crate::base::text::Text;
 use crate::base::time::{Instant, UnixTime};
 use crate::gufo::path::ModulePath;
@@ -34,7 +33,7 @@ use super::downstream::Downstream;
 use super::embedded::Own;
 use super::grpc::{fault, health};
 use super::http::forward::{self, Destination};
-use super::http::stream_tunnel::as_tunnel;
+use super::http::stream_tunnel::check_tunnel;
 use super::policy::{self, Admission, Verdict};
 use super::reason::Reason;
 use super::record::{Record, Subject};
@@ -188,6 +187,20 @@ pub(super) enum Plan<'a> {
     Forward(&'a Route, UpstreamId),
 }
 
+impl Plan<'_> {
+    /// Whether a service gets the body of the request.
+    fn takes_a_body(&self) -> bool {
+        matches!(
+            self,
+            Plan::Call(_)
+                | Plan::Upload(_)
+                | Plan::Mcp(_)
+                | Plan::Heartbeat(..)
+                | Plan::Forward(..)
+        )
+    }
+}
+
 /// What finds a route or makes a call: memory that is used again for each request.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -220,23 +233,29 @@ pub(super) async fn run<I: Io>(
     let exchange = Exchange::new(cx, down, peer, head, started);
     let mut record = Record::begin(cx, started);
     let mut scratch = cx.take_scratch();
-    let Planned { plan, style, label, policies } = plan(&exchange, &mut scratch);
-    record.label = label;
-    let plan = as_tunnel(&exchange, plan);
-    let (mut plan, policies) = embedded::before(&exchange, plan, policies);
-    if let Some(policies) = policies {
-        // In place: a plan is large to be moved.
+    // Looked at and changed where it is: a plan is large to be moved.
+    let mut planned = plan(&exchange, &mut scratch);
+    record.label = planned.label;
+    let style = planned.style;
+    if let Err(reason) = check_tunnel(&exchange, &planned.plan) {
+        planned.plan = Plan::Refuse(reason);
+    }
+    if let Err(reason) = embedded::before(&exchange, &planned.plan) {
+        (planned.plan, planned.policies) = (Plan::Refuse(reason), None);
+    }
+    if let Some(policies) = planned.policies {
+        let plan = &mut planned.plan;
         match policy::admit(&exchange, policies).await {
             Verdict::Pass => {}
-            Verdict::Claimed(values) => policy::claims::fill(&mut plan, &values, &mut scratch.path),
-            Verdict::Answer(reply) => plan = Plan::Answer(reply),
-            Verdict::Refuse(reason) => plan = Plan::Refuse(reason),
+            Verdict::Claimed(values) => policy::claims::fill(plan, &values, &mut scratch.path),
+            Verdict::Answer(reply) => *plan = Plan::Answer(reply),
+            Verdict::Refuse(reason) => *plan = Plan::Refuse(reason),
         }
     }
-    let after = match plan {
+    let after = match &mut planned.plan {
         // Boxed: nearly all modules are known.
         Plan::Seek(wanted) => {
-            let sought = seek(&exchange, &wanted, style, rest, scratch, &mut record);
+            let sought = seek(&exchange, wanted, style, rest, scratch, &mut record);
             Box::pin(sought).await
         }
         plan => serve(&exchange, plan, style, rest, scratch, &mut record).await,
@@ -265,18 +284,19 @@ async fn seek<I: Io>(
         // Its policies were asked before. Routes that came meanwhile have others: it stays here.
         let again = plan_surface(&exchange);
         record.label = again.label;
-        match as_tunnel(&exchange, again.plan) {
-            Plan::Seek(_) => {}
-            known => plan = known,
-        }
+        plan = match (check_tunnel(&exchange, &again.plan), again.plan) {
+            (Err(reason), _) => Plan::Refuse(reason),
+            (Ok(()), Plan::Seek(_)) => plan,
+            (Ok(()), known) => known,
+        };
     }
-    serve(&exchange, plan, style, rest, scratch, record).await
+    serve(&exchange, &mut plan, style, rest, scratch, record).await
 }
 
-/// Does what is planned.
+/// Does what is planned, with what it takes out of the plan.
 async fn serve<I: Io>(
     exchange: &Exchange<'_, I>,
-    plan: Plan<'_>,
+    plan: &mut Plan<'_>,
     style: Style,
     rest: Option<Buffer>,
     mut scratch: Box<Scratch>,
@@ -284,10 +304,12 @@ async fn serve<I: Io>(
 ) -> After {
     let Exchange { cx, down, head, text, started, .. } = *exchange;
     let style = fault::style(style, head, text);
-    let mut body = open_body(exchange, &plan, rest);
-    let result = match within(plan, body.is_too_large()) {
-        Plan::Answer(reply) => Ok(Answered::Here(*reply)),
-        Plan::Refuse(reason) => Err(reason),
+    let mut body = open_body(exchange, plan, rest);
+    let result = match plan {
+        // No service is called with a body that is known to be too large, and a client that waits
+        // is not asked for it (RFC 9110 §10.1.1).
+        plan if body.is_too_large() && plan.takes_a_body() => Err(Reason::BodyTooLarge),
+        Plan::Refuse(reason) => Err(*reason),
         Plan::Seek(_) => Err(Reason::ModuleUnknown),
         Plan::Call(target) => {
             // What streams may take its time to the end, as an upload.
@@ -295,43 +317,29 @@ async fn serve<I: Io>(
             let place = if is_long { &cx.uploads } else { &cx.exchanges };
             let _place = place.enter(down.socket());
             let memory = &mut scratch.call;
-            let result = call::run(exchange, &target, &mut body, memory, record).await;
+            let result = call::run(exchange, target, &mut body, memory, record).await;
             memory.clear();
             result
         }
         Plan::Forward(route, upstream) => {
-            let Scratch { path, .. } = &*scratch;
+            let (Scratch { path, .. }, upstream) = (&*scratch, *upstream);
             let destination = Destination { upstream, path, route, begun: started, first: &[] };
             let place = if body.is_here() { &cx.exchanges } else { &cx.uploads };
             let _place = place.enter(down.socket());
             let result = forward::run(exchange, &destination, &mut body, record).await;
             result.map(Answered::Delivered)
         }
-        plan => {
-            let memory = &mut scratch.call;
+        plan => match std::mem::replace(plan, Plan::Refuse(Reason::Bug)) {
+            Plan::Answer(reply) => Ok(Answered::Here(*reply)),
             // Boxed: the state of these is large, and most exchanges are none of them.
-            Box::pin(seldom::run(exchange, plan, &mut body, memory, record)).await
-        }
+            plan => {
+                let memory = &mut scratch.call;
+                Box::pin(seldom::run(exchange, plan, &mut body, memory, record)).await
+            }
+        },
     };
     cx.put_scratch(scratch);
     respond::respond(exchange, style, result, &mut body, record).await
-}
-
-/// The same plan, unless the body is known to be too large: then no service is called for it, and
-/// a client that waits is not asked for it (RFC 9110 §10.1.1).
-fn within(plan: Plan<'_>, is_too_large: bool) -> Plan<'_> {
-    match plan {
-        Plan::Call(_)
-        | Plan::Upload(_)
-        | Plan::Mcp(_)
-        | Plan::Heartbeat(..)
-        | Plan::Forward(..)
-            if is_too_large =>
-        {
-            Plan::Refuse(Reason::BodyTooLarge)
-        }
-        plan => plan,
-    }
 }
 
 fn open_body<'a, I: Io>(
@@ -340,12 +348,11 @@ fn open_body<'a, I: Io>(
     rest: Option<Buffer>,
 ) -> RequestBody<'a, I> {
     let snapshot = &exchange.tables.snapshot;
-    let mut timeouts = snapshot.timeouts;
-    let usual = Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
+    let usual = Pace::usual(&snapshot.timeouts);
     let (max, pace) = match plan {
         Plan::Upload(target) => {
             let rate = snapshot.upload_rate(target.module);
-            let pace = Pace { bytes: rate.bytes, window: rate.window };
+            let pace = Pace { bytes: rate.bytes, window: rate.window, ..usual };
             (snapshot.upload_bytes_max(target.module).unwrap_or(u64::MAX), pace)
         }
         // It is streamed: how much is too much is for the route and the endpoint to say.
@@ -354,9 +361,7 @@ fn open_body<'a, I: Io>(
             let body_max = front.and_then(|front| front.body_max).unwrap_or(u64::MAX);
             let spec = snapshot.upstream(*upstream);
             if spec.is_some_and(|spec| spec.protocol == Protocol::Grpc) {
-                // A call may be silent in one direction for as long as it is not in the other.
-                timeouts.body_idle = limits::CALL_SILENCE_MAX;
-                (body_max, Pace { bytes: 0, ..usual })
+                (body_max, usual.silent())
             } else {
                 (body_max, usual)
             }
@@ -375,7 +380,7 @@ fn open_body<'a, I: Io>(
         Downstream::Http2(stream) => stream.held() > 0,
     };
     let unasked = exchange.head.expect_continue && !begun;
-    RequestBody::new(exchange.cx, exchange.down, rest, decoder, timeouts, pace, unasked)
+    RequestBody::new(exchange.cx, exchange.down, rest, decoder, pace, unasked)
 }
 
 /// What is to be done, and how it is told.

@@ -1,5 +1,7 @@
 """The classes of proto/reverse.proto, compiled when they are first asked for. Nothing is kept."""
+import atexit
 import importlib
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +14,7 @@ PROTO = Path(__file__).resolve().parents[2] / "proto"
 def load():
     """Returns the modules (messages, services) of the Reverse protocol."""
     out = tempfile.mkdtemp(prefix="otus-stubs-")
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
     include = Path(protoc.__file__).parent / "_proto"
     code = protoc.main([
         "protoc", f"-I{PROTO}", f"-I{include}", f"--python_out={out}",

@@ -22,29 +22,26 @@ use super::response::Delivered;
 
 /// What is asked for as a tunnel through a stream is that or nothing: every success would say that
 /// there is one.
-pub(in crate::proxy) fn as_tunnel<'a, I: Io>(
+pub(in crate::proxy) fn check_tunnel<I: Io>(
     exchange: &Exchange<'_, I>,
-    plan: Plan<'a>,
-) -> Plan<'a> {
+    plan: &Plan<'_>,
+) -> Result<(), Reason> {
     let (head, text) = (exchange.head, exchange.text);
     if !head.is_extended_connect() {
-        return plan;
+        return Ok(());
     }
     let name = head.value(text, Known::Upgrade).unwrap_or_default();
     let is_spoken = name.eq_ignore_ascii_case(Upgrade::WebSocket.name());
     match plan {
-        Plan::Refuse(_) | Plan::Socket(_) if is_spoken => plan,
+        Plan::Refuse(_) | Plan::Socket(_) if is_spoken => Ok(()),
         Plan::Forward(route, id) if is_spoken && route.upgrades.contain(name) => {
-            let spec = exchange.tables.snapshot.upstream(id);
+            let spec = exchange.tables.snapshot.upstream(*id);
             if spec.is_none_or(|spec| spec.protocol != Protocol::Http1) {
-                return Plan::Refuse(Reason::ProtocolUnsupported);
+                return Err(Reason::ProtocolUnsupported);
             }
-            match Upgrade::asked_for(head, text) {
-                Some(_) => plan,
-                None => Plan::Refuse(Reason::RequestMalformed),
-            }
+            Upgrade::asked_for(head, text).map(drop).ok_or(Reason::RequestMalformed)
         }
-        _ => Plan::Refuse(Reason::ProtocolUnsupported),
+        _ => Err(Reason::ProtocolUnsupported),
     }
 }
 

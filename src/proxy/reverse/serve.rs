@@ -132,13 +132,11 @@ fn wanted<I: Io>(exchange: &Exchange<'_, I>) -> Result<Wanted, (Reason, Style)> 
 
 /// The body of a call. A stream may be silent for as long as who it is for allows.
 fn open_body<'a, I: Io>(exchange: &Exchange<'a, I>, is_stream: bool) -> RequestBody<'a, I> {
-    let mut timeouts = exchange.tables.snapshot.timeouts;
-    let mut pace = Pace { bytes: timeouts.body_rate_bytes, window: timeouts.body_rate_window };
+    let mut pace = Pace::usual(&exchange.tables.snapshot.timeouts);
     let mut max = u64::try_from(limits::GRPC_MESSAGE_BYTES_MAX).unwrap_or(u64::MAX);
     max = max.saturating_add(u64::from(u16::MAX)); // A message and its prefix.
     if is_stream {
-        timeouts.body_idle = limits::CALL_SILENCE_MAX;
-        pace.bytes = 0;
+        pace = pace.silent();
         max = u64::MAX;
     }
     let framing = match exchange.head.framing {
@@ -147,7 +145,7 @@ fn open_body<'a, I: Io>(exchange: &Exchange<'a, I>, is_stream: bool) -> RequestB
     };
     let decoder = BodyDecoder::new(framing, max);
     let unasked = exchange.head.expect_continue;
-    RequestBody::new(exchange.cx, exchange.down, None, decoder, timeouts, pace, unasked)
+    RequestBody::new(exchange.cx, exchange.down, None, decoder, pace, unasked)
 }
 
 /// How long the caller waits, as it says (`grpc-timeout`).
