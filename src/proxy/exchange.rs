@@ -277,19 +277,17 @@ async fn seek<I: Io>(
     let found = registry::seek(exchange, wanted).await;
     drop(place);
     let exchange = exchange.renewed();
-    let mut plan = Plan::Refuse(Reason::ModuleUnknown);
-    if let Err(reason) = found {
-        plan = Plan::Refuse(reason);
+    let mut plan = if let Err(reason) = found {
+        Plan::Refuse(reason)
     } else {
         // Its policies were asked before. Routes that came meanwhile have others: it stays here.
         let again = plan_surface(&exchange);
         record.label = again.label;
-        plan = match (check_tunnel(&exchange, &again.plan), again.plan) {
-            (Err(reason), _) => Plan::Refuse(reason),
-            (Ok(()), Plan::Seek(_)) => plan,
-            (Ok(()), known) => known,
-        };
-    }
+        match check_tunnel(&exchange, &again.plan) {
+            Err(reason) => Plan::Refuse(reason),
+            Ok(()) => again.plan,
+        }
+    };
     serve(&exchange, &mut plan, style, rest, scratch, record).await
 }
 
@@ -310,6 +308,7 @@ async fn serve<I: Io>(
         // is not asked for it (RFC 9110 §10.1.1).
         plan if body.is_too_large() && plan.takes_a_body() => Err(Reason::BodyTooLarge),
         Plan::Refuse(reason) => Err(*reason),
+        // Sought, and not found.
         Plan::Seek(_) => Err(Reason::ModuleUnknown),
         Plan::Call(target) => {
             // What streams may take its time to the end, as an upload.
