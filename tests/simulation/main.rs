@@ -56,7 +56,7 @@ use otus::base::prng::Prng;
 use marathon::Marathon;
 
 /// Seeds of a run that was not told otherwise.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 400;
 
 #[test]
 fn what_must_hold_does() {
@@ -132,23 +132,25 @@ fn run_all(seeds: &[u64]) -> BTreeMap<&'static str, u64> {
     met.into_inner().unwrap()
 }
 
-/// A run that meets nothing proves nothing.
+/// A run that meets nothing proves nothing. Each bound lies five standard deviations or more below
+/// what [`SEEDS`] seeds meet (60 draws of half as many), so that no commit fails by its name alone.
 fn check_reach(met: &BTreeMap<&'static str, u64>) {
     for (what, least) in [
-        ("uploads that succeeded", 500),
-        ("calls that succeeded", 500),
-        ("forwards that succeeded", 500),
-        ("forwards that failed", 50),
-        ("answers that were cut", 20),
-        ("connections closed as a request came", 10),
-        ("answers over HTTP/2", 300),
-        ("local answers", 100),
-        ("answers that say no", 100),
-        ("clients that vanished", 50),
-        ("reloads", 50),
-        ("pipes that came home", 50),
+        ("uploads that succeeded", 800),
+        ("calls that succeeded", 800),
+        ("forwards that succeeded", 3000),
+        ("forwards that failed", 500),
+        ("answers that were cut", 80),
+        ("connections closed as a request came", 60),
+        ("answers over HTTP/2", 1500),
+        ("local answers", 250),
+        ("answers that say no", 500),
+        ("clients that vanished", 250),
+        ("reloads", 600),
+        ("pipes that came home", 400),
+        // Met some eleven times: none at all has a chance of 1 in 40,000.
         ("pipes that were closed", 1),
-        ("fault: PipeRefused", 3),
+        ("fault: PipeRefused", 10),
     ] {
         let times = met.get(what).copied().unwrap_or(0);
         assert!(times >= least, "{what}: only {times}");
